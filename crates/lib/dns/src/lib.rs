@@ -1,0 +1,2 @@
+//! Stub resolver: what libresolv and the hosts file would answer.
+#![forbid(unsafe_code)]

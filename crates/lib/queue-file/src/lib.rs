@@ -1,0 +1,2 @@
+//! Queue file format: records, queue IDs, hashed directories.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Walks over the queue directories.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Daemon skeletons: single, multi, event, trigger and datagram servers under master(8).
+#![forbid(unsafe_code)]
