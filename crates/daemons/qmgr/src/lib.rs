@@ -1,0 +1,9 @@
+//! qmgr
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    ExitCode::FAILURE
+}
