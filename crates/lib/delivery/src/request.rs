@@ -9,6 +9,7 @@ use bstr::BString;
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_ipc::Announcement;
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
+use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use postern_wire::Channel;
 
 /// Most recipients that one request may announce: qmgr(8) sends at most
@@ -169,7 +170,8 @@ fn open(
                 postern_sys::error_text(&error)
             ))
         })?;
-    if !postern_sys::lock::try_shared(&file).unwrap_or(false) {
+    let locked = try_lock(&file, LockStyle::Flock, LockMode::Shared);
+    if !locked.unwrap_or(false) {
         postern_maillog::fatal!(
             "shared lock {}: Resource temporarily unavailable",
             path.display()
