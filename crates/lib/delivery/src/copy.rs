@@ -180,7 +180,7 @@ impl<'a> Content<'a> {
     pub fn next(&mut self) -> Result<Option<(RecordType, BString)>, CopyError> {
         match self.reader.next_record() {
             Ok(Some(record)) if matches!(record.kind, RecordType::TEXT | RecordType::TEXT_PART) => Ok(Some((record.kind, record.data))),
-            Ok(Some(record)) if record.kind == RecordType::EXTRACT => Ok(None),
+            Ok(Some(record)) if record.kind == RecordType::EXTRACTED => Ok(None),
             Ok(Some(record)) => Err(CopyError::Corrupt(record.kind.0)),
             Ok(None) => Err(CopyError::Corrupt(0)),
             Err(RecordError::Io(error)) => Err(CopyError::Read(error)),
