@@ -111,7 +111,7 @@ fn header(out: &mut impl Write, name: &str, value: &BStr, end: &str) -> io::Resu
 }
 
 fn quoted(address: &BStr) -> BString {
-    postern_mail::quote_822_local(address)
+    postern_mail::address::quote(address)
 }
 
 /// `Sun Nov 22 13:16:53 2026`, local time.

@@ -78,7 +78,7 @@ pub fn deliver(
 }
 
 fn write_and_link(delivery: &Delivery, recipient: &Recipient, directory: &Path, options: &CopyOptions) -> Result<(), MaildirError> {
-    let host = postern_sys::user::host_name().unwrap_or_else(|_| "localhost".to_owned()).replace(['/', ':'], "_");
+    let host = user::host_name().unwrap_or_else(|_| "localhost".to_owned()).replace(['/', ':'], "_");
     let start = Moment::now();
     let tmp = directory.join("tmp").join(temporary_name(start, &host));
     let file = create(&tmp, directory)?;
