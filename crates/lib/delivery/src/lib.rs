@@ -16,4 +16,4 @@ pub mod status_line;
 
 pub use errno::{mail_status, write_status};
 pub use outcome::{Agent, Outcome, Report};
-pub use request::{Delivery, ReceiveError};
+pub use request::{Delivery, ReceiveError, hashing, serve};

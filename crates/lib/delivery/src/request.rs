@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use bstr::BString;
+use bstr::{BStr, BString};
 use nix::fcntl::Flock;
 use postern_attr::{AttrError, Encoding, Extra};
+use postern_config::{Config, params};
 use postern_ipc::Announcement;
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
 use postern_queue_file::file::{OpenError, mark_done, open_for_delivery};
@@ -14,9 +15,30 @@ use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
 use postern_wire::Channel;
 
+use crate::{Outcome, Report};
+
 /// Most recipients that one request may announce: qmgr(8) sends at most
 /// `default_destination_recipient_limit` and keeps no more in core than its own limits.
 const RECIPIENT_LIMIT: i32 = 1_000_000;
+
+/// Hash directories of the queue, from `hash_queue_names` and `hash_queue_depth`.
+pub fn hashing(config: &Config) -> Hashing {
+    let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
+    Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth)
+}
+
+/// One connection of an agent: receives a request, lets `deliver` handle its recipients and answers.
+/// `deliver` returns whether some recipient is deferred.
+pub fn serve(channel: &mut Channel, hashing: &Hashing, deliver: impl FnOnce(&Delivery) -> bool) {
+    match Delivery::receive(channel, hashing) {
+        Ok(delivery) => {
+            let deferred = deliver(&delivery);
+            delivery.finish(channel, Dsn::default(), deferred);
+        }
+        Err(ReceiveError::Eof) => {}
+        Err(error) => log::warn!("{error}"),
+    }
+}
 
 /// Why there is nothing to deliver.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +120,25 @@ impl Delivery {
                 self.path.display()
             );
         }
+    }
+
+    /// What an outcome of `recipient` is about.
+    pub fn report<'a>(&'a self, recipient: &'a Recipient, relay: &'a BStr) -> Report<'a> {
+        Report {
+            flags: self.request.flags,
+            queue_id: &self.request.queue_id,
+            stats: &self.stats,
+            recipient,
+            relay,
+        }
+    }
+
+    /// Marks a recipient as far as its outcome and the request allow. Returns whether it is deferred.
+    pub fn settle(&self, recipient: &Recipient, outcome: Outcome) -> bool {
+        if outcome == Outcome::Done && self.request.flags & flag::DEFAULT != 0 {
+            self.mark_done(recipient);
+        }
+        outcome == Outcome::Deferred
     }
 
     /// Sender, in internal form.
