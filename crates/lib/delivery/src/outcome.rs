@@ -323,11 +323,15 @@ impl Agent {
 
     /// Adds the recipient to a log of bounce(8). Only the trace bits of the flags go along.
     fn append(&self, service: &Endpoint, report: &Report<'_>, dsn: &Dsn) -> bool {
+        let mut dsn = dsn.clone();
+        if service.name == self.trace.name && report.relay != "none" {
+            dsn.reason = format!("delivery via {}: {}", report.relay, dsn.reason).into();
+        }
         let body = AppendBody {
             flags: report.flags & (flag::TRACE_ONLY | flag::RECORD | flag::REPORT_CLEARED),
             queue_id: report.queue_id.to_owned(),
             recipient: report.recipient.clone(),
-            dsn: dsn.clone(),
+            dsn,
         };
         match bounce::ask(service, self.timeout, command::APPEND, &body) {
             Ok(status) => status == 0,
