@@ -73,11 +73,7 @@ impl Lister {
             };
             let is_end = record.kind == RecordType::END;
             if record.kind == RecordType::MESSAGE {
-                // Recipients after the content are there only for mail without any before it, and for
-                // automatic copies: jump there.
-                if !self.skip_content(&mut reader, &envelope) {
-                    break;
-                }
+                skip_content(&mut reader, &envelope);
                 continue;
             }
             envelope.accept(record.kind, record.data);
@@ -110,20 +106,12 @@ impl Lister {
         Some(Listed { message, recipients })
     }
 
-    /// Goes on after the content; false when the file does not tell where that is.
-    fn skip_content(&self, reader: &mut Reader<std::fs::File>, envelope: &Envelope) -> bool {
-        match envelope.extracted {
-            Some(offset) if offset >= reader.offset() => reader.seek(offset).is_ok(),
-            _ => false,
-        }
-    }
-
     /// Recipients of the defer log, with reasons.
     fn deferred(&self, log: &Path, seen: &mut HashSet<BString>) -> Vec<Recipient> {
         let Ok(file) = std::fs::File::open(log) else { return Vec::new() };
         let mut input = BufReader::new(file);
         let mut recipients = Vec::new();
-        let (mut recipient, mut reason) = (None, BString::default());
+        let (mut recipient, mut reason): (Option<BString>, BString) = (None, BString::default());
         loop {
             let mut line = Vec::new();
             let size = match input.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
@@ -154,6 +142,17 @@ impl Lister {
                 reason = mask(value, Charset::Utf8, b'?');
             }
         }
+    }
+}
+
+/// Jumps over the content where the file tells its size (not in maildrop); the recipients behind it are
+/// those of `sendmail -t` and automatic copies.
+fn skip_content(reader: &mut Reader<std::fs::File>, envelope: &Envelope) {
+    if let Some(offset) = envelope.extracted
+        && offset >= reader.offset()
+        && let Err(error) = reader.seek(offset)
+    {
+        log::warn!("seek: {}", postern_sys::error_text(&error));
     }
 }
 
