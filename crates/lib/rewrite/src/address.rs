@@ -37,7 +37,11 @@ fn quote_after_route(address: &BStr) -> BString {
     };
     let (route, rest) = address.split_at(route);
     let mut text = BString::from(route);
-    text.extend_from_slice(&quote(rest.as_bstr()));
+    if rest.is_empty() {
+        text.extend_from_slice(b"\"\"");
+    } else {
+        text.extend_from_slice(&quote(rest.as_bstr()));
+    }
     text
 }
 

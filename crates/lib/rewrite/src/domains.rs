@@ -37,7 +37,11 @@ impl LocalDomains {
         let proxies = config.get(params::PROXY_INTERFACES);
         addresses.extend(postern_config::words::words(&proxies).filter_map(parse_address));
         Self {
-            mydestination: MatchList::strings(config, "mydestination", &config.get(params::MYDESTINATION)),
+            mydestination: MatchList::strings(
+                config,
+                "mydestination",
+                &config.get(params::MYDESTINATION),
+            ),
             addresses,
         }
     }
@@ -52,14 +56,21 @@ impl LocalDomains {
     }
 
     fn is_own_address(&self, domain: &BStr) -> bool {
-        let address = domain.to_str().ok().filter(|text| text.starts_with('[')).and_then(parse_address);
+        let address = domain
+            .to_str()
+            .ok()
+            .filter(|text| text.starts_with('['))
+            .and_then(parse_address);
         address.is_some_and(|address| self.addresses.contains(&address))
     }
 }
 
 /// An address in the form of main.cf or of a domain literal.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
     let bare = match bare.get(..5) {
         Some(prefix) if prefix.eq_ignore_ascii_case("ipv6:") => &bare[5..],
         _ => bare,
@@ -81,8 +92,14 @@ impl Domains {
         let list = |name, value: String| MatchList::strings(config, name, &value);
         Self {
             local: LocalDomains::new(config),
-            virtual_alias: list("virtual_alias_domains", config.get(params::VIRTUAL_ALIAS_DOMAINS)),
-            virtual_mailbox: list("virtual_mailbox_domains", config.get(params::VIRTUAL_MAILBOX_DOMAINS)),
+            virtual_alias: list(
+                "virtual_alias_domains",
+                config.get(params::VIRTUAL_ALIAS_DOMAINS),
+            ),
+            virtual_mailbox: list(
+                "virtual_mailbox_domains",
+                config.get(params::VIRTUAL_MAILBOX_DOMAINS),
+            ),
             relay: MatchList::domains(config, "relay_domains", &config.get(params::RELAY_DOMAINS)),
             helpful_warnings: config.get(params::HELPFUL_WARNINGS),
         }
@@ -92,18 +109,33 @@ impl Domains {
         &mut self.local
     }
 
-    /// The class of `domain`.
-    pub(crate) fn class(&mut self, domain: &BStr) -> Result<Class, LookupError> {
-        if self.local.matches(domain)? {
-            warn_both(self.helpful_warnings, domain, "mydestination", &mut [&mut self.virtual_alias, &mut self.virtual_mailbox]);
+    /// The class of `domain`, of which is known whether it is local.
+    pub(crate) fn class(&mut self, domain: &BStr, local: bool) -> Result<Class, LookupError> {
+        if local {
+            warn_both(
+                self.helpful_warnings,
+                domain,
+                "mydestination",
+                &mut [&mut self.virtual_alias, &mut self.virtual_mailbox],
+            );
             return Ok(Class::Local);
         }
         if matches(&mut self.virtual_alias, domain)? {
-            warn_both(self.helpful_warnings, domain, "virtual_alias_domains", &mut [&mut self.virtual_mailbox, &mut self.relay]);
+            warn_both(
+                self.helpful_warnings,
+                domain,
+                "virtual_alias_domains",
+                &mut [&mut self.virtual_mailbox, &mut self.relay],
+            );
             return Ok(Class::VirtualAlias);
         }
         if matches(&mut self.virtual_mailbox, domain)? {
-            warn_both(self.helpful_warnings, domain, "virtual_mailbox_domains", &mut [&mut self.relay]);
+            warn_both(
+                self.helpful_warnings,
+                domain,
+                "virtual_mailbox_domains",
+                &mut [&mut self.relay],
+            );
             return Ok(Class::VirtualMailbox);
         }
         if matches(&mut self.relay, domain)? {
@@ -114,7 +146,8 @@ impl Domains {
 }
 
 fn matches(list: &mut MatchList, domain: &BStr) -> Result<bool, LookupError> {
-    list.matches(domain).inspect_err(|_| log::warn!("{} lookup failure", list.title()))
+    list.matches(domain)
+        .inspect_err(|_| log::warn!("{} lookup failure", list.title()))
 }
 
 /// Warns about a domain that another class has, too. A list that cannot be read says nothing here.
@@ -124,7 +157,10 @@ fn warn_both(enabled: bool, domain: &BStr, first: &str, others: &mut [&mut Match
     }
     for other in others {
         if other.matches(domain).unwrap_or(false) {
-            log::warn!("do not list domain {domain} in BOTH {first} and {}", other.title());
+            log::warn!(
+                "do not list domain {domain} in BOTH {first} and {}",
+                other.title()
+            );
         }
     }
 }

@@ -41,12 +41,20 @@ impl MatchList {
     /// A list of domains whose subdomains match as `parent_domain_matches_subdomains` says.
     pub(crate) fn domains(config: &Config, title: &'static str, value: &str) -> Self {
         let names = config.get(params::PARENT_DOMAIN_MATCHES_SUBDOMAINS);
-        let parents = if words(&names).any(|name| name == title) { Parents::Plain } else { Parents::Dotted };
+        let parents = if words(&names).any(|name| name == title) {
+            Parents::Plain
+        } else {
+            Parents::Dotted
+        };
         Self::new(config, title, value, parents)
     }
 
     fn new(config: &Config, title: &'static str, value: &str, parents: Parents) -> Self {
-        let mut list = Self { title, patterns: Vec::new(), parents };
+        let mut list = Self {
+            title,
+            patterns: Vec::new(),
+            parents,
+        };
         list.add(config, value, false, MAX_FILE_DEPTH);
         list
     }
@@ -58,7 +66,8 @@ impl MatchList {
             if pattern.starts_with('/') {
                 match std::fs::read_to_string(pattern) {
                     Ok(text) if depth > 0 => {
-                        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+                        let lines: Vec<&str> =
+                            text.lines().filter(|line| !line.starts_with('#')).collect();
                         self.add(config, &lines.join("\n"), negated, depth - 1);
                     }
                     _ => {
@@ -68,7 +77,8 @@ impl MatchList {
                 }
             } else if pattern.contains(':') && !pattern.starts_with('[') {
                 let table = open(config, pattern, Flags::LOCK | Flags::UTF8_REQUEST);
-                self.patterns.push((negated, Pattern::Table(pattern.to_owned(), table)));
+                self.patterns
+                    .push((negated, Pattern::Table(pattern.to_owned(), table)));
             } else {
                 let folded = fold_key(BStr::new(pattern)).into_owned();
                 self.patterns.push((negated, Pattern::Literal(folded)));
@@ -115,7 +125,11 @@ fn matches_literal(name: &BStr, pattern: &BStr, parents: Parents) -> Result<bool
     })
 }
 
-fn matches_table(name: &BStr, table: &mut dyn Table, parents: Parents) -> Result<bool, LookupError> {
+fn matches_table(
+    name: &BStr,
+    table: &mut dyn Table,
+    parents: Parents,
+) -> Result<bool, LookupError> {
     if table.lookup(name)?.is_some() {
         return Ok(true);
     }
@@ -123,8 +137,17 @@ fn matches_table(name: &BStr, table: &mut dyn Table, parents: Parents) -> Result
         return Ok(false);
     }
     let mut rest = name;
-    while let Some(dot) = rest.iter().skip(1).position(|&byte| byte == b'.').map(|at| at + 1) {
-        let start = if parents == Parents::Plain { dot + 1 } else { dot };
+    while let Some(dot) = rest
+        .iter()
+        .skip(1)
+        .position(|&byte| byte == b'.')
+        .map(|at| at + 1)
+    {
+        let start = if parents == Parents::Plain {
+            dot + 1
+        } else {
+            dot
+        };
         rest = rest[start..].as_bstr();
         if table.lookup(rest)?.is_some() {
             return Ok(true);

@@ -72,6 +72,13 @@ pub struct Resolver {
     routes: Routes,
 }
 
+/// An address from which local domains before the last were removed.
+struct Stripped {
+    tokens: Vec<Token>,
+    /// Whether the domain is local.
+    local: bool,
+}
+
 impl Resolver {
     /// A resolver for mail; opens the tables.
     pub fn new(config: &Config) -> Self {
@@ -110,17 +117,26 @@ impl Resolver {
     }
 
     /// Fills `answer` as far as it gets.
-    fn resolve_into(&mut self, sender: &BStr, address: &BStr, answer: &mut Resolved) -> Result<(), RouteError> {
-        let tokens = self.strip_local_domains(address)?;
+    fn resolve_into(
+        &mut self,
+        sender: &BStr,
+        address: &BStr,
+        answer: &mut Resolved,
+    ) -> Result<(), RouteError> {
+        let Stripped { tokens, mut local } = self.strip_local_domains(address)?;
         answer.recipient = address::internal(&tokens);
         let at = last_op(&tokens, b'@').map_or(tokens.len(), |at| at + 1);
         let mut domain = address::internal(&tokens[at..]);
-        match self.syntax.check(answer.recipient.as_ref(), domain.as_ref()) {
+        match self
+            .syntax
+            .check(answer.recipient.as_ref(), domain.as_ref())
+        {
             Ok(None) => {}
             Ok(Some(literal)) => {
-                let local = answer.recipient.len() - domain.len();
-                answer.recipient.truncate(local);
+                let keep = answer.recipient.len() - domain.len();
+                answer.recipient.truncate(keep);
                 answer.recipient.extend_from_slice(&literal);
+                local = self.domains.local().matches(literal.as_ref())?;
                 domain = literal;
             }
             Err(_) => {
@@ -131,8 +147,9 @@ impl Resolver {
         if is_routed(answer.recipient.as_ref(), domain.as_ref()) {
             answer.flags |= resolve_flag::ROUTED;
         }
-        let class = self.domains.class(domain.as_ref())?;
-        self.routes.apply(class, sender, domain.as_ref(), answer, self.domains.local())?;
+        let class = self.domains.class(domain.as_ref(), local)?;
+        self.routes
+            .apply(class, sender, domain.as_ref(), answer, self.domains.local())?;
         if !self.allow_minus && answer.recipient.first() == Some(&b'-') {
             answer.flags |= resolve_flag::ERROR;
         }
@@ -140,7 +157,7 @@ impl Resolver {
     }
 
     /// Removes local domains from the right until another domain, or a plain name, is left.
-    fn strip_local_domains(&mut self, address: &BStr) -> Result<Vec<Token>, LookupError> {
+    fn strip_local_domains(&mut self, address: &BStr) -> Result<Stripped, LookupError> {
         let mut tokens = address::tokenize(address);
         let mut last_domain: Option<Vec<Token>> = None;
         let mut filled_in = false;
@@ -158,7 +175,10 @@ impl Resolver {
             if let Some(at) = last_op(&tokens, b'@') {
                 let domain = &tokens[at + 1..];
                 if !domain.is_empty() && !self.is_local(domain)? {
-                    return Ok(tokens);
+                    return Ok(Stripped {
+                        tokens,
+                        local: false,
+                    });
                 }
                 last_domain = Some(tokens.split_off(at + 1));
                 tokens.pop();
@@ -175,12 +195,24 @@ impl Resolver {
             self.rewriter.rewrite_tokens(Context::Local, &mut tokens);
         }
         tokens.push(Token::Op(b'@'));
-        tokens.extend(last_domain.unwrap_or_else(|| self.my_hostname.clone()));
-        Ok(tokens)
+        let local = match last_domain {
+            Some(domain) => {
+                tokens.extend(domain);
+                true
+            }
+            None => {
+                tokens.extend_from_slice(&self.my_hostname);
+                let name = address::internal(&self.my_hostname);
+                self.domains.local().matches(name.as_ref())?
+            }
+        };
+        Ok(Stripped { tokens, local })
     }
 
     fn is_local(&mut self, domain: &[Token]) -> Result<bool, LookupError> {
-        self.domains.local().matches(address::internal(domain).as_ref())
+        self.domains
+            .local()
+            .matches(address::internal(domain).as_ref())
     }
 
     /// A lone quoted local part may hold another address, or routing. Tells whether it did.
@@ -188,9 +220,12 @@ impl Resolver {
         let [Token::Quoted(text)] = tokens.as_slice() else {
             return false;
         };
-        let split = text
-            .rfind_byte(b'@')
-            .or_else(|| self.rewriter.percent_hack.then(|| text.rfind_byte(b'%')).flatten());
+        let split = text.rfind_byte(b'@').or_else(|| {
+            self.rewriter
+                .percent_hack
+                .then(|| text.rfind_byte(b'%'))
+                .flatten()
+        });
         if let Some(at) = split {
             let mut address = text.clone();
             address[at] = b'@';

@@ -146,7 +146,8 @@ impl Rewriter {
         if !self.append_domain || completion.domain.is_empty() {
             return;
         }
-        let [.., Token::Op(b'@'), Token::Atom(name) | Token::Quoted(name)] = tokens.as_slice() else {
+        let [.., Token::Op(b'@'), Token::Atom(name) | Token::Quoted(name)] = tokens.as_slice()
+        else {
             return;
         };
         if self.domain_by_compatibility {
@@ -163,15 +164,19 @@ impl Rewriter {
             return false;
         };
         let (local, domain) = (&address[..at], &address[at + 1..]);
-        let completes = self.append_domain && !(rule == Context::Remote && self.remote.domain.is_empty());
+        let completes =
+            self.append_domain && !(rule == Context::Remote && self.remote.domain.is_empty());
         is_dot_string(local) && is_dot_string(domain) && (!completes || domain.contains(&b'.'))
     }
 }
 
 /// Whether `text` is words of harmless characters with single dots between them.
 fn is_dot_string(text: &[u8]) -> bool {
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=' | b'/');
-    text.split(|&byte| byte == b'.').all(|word| !word.is_empty() && word.iter().all(harmless))
+    let harmless = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=' | b'/')
+    };
+    text.split(|&byte| byte == b'.')
+        .all(|word| !word.is_empty() && word.iter().all(harmless))
 }
 
 /// Removes a leading source route, `@site,@site:`, when an address follows it.

@@ -69,10 +69,22 @@ impl Routes {
         let relayhost = pick(params::RELAYHOST, params::ADDRESS_VERIFY_RELAYHOST);
         Self {
             main_cf: config.main_cf(),
-            local: route(params::LOCAL_TRANSPORT, params::ADDRESS_VERIFY_LOCAL_TRANSPORT),
-            virtual_mailbox: route(params::VIRTUAL_TRANSPORT, params::ADDRESS_VERIFY_VIRTUAL_TRANSPORT),
-            relay: route(params::RELAY_TRANSPORT, params::ADDRESS_VERIFY_RELAY_TRANSPORT),
-            default: route(params::DEFAULT_TRANSPORT, params::ADDRESS_VERIFY_DEFAULT_TRANSPORT),
+            local: route(
+                params::LOCAL_TRANSPORT,
+                params::ADDRESS_VERIFY_LOCAL_TRANSPORT,
+            ),
+            virtual_mailbox: route(
+                params::VIRTUAL_TRANSPORT,
+                params::ADDRESS_VERIFY_VIRTUAL_TRANSPORT,
+            ),
+            relay: route(
+                params::RELAY_TRANSPORT,
+                params::ADDRESS_VERIFY_RELAY_TRANSPORT,
+            ),
+            default: route(
+                params::DEFAULT_TRANSPORT,
+                params::ADDRESS_VERIFY_DEFAULT_TRANSPORT,
+            ),
             relayhost: BString::from(config.get(relayhost)),
             sender_relayhost: SenderMaps::open(
                 config,
@@ -92,9 +104,17 @@ impl Routes {
             ),
             transport_maps: TransportMaps::open(
                 config,
-                pick(params::TRANSPORT_MAPS, params::ADDRESS_VERIFY_TRANSPORT_MAPS),
+                pick(
+                    params::TRANSPORT_MAPS,
+                    params::ADDRESS_VERIFY_TRANSPORT_MAPS,
+                ),
             ),
-            relocated: Maps::open(config, "relocated_maps", &config.get(params::RELOCATED_MAPS), Flags::ADDRESS),
+            relocated: Maps::open(
+                config,
+                "relocated_maps",
+                &config.get(params::RELOCATED_MAPS),
+                Flags::ADDRESS,
+            ),
             relocated_prefix: config.get(params::RELOCATED_PREFIX_ENABLE),
             names_alias_table: config.get(params::SHOW_USER_UNKNOWN_TABLE_NAME),
             extensions: Extensions::new(config),
@@ -130,14 +150,20 @@ impl Routes {
         local_domains: &mut LocalDomains,
     ) -> Result<(), RouteError> {
         let sender_default = match class {
-            Class::Default => self.sender_default.find(sender, &self.extensions, local_domains)?,
+            Class::Default => self
+                .sender_default
+                .find(sender, &self.extensions, local_domains)?,
             _ => None,
         };
         answer.flags |= class_flag(class);
         let (name, route) = match (class, &sender_default) {
             (Class::VirtualAlias, _) => {
                 answer.transport = BString::from("error");
-                let table = if self.names_alias_table { " in virtual alias table" } else { "" };
+                let table = if self.names_alias_table {
+                    " in virtual alias table"
+                } else {
+                    ""
+                };
                 answer.nexthop = BString::from(format!("5.1.1 User unknown{table}"));
                 return Ok(());
             }
@@ -164,7 +190,10 @@ impl Routes {
             None => domain.to_owned(),
         };
         if transport.is_empty() {
-            log::warn!("file {}: parameter {name}: null transport is not allowed", self.main_cf);
+            log::warn!(
+                "file {}: parameter {name}: null transport is not allowed",
+                self.main_cf
+            );
             return Err(RouteError);
         }
         Ok(())
@@ -172,7 +201,10 @@ impl Routes {
 
     /// `transport_maps`.
     fn by_recipient(&mut self, domain: &BStr, answer: &mut Resolved) -> Result<(), RouteError> {
-        let Some(value) = self.transport_maps.find(answer.recipient.as_ref(), &self.extensions)? else {
+        let Some(value) = self
+            .transport_maps
+            .find(answer.recipient.as_ref(), &self.extensions)?
+        else {
             return Ok(());
         };
         let (transport, destination) = split_route(value.as_ref());
@@ -189,9 +221,18 @@ impl Routes {
         Ok(())
     }
 
-    fn by_relocation(&mut self, answer: &mut Resolved, local_domains: &mut LocalDomains) -> Result<(), RouteError> {
-        let found = find_address(&mut self.relocated, &self.extensions, local_domains, answer.recipient.as_ref())
-            .map_err(|error| lookup_failed("relocated_maps", &error))?;
+    fn by_relocation(
+        &mut self,
+        answer: &mut Resolved,
+        local_domains: &mut LocalDomains,
+    ) -> Result<(), RouteError> {
+        let found = find_address(
+            &mut self.relocated,
+            &self.extensions,
+            local_domains,
+            answer.recipient.as_ref(),
+        )
+        .map_err(|error| lookup_failed("relocated_maps", &error))?;
         let Some(place) = found else {
             return Ok(());
         };
@@ -220,7 +261,10 @@ impl From<LookupError> for RouteError {
 
 impl Route {
     fn new(config: &Config, param: Param<String>) -> Self {
-        Self { name: param.info.name, value: BString::from(config.get(param)) }
+        Self {
+            name: param.info.name,
+            value: BString::from(config.get(param)),
+        }
     }
 }
 
@@ -240,7 +284,11 @@ impl SenderMaps {
         extensions: &Extensions,
         local_domains: &mut LocalDomains,
     ) -> Result<Option<BString>, RouteError> {
-        let key = if sender.is_empty() { self.null_key.as_ref() } else { sender };
+        let key = if sender.is_empty() {
+            self.null_key.as_ref()
+        } else {
+            sender
+        };
         let found = find_address(&mut self.maps, extensions, local_domains, key)
             .map_err(|error| lookup_failed(self.name, &error))?;
         Ok(found.filter(|value| !value.eq_ignore_ascii_case(b"DUNNO")))
@@ -254,7 +302,8 @@ impl TransportMaps {
         let mut tables = Self {
             name,
             maps: Maps::open(config, name, &config.get(param), ROUTE_FLAGS),
-            dotted_parents: !postern_config::words::words(&parents).any(|word| word == "transport_maps"),
+            dotted_parents: !postern_config::words::words(&parents)
+                .any(|word| word == "transport_maps"),
             wildcard: Ok(None),
             wildcard_until: Instant::now(),
         };
@@ -267,12 +316,17 @@ impl TransportMaps {
         self.wildcard_until = Instant::now() + WILDCARD_TTL;
     }
 
-    fn find(&mut self, recipient: &BStr, extensions: &Extensions) -> Result<Option<BString>, RouteError> {
+    fn find(
+        &mut self,
+        recipient: &BStr,
+        extensions: &Extensions,
+    ) -> Result<Option<BString>, RouteError> {
         if self.maps.is_empty() {
             return Ok(None);
         }
         let name = self.name;
-        self.search(recipient, extensions).map_err(|error| lookup_failed(name, &error))
+        self.search(recipient, extensions)
+            .map_err(|error| lookup_failed(name, &error))
     }
 
     fn search(&mut self, recipient: &BStr, extensions: &Extensions) -> Lookup {
@@ -281,7 +335,9 @@ impl TransportMaps {
         }
         let (local, domain) = split(recipient);
         if let Some(user) = extensions.strip(local)
-            && let Some(value) = self.maps.find(quote(join(user, domain).as_ref()).as_ref(), true)?
+            && let Some(value) = self
+                .maps
+                .find(quote(join(user, domain).as_ref()).as_ref(), true)?
         {
             return Ok(Some(value));
         }
@@ -294,7 +350,11 @@ impl TransportMaps {
                 break;
             };
             let dot = dot + 1;
-            rest = BStr::new(if self.dotted_parents { &rest[dot..] } else { &rest[dot + 1..] });
+            rest = BStr::new(if self.dotted_parents {
+                &rest[dot..]
+            } else {
+                &rest[dot + 1..]
+            });
         }
         if Instant::now() >= self.wildcard_until {
             self.refresh_wildcard();
@@ -308,7 +368,10 @@ fn split_route(value: &BStr) -> (&BStr, Option<&BStr>) {
     match value.find_byte(b':') {
         Some(colon) => {
             let nexthop = value[colon + 1..].as_bstr();
-            (value[..colon].as_bstr(), (!nexthop.is_empty()).then_some(nexthop))
+            (
+                value[..colon].as_bstr(),
+                (!nexthop.is_empty()).then_some(nexthop),
+            )
         }
         None => (value, None),
     }
@@ -320,8 +383,14 @@ fn has_dsn(text: &BStr) -> bool {
         return false;
     };
     let mut parts = code.split(|&byte| byte == b'.');
-    let class = parts.next().is_some_and(|class| matches!(class, b"2" | b"4" | b"5"));
-    let mut number = || parts.next().is_some_and(|n| (1..=3).contains(&n.len()) && n.iter().all(u8::is_ascii_digit));
+    let class = parts
+        .next()
+        .is_some_and(|class| matches!(class, b"2" | b"4" | b"5"));
+    let mut number = || {
+        parts
+            .next()
+            .is_some_and(|n| (1..=3).contains(&n.len()) && n.iter().all(u8::is_ascii_digit))
+    };
     class && number() && number() && parts.next().is_none() && !rest.trim_ascii().is_empty()
 }
 

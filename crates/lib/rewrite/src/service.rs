@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString};
+use postern_attr::{Encoding, Extra};
 use postern_config::words::grouped_words;
 use postern_config::{Config, params};
 use postern_dict::LookupError;
@@ -10,7 +11,6 @@ use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{
     PROTOCOL, ResolveReply, ResolveRequest, RewriteReply, RewriteRequest, resolve_flag,
 };
-use postern_attr::{Encoding, Extra};
 
 use crate::{Context, Resolved, Resolver, Rewriter};
 
@@ -91,7 +91,10 @@ impl AddressService {
     }
 
     fn with_backend(backend: Backend) -> Self {
-        Self { backend, cache: Vec::new() }
+        Self {
+            backend,
+            cache: Vec::new(),
+        }
     }
 
     /// Whether this process answers by itself.
@@ -145,7 +148,9 @@ impl AddressService {
     fn ask(&mut self, kind: Kind, sender: &BStr, address: &BStr) -> Resolved {
         let now = Instant::now();
         self.cache.retain(|known| known.until > now);
-        let known = |known: &&Remembered| known.kind == kind && known.address == address && known.sender == sender;
+        let known = |known: &&Remembered| {
+            known.kind == kind && known.address == address && known.sender == sender
+        };
         if let Some(known) = self.cache.iter().find(known) {
             return known.answer.clone();
         }
@@ -179,7 +184,9 @@ impl Here {
     fn resolver(&mut self, kind: Kind) -> &mut Resolver {
         match kind {
             Kind::Resolve => &mut self.mail,
-            Kind::Verify => self.probe.get_or_insert_with(|| Resolver::for_verify(&self.config)),
+            Kind::Verify => self
+                .probe
+                .get_or_insert_with(|| Resolver::for_verify(&self.config)),
         }
     }
 }
@@ -207,7 +214,12 @@ fn ask_service(service: &mut Persistent, kind: Kind, sender: &BStr, address: &BS
         log::warn!("resolve_clnt: null recipient result for: <{address}>");
         flags |= resolve_flag::FAIL;
     }
-    Resolved { transport: reply.transport, nexthop: reply.nexthop, recipient: reply.recipient, flags }
+    Resolved {
+        transport: reply.transport,
+        nexthop: reply.nexthop,
+        recipient: reply.recipient,
+        flags,
+    }
 }
 
 /// Whether every table that resolving needs can be opened by this process, so that it gives the
@@ -229,17 +241,23 @@ pub fn tables_open_here(config: &Config) -> bool {
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_RELAYHOST_MAPS,
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
     ];
-    lists.iter().all(|list| list_opens_here(&config.get(*list), MAX_FILE_DEPTH))
+    lists
+        .iter()
+        .all(|list| list_opens_here(&config.get(*list), MAX_FILE_DEPTH))
 }
 
 fn list_opens_here(list: &str, depth: u32) -> bool {
-    grouped_words(list).into_iter().all(|item| item_opens_here(item.trim_start_matches('!'), depth))
+    grouped_words(list)
+        .into_iter()
+        .all(|item| item_opens_here(item.trim_start_matches('!'), depth))
 }
 
 fn item_opens_here(item: &str, depth: u32) -> bool {
     if item.starts_with('/') {
         // A file of patterns.
-        return depth > 0 && std::fs::read_to_string(item).is_ok_and(|text| list_opens_here(&without_comments(&text), depth - 1));
+        return depth > 0
+            && std::fs::read_to_string(item)
+                .is_ok_and(|text| list_opens_here(&without_comments(&text), depth - 1));
     }
     if item.starts_with('[') {
         return true;
@@ -255,7 +273,9 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
         "texthash" => is_readable(name, ""),
         "cidr" | "regexp" | "pcre" => name.starts_with('{') || is_readable(name, ""),
         "pipemap" | "unionmap" => {
-            let members = name.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            let members = name
+                .strip_prefix('{')
+                .and_then(|rest| rest.strip_suffix('}'));
             members.is_some_and(|members| list_opens_here(members, depth))
         }
         _ => false,
@@ -263,7 +283,10 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_readable(name: &str, suffix: &str) -> bool {

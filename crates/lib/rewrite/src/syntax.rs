@@ -2,7 +2,9 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, params};
-use postern_mail::host::{HostaddrError, valid_hostaddr, valid_hostname, valid_ipv4, valid_ipv6, valid_utf8_hostname};
+use postern_mail::host::{
+    HostaddrError, valid_hostaddr, valid_hostname, valid_ipv4, valid_ipv6, valid_utf8_hostname,
+};
 
 /// What main.cf allows in domains.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,11 @@ impl DomainSyntax {
 
     /// Checks the domain of `recipient`. `Some` is the literal that takes the place of a bare
     /// numerical address.
-    pub(crate) fn check(self, recipient: &BStr, domain: &BStr) -> Result<Option<BString>, BadAddress> {
+    pub(crate) fn check(
+        self,
+        recipient: &BStr,
+        domain: &BStr,
+    ) -> Result<Option<BString>, BadAddress> {
         if self.utf8 && recipient.to_str().is_err() {
             return Err(BadAddress);
         }
@@ -38,11 +44,19 @@ impl DomainSyntax {
                 }
             };
         }
-        let usable = if self.utf8 { valid_utf8_hostname(domain, true) } else { valid_hostname(domain) };
+        let usable = if self.utf8 {
+            valid_utf8_hostname(domain, true)
+        } else {
+            valid_hostname(domain)
+        };
         if usable.is_ok() {
             return Ok(None);
         }
         if self.numeric && valid_hostaddr(domain).is_ok() {
+            // IPv6 without its prefix is used nevertheless, as in Postfix.
+            if let Err(error) = valid_literal(domain) {
+                log::warn!("{error}");
+            }
             let mut literal = BString::from("[");
             literal.extend_from_slice(domain);
             literal.push(b']');

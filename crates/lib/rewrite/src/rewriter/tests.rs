@@ -12,12 +12,20 @@ fn rewrite(text: &str, rule: Context, address: &BStr) -> BString {
 #[test]
 fn addresses_are_completed_as_postfix_does() {
     let mut rewriter = Rewriter::new(&config(""));
-    let rows = include_str!("observed.tsv").lines().filter(|line| !line.starts_with('#'));
+    let rows = include_str!("observed.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
     for row in rows {
         let fields: Vec<BString> = row.split('\t').map(unescape).collect();
-        let [address, local, remote] = fields.as_slice() else { panic!("{row}") };
+        let [address, local, remote] = fields.as_slice() else {
+            panic!("{row}")
+        };
         for (rule, want) in [(Context::Local, local), (Context::Remote, remote)] {
-            assert_eq!(rewriter.rewrite(rule, address.as_ref()).unwrap(), *want, "{rule:?} {row}");
+            assert_eq!(
+                rewriter.rewrite(rule, address.as_ref()).unwrap(),
+                *want,
+                "{rule:?} {row}"
+            );
         }
     }
 }
@@ -38,7 +46,11 @@ fn main_cf_switches_each_step_off() {
         ("append_dot_mydomain = yes\nremote_header_rewrite_domain = far.test", Context::Remote, "a@b", "a@b.far.test"),
     ];
     for (text, rule, address, want) in cases {
-        assert_eq!(rewrite(text, rule, BStr::new(address)), want, "{text:?} {address:?}");
+        assert_eq!(
+            rewrite(text, rule, BStr::new(address)),
+            want,
+            "{text:?} {address:?}"
+        );
     }
 }
 
