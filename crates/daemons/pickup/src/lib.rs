@@ -115,7 +115,7 @@ impl Pickup {
                 return false;
             }
         };
-        warn_about_age(&entry.id.to_string(), info.modified, now);
+        warn_about_age(entry.id.as_ref(), info.modified, now);
         // Mail that postsuper put back: readable by the mail system alone.
         let requeued = info.uid == self.options.owner && info.mode & 0o004 == 0;
         let flags = if requeued { self.flags & !flag::MILTER } else { self.flags };
