@@ -74,11 +74,21 @@ impl Agent {
             timeout: config.get(params::IPC_TIMEOUT),
             soft_bounce: config.get(params::SOFT_BOUNCE),
             log_internal: config.get(params::INFO_LOG_ADDRESS_FORMAT) == "internal",
-            resolution: u32::try_from(config.get(params::DELAY_LOGGING_RESOLUTION_LIMIT)).unwrap_or(2),
+            resolution: u32::try_from(config.get(params::DELAY_LOGGING_RESOLUTION_LIMIT))
+                .unwrap_or(2),
             negative_cache: config.get(params::ADDRESS_VERIFY_NEGATIVE_CACHE),
             filter_name,
-            filter: Maps::open(config, filter_name, &filter_text, Flags::LOCK | Flags::UTF8_REQUEST),
-            fast_flush: MatchList::domains(config, params::FAST_FLUSH_DOMAINS.info.name, &config.get(params::FAST_FLUSH_DOMAINS)),
+            filter: Maps::open(
+                config,
+                filter_name,
+                &filter_text,
+                Flags::LOCK | Flags::UTF8_REQUEST,
+            ),
+            fast_flush: MatchList::domains(
+                config,
+                params::FAST_FLUSH_DOMAINS.info.name,
+                &config.get(params::FAST_FLUSH_DOMAINS),
+            ),
         }
     }
 
@@ -98,7 +108,8 @@ impl Agent {
         }
         let notify = report.recipient.notify_flags;
         let recorded = report.flags & flag::RECORD != 0
-            || (report.flags & flag::REPORT_CLEARED != 0 && (notify == 0 || notify & NOTIFY_DELAY != 0));
+            || (report.flags & flag::REPORT_CLEARED != 0
+                && (notify == 0 || notify & NOTIFY_DELAY != 0));
         let wanted = recorded || notify & NOTIFY_SUCCESS != 0;
         if wanted && !self.append(&self.trace, report, &dsn) {
             return self.trace_failed(report);
@@ -132,7 +143,12 @@ impl Agent {
         let recipient = self.logged(&report.recipient.recipient);
         let original = self.logged(&report.recipient.original_recipient);
         let differs = !original.is_empty() && !original.eq_ignore_ascii_case(&recipient);
-        let reason: BString = dsn.reason.iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }).collect::<Vec<u8>>().into();
+        let reason: BString = dsn
+            .reason
+            .iter()
+            .map(|&byte| if byte == b'\n' { b' ' } else { byte })
+            .collect::<Vec<u8>>()
+            .into();
         let line = StatusLine {
             recipient: recipient.as_bstr(),
             original: differs.then_some(original.as_bstr()),
@@ -172,7 +188,11 @@ impl Agent {
             self.log(report, &dsn, "bounced");
             return Outcome::Done;
         }
-        let failure = Dsn { status: "4.3.0".into(), reason: "bounce or trace service failure".into(), ..Dsn::default() };
+        let failure = Dsn {
+            status: "4.3.0".into(),
+            reason: "bounce or trace service failure".into(),
+            ..Dsn::default()
+        };
         self.defer_filtered(report, failure)
     }
 
@@ -199,7 +219,11 @@ impl Agent {
     fn trace_failed(&mut self, report: &Report<'_>) -> Outcome {
         log::warn!("{}: trace service failed", report.queue_id);
         let reason = format!("{}: trace service failed", report.queue_id);
-        let failure = Dsn { status: "4.3.0".into(), reason: reason.into(), ..Dsn::default() };
+        let failure = Dsn {
+            status: "4.3.0".into(),
+            reason: reason.into(),
+            ..Dsn::default()
+        };
         self.defer_filtered(report, failure)
     }
 
@@ -221,7 +245,9 @@ impl Agent {
         if self.filter.is_empty() {
             return;
         }
-        let key: BString = [dsn.status.as_slice(), b" ", dsn.reason.as_slice()].concat().into();
+        let key: BString = [dsn.status.as_slice(), b" ", dsn.reason.as_slice()]
+            .concat()
+            .into();
         let result = match self.filter.find(key.as_bstr(), false) {
             Ok(Some(result)) => result,
             Ok(None) => return,
@@ -231,7 +257,10 @@ impl Agent {
             }
         };
         let (code, text) = match result.find_byteset(b" \t") {
-            Some(end) => (result[..end].as_bstr(), result[end..].trim_start().as_bstr()),
+            Some(end) => (
+                result[..end].as_bstr(),
+                result[end..].trim_start().as_bstr(),
+            ),
             None => (result.as_bstr(), BStr::new(b"")),
         };
         let success = |status: &[u8]| status.first() == Some(&b'2');
@@ -269,7 +298,12 @@ impl Agent {
         if address.is_empty() {
             return;
         }
-        let request = verify::UpdateRequest { request: "update".into(), address: address.clone(), recipient_status, reason: reason.clone() };
+        let request = verify::UpdateRequest {
+            request: "update".into(),
+            address: address.clone(),
+            recipient_status,
+            reason: reason.clone(),
+        };
         let asked: Result<postern_ipc::StatusReply, _> =
             postern_ipc::client::one_shot(&self.verify, self.timeout, verify::PROTOCOL, &request);
         if let Err(error) = asked {
@@ -307,27 +341,42 @@ impl Agent {
     /// ETRN and `postqueue -s` find deferred mail by the recipient's domain.
     fn remember_for_flush(&mut self, report: &Report<'_>) {
         let recipient = &report.recipient.recipient;
-        let Some(at) = recipient.rfind_byte(b'@') else { return };
+        let Some(at) = recipient.rfind_byte(b'@') else {
+            return;
+        };
         let domain = &recipient[at + 1..];
         if domain.is_empty() || !matches!(self.fast_flush.matches(domain.as_bstr()), Ok(true)) {
             return;
         }
-        let body = flush::AddBody { site: domain.into(), queue_id: report.queue_id.into() };
+        let body = flush::AddBody {
+            site: domain.into(),
+            queue_id: report.queue_id.into(),
+        };
         if let Err(error) = flush::add(&self.flush, self.timeout, &body) {
             log::warn!("{error}");
         }
     }
 
     fn logged(&self, address: &BString) -> BString {
-        if self.log_internal { address.clone() } else { postern_mail::quote_822_local(address.as_bstr()) }
+        if self.log_internal {
+            address.clone()
+        } else {
+            postern_mail::quote_822_local(address.as_bstr())
+        }
     }
 }
 
 /// Whether `code` has the form of an enhanced status code, class 2, 4 or 5 (RFC 3463 §2).
 fn is_status(code: &BStr) -> bool {
     let mut parts = code.split(|&byte| byte == b'.');
-    let class = parts.next().is_some_and(|part| matches!(part, b"2" | b"4" | b"5"));
-    let mut number = || parts.next().is_some_and(|part| (1..=3).contains(&part.len()) && part.iter().all(u8::is_ascii_digit));
+    let class = parts
+        .next()
+        .is_some_and(|part| matches!(part, b"2" | b"4" | b"5"));
+    let mut number = || {
+        parts.next().is_some_and(|part| {
+            (1..=3).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
+        })
+    };
     let (subject, detail) = (number(), number());
     class && subject && detail && parts.next().is_none()
 }
@@ -338,7 +387,15 @@ mod tests {
 
     #[test]
     fn enhanced_status_has_three_numbers_and_a_known_class() {
-        for (code, want) in [("2.0.0", true), ("5.123.9", true), ("3.0.0", false), ("5.1", false), ("5.1.1.1", false), ("5.1234.0", false), ("", false)] {
+        for (code, want) in [
+            ("2.0.0", true),
+            ("5.123.9", true),
+            ("3.0.0", false),
+            ("5.1", false),
+            ("5.1.1.1", false),
+            ("5.1234.0", false),
+            ("", false),
+        ] {
             assert_eq!(is_status(code.into()), want, "{code:?}");
         }
     }

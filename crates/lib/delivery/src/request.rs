@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use bstr::BString;
 use postern_attr::{AttrError, Encoding, Extra};
-use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
 use postern_ipc::Announcement;
+use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
+use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use postern_wire::Channel;
 
 /// Most recipients that one request may announce: qmgr(8) sends at most
@@ -51,12 +52,18 @@ impl Delivery {
     ///
     /// Everything but [`ReceiveError::Eof`] was answered with "deferred" already; the caller logs it
     /// as a warning and ends the session. A file that cannot be locked is fatal to the caller.
-    pub fn receive(channel: &mut Channel, hash_depth: &dyn Fn(&str, &str) -> PathBuf) -> Result<Self, ReceiveError> {
-        let announced = postern_attr::write(channel, Encoding::Null, &Announcement::new(PROTOCOL)).is_ok() && channel.flush().is_ok();
+    pub fn receive(
+        channel: &mut Channel,
+        hash_depth: &dyn Fn(&str, &str) -> PathBuf,
+    ) -> Result<Self, ReceiveError> {
+        let announced = postern_attr::write(channel, Encoding::Null, &Announcement::new(PROTOCOL))
+            .is_ok()
+            && channel.flush().is_ok();
         if !announced {
             return Err(ReceiveError::Eof);
         }
-        let result = read_request(channel).and_then(|(request, stats, recipients)| open(request, stats, recipients, hash_depth));
+        let result = read_request(channel)
+            .and_then(|(request, stats, recipients)| open(request, stats, recipients, hash_depth));
         match result {
             Err(error @ (ReceiveError::Malformed(_) | ReceiveError::File(_))) => {
                 answer(channel, Dsn::default(), -1);
@@ -82,12 +89,18 @@ impl Delivery {
     /// Marks a recipient as done in the queue file: one byte, not synced. A crash can repeat a
     /// delivery, never lose one.
     pub fn mark_done(&self, recipient: &Recipient) {
-        let Ok(offset) = u64::try_from(recipient.offset) else { return };
+        let Ok(offset) = u64::try_from(recipient.offset) else {
+            return;
+        };
         if offset == 0 {
             return;
         }
         if let Err(error) = self.file.write_at(b"D", offset) {
-            log::warn!("{}: update queue file {}: {error}", self.request.queue_id, self.path.display());
+            log::warn!(
+                "{}: update queue file {}: {error}",
+                self.request.queue_id,
+                self.path.display()
+            );
         }
     }
 
@@ -97,7 +110,9 @@ impl Delivery {
     }
 }
 
-fn read_request(channel: &mut Channel) -> Result<(Request, MessageStats, Vec<Recipient>), ReceiveError> {
+fn read_request(
+    channel: &mut Channel,
+) -> Result<(Request, MessageStats, Vec<Recipient>), ReceiveError> {
     let request: Request = match postern_attr::read(channel, Encoding::Null, Extra::Refuse) {
         Ok(request) => request,
         Err(AttrError::Eof) => return Err(ReceiveError::Eof),
@@ -111,7 +126,10 @@ fn read_request(channel: &mut Channel) -> Result<(Request, MessageStats, Vec<Rec
         stats.agent_handoff = Moment::now();
     }
     if request.recipient_count <= 0 || request.recipient_count > RECIPIENT_LIMIT {
-        let text = format!("{}: no recipients in delivery request for destination {}", request.queue_id, request.nexthop);
+        let text = format!(
+            "{}: no recipients in delivery request for destination {}",
+            request.queue_id, request.nexthop
+        );
         return Err(ReceiveError::File(text));
     }
     let mut recipients = Vec::new();
@@ -123,8 +141,19 @@ fn read_request(channel: &mut Channel) -> Result<(Request, MessageStats, Vec<Rec
     Ok((request, stats, recipients))
 }
 
-fn open(request: Request, stats: MessageStats, recipients: Vec<Recipient>, path_of: &dyn Fn(&str, &str) -> PathBuf) -> Result<Delivery, ReceiveError> {
-    let valid = |name: &str| !name.is_empty() && name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+fn open(
+    request: Request,
+    stats: MessageStats,
+    recipients: Vec<Recipient>,
+    path_of: &dyn Fn(&str, &str) -> PathBuf,
+) -> Result<Delivery, ReceiveError> {
+    let valid = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 255
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
     if !valid(&request.queue_name) || !valid(&request.queue_id) {
         return Err(ReceiveError::Malformed("common attributes"));
     }
@@ -133,15 +162,33 @@ fn open(request: Request, stats: MessageStats, recipients: Vec<Recipient>, path_
         .read(true)
         .write(true)
         .open(&path)
-        .map_err(|error| ReceiveError::File(format!("open {} {}: {}", request.queue_name, request.queue_id, postern_sys::error_text(&error))))?;
-    if !postern_sys::lock::try_shared(&file).unwrap_or(false) {
-        postern_maillog::fatal!("shared lock {}: Resource temporarily unavailable", path.display());
+        .map_err(|error| {
+            ReceiveError::File(format!(
+                "open {} {}: {}",
+                request.queue_name,
+                request.queue_id,
+                postern_sys::error_text(&error)
+            ))
+        })?;
+    let locked = try_lock(&file, LockStyle::Flock, LockMode::Shared);
+    if !locked.unwrap_or(false) {
+        postern_maillog::fatal!(
+            "shared lock {}: Resource temporarily unavailable",
+            path.display()
+        );
     }
-    Ok(Delivery { request, stats, recipients, file, path })
+    Ok(Delivery {
+        request,
+        stats,
+        recipients,
+        file,
+        path,
+    })
 }
 
 fn answer(channel: &mut Channel, dsn: Dsn, status: i32) {
-    let sent = postern_attr::write(channel, Encoding::Null, &Reply::new(dsn, status)).is_ok() && channel.flush().is_ok();
+    let sent = postern_attr::write(channel, Encoding::Null, &Reply::new(dsn, status)).is_ok()
+        && channel.flush().is_ok();
     if sent {
         // The queue manager closes first; closing here before it has read the reply would lose it.
         let _ = channel.read(&mut [0]);

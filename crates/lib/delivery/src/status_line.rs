@@ -40,18 +40,47 @@ impl fmt::Display for StatusLine<'_> {
         }
         let [total, a, b, c, d] = delays(self.stats, self.now);
         let resolution = self.resolution;
-        write!(f, ", delay={}", Delay { microseconds: total, resolution })?;
-        write!(f, ", delays={}", Delay { microseconds: a, resolution })?;
+        write!(
+            f,
+            ", delay={}",
+            Delay {
+                microseconds: total,
+                resolution
+            }
+        )?;
+        write!(
+            f,
+            ", delays={}",
+            Delay {
+                microseconds: a,
+                resolution
+            }
+        )?;
         for delay in [b, c, d] {
-            write!(f, "/{}", Delay { microseconds: delay, resolution })?;
+            write!(
+                f,
+                "/{}",
+                Delay {
+                    microseconds: delay,
+                    resolution
+                }
+            )?;
         }
-        write!(f, ", dsn={}, status={} ({})", self.dsn, self.status, self.reason)
+        write!(
+            f,
+            ", dsn={}, status={} ({})",
+            self.dsn, self.status, self.reason
+        )
     }
 }
 
 /// Total delay, then the four parts, in microseconds.
 fn delays(stats: &MessageStats, now: Moment) -> [i64; 5] {
-    let done = if stats.deliver_done.is_unset() { now } else { stats.deliver_done };
+    let done = if stats.deliver_done.is_unset() {
+        now
+    } else {
+        stats.deliver_done
+    };
     let arrival = stats.incoming_arrival;
     let total = difference(done, arrival);
     let active = stats.active_arrival;
@@ -90,7 +119,11 @@ impl fmt::Display for Delay {
         let value = u64::try_from(self.microseconds).unwrap_or(0);
         let resolution = self.resolution.min(6);
         // Decimals that keep two significant digits; the digit count of a value is the one before rounding.
-        let whole_digits = if value >= 1_000_000 { (value / 1_000_000).ilog10() + 1 } else { 0 };
+        let whole_digits = if value >= 1_000_000 {
+            (value / 1_000_000).ilog10() + 1
+        } else {
+            0
+        };
         let decimals = if whole_digits >= 1 {
             SIGNIFICANT.saturating_sub(whole_digits)
         } else if value == 0 {
@@ -109,7 +142,11 @@ impl fmt::Display for Delay {
             fraction /= 10;
             width -= 1;
         }
-        if width == 0 { write!(f, "{whole}") } else { write!(f, "{whole}.{fraction:0width$}") }
+        if width == 0 {
+            write!(f, "{whole}")
+        } else {
+            write!(f, "{whole}.{fraction:0width$}")
+        }
     }
 }
 
@@ -136,15 +173,27 @@ mod tests {
             (3_725_900_000, "3726"),
         ];
         for (microseconds, want) in cases {
-            let got = Delay { microseconds: *microseconds, resolution: 2 }.to_string();
+            let got = Delay {
+                microseconds: *microseconds,
+                resolution: 2,
+            }
+            .to_string();
             assert_eq!(got, *want, "{microseconds} microseconds");
         }
     }
 
     #[test]
     fn line_leaves_out_what_is_unknown() {
-        let at = |seconds, microseconds| Moment { seconds, microseconds };
-        let stats = MessageStats { incoming_arrival: at(100, 0), active_arrival: at(100, 50_000), agent_handoff: at(100, 70_000), ..MessageStats::default() };
+        let at = |seconds, microseconds| Moment {
+            seconds,
+            microseconds,
+        };
+        let stats = MessageStats {
+            incoming_arrival: at(100, 0),
+            active_arrival: at(100, 50_000),
+            agent_handoff: at(100, 70_000),
+            ..MessageStats::default()
+        };
         let line = StatusLine {
             recipient: "ok@disc.example".into(),
             original: None,

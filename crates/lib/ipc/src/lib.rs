@@ -35,7 +35,9 @@ pub struct Announcement {
 impl Announcement {
     /// The announcement of `protocol`.
     pub fn new(protocol: &str) -> Self {
-        Self { protocol: protocol.to_owned() }
+        Self {
+            protocol: protocol.to_owned(),
+        }
     }
 }
 
