@@ -68,6 +68,8 @@ pub struct Session {
     pub in_step: bool,
     /// QUIT went out.
     pub quit_sent: bool,
+    /// Nothing more may be sent or read: the connection is only closed.
+    pub dead: bool,
     /// A reply told of a protocol misunderstanding.
     pub protocol_error: bool,
     /// Content could not be read or sent.
@@ -93,6 +95,7 @@ impl Session {
             keep: false,
             in_step: false,
             quit_sent: false,
+            dead: false,
             protocol_error: false,
             data_error: false,
             history: Vec::new(),
@@ -199,7 +202,7 @@ impl Session {
 
     /// Says goodbye, unless that was done; waits for the answer where that is wanted.
     pub fn quit(&mut self, settings: &Settings, tables: &mut Tables, queue_id: &str) {
-        if self.channel.has_failed() {
+        if self.dead || self.channel.has_failed() {
             return;
         }
         self.set_timeout(settings, settings.timeouts.quit);
@@ -241,6 +244,7 @@ impl Session {
     /// The failure of a dialogue that broke.
     pub fn broken(&mut self, trouble: &Trouble, stage: Stage) -> Failure {
         self.keep = false;
+        self.dead = true;
         match trouble {
             Trouble::Lost => Failure::local("4.4.2", format!("lost connection with {} while {stage}", self.short)),
             Trouble::TimedOut => {
