@@ -54,14 +54,15 @@ impl Destination {
         Self::Postlog(Peer { paths, link: None })
     }
 
-    pub(crate) fn file(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+    /// Opens the log file, created with `mode`; the umask counts unless `exact`.
+    pub(crate) fn file(path: &Path, mode: u32, exact: bool) -> io::Result<Self> {
         let created = !path.exists();
         let file = OpenOptions::new()
             .append(true)
             .create(true)
-            .mode(mode.unwrap_or(0o644))
+            .mode(mode)
             .open(path)?;
-        if let (true, Some(mode)) = (created, mode) {
+        if created && exact {
             use std::os::unix::fs::PermissionsExt;
             // The umask may have removed bits that the administrator asked for.
             file.set_permissions(std::fs::Permissions::from_mode(mode))?;

@@ -41,7 +41,8 @@ pub fn init(program: &str, echo: Echo) {
 /// After main.cf is read: `syslog_name`, `maillog_file`, `myhostname`; exports `MAIL_LOGTAG` and the
 /// `POSTLOG_…` variables for children. May be called again after a reload.
 pub fn configure(config: &Config) {
-    let outcome = state::with(|state| state.configure(config));
+    let settings = state::Settings::read(config);
+    let outcome = state::with(|state| state.configure(&settings));
     if let Err(text) = outcome {
         die(1, format_args!("{text}"));
     }
@@ -110,7 +111,19 @@ pub fn die_in_handler(text: &str) -> ! {
     postern_sys::process::exit_now(1)
 }
 
+/// Ends the process for a main.cf error: the lines that come before it, then `fatal: …`.
+pub fn die_of_config(error: &ConfigError) -> ! {
+    bad_parameter(error)
+}
+
 fn bad_parameter(error: &ConfigError) -> ! {
+    for (severity, text) in error.preceding() {
+        let severity = match severity {
+            postern_config::Severity::Warning => Severity::Warning,
+            postern_config::Severity::Error => Severity::Error,
+        };
+        log(severity, &text);
+    }
     die(1, format_args!("{error}"))
 }
 

@@ -3,7 +3,7 @@
 use crate::Echo;
 use crate::destination::Destination;
 use crate::format::{Severity, append_text};
-use postern_config::Config;
+use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
 use postern_sys::{env, process, user};
 use std::io::Write;
@@ -39,6 +39,46 @@ pub(crate) struct State {
     stamp: String,
     /// The same second with the day as classic syslog pads it.
     classic: String,
+}
+
+/// What the logger takes from main.cf. Read before the logger is locked: a bad value is logged.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    name: String,
+    facility: String,
+    utf8: bool,
+    file: String,
+    prefixes: String,
+    host: String,
+    socket: PathBuf,
+    mode: u32,
+    exact_mode: bool,
+}
+
+impl Settings {
+    pub(crate) fn read(config: &Config) -> Self {
+        let file = config.get(params::MAILLOG_FILE);
+        let used = |param| {
+            if file.is_empty() {
+                String::new()
+            } else {
+                config.get(param)
+            }
+        };
+        Self {
+            name: config.get(params::SYSLOG_NAME),
+            facility: config.get(params::SYSLOG_FACILITY),
+            utf8: config.get(params::SMTPUTF8_ENABLE),
+            prefixes: used(params::MAILLOG_FILE_PREFIXES),
+            host: used(params::MYHOSTNAME),
+            socket: PathBuf::from(used(params::QUEUE_DIRECTORY))
+                .join("public")
+                .join(used(params::POSTLOG_SERVICE_NAME)),
+            mode: u32::from_str_radix(&used(params::MAILLOG_FILE_PERMISSIONS), 8).unwrap_or(0o600),
+            exact_mode: config.is_set("maillog_file_permissions"),
+            file,
+        }
+    }
 }
 
 /// Runs `work` on the logger.
@@ -91,24 +131,23 @@ impl State {
     }
 
     /// What main.cf says. The error is the text after `fatal: `.
-    pub(crate) fn configure(&mut self, config: &Config) -> Result<(), String> {
-        let value = |name: &str| config.lookup(name).unwrap_or_default();
-        let name = match value("syslog_name") {
-            name if name.is_empty() => "postfix".to_owned(),
-            name => name,
+    pub(crate) fn configure(&mut self, settings: &Settings) -> Result<(), String> {
+        let name = if settings.name.is_empty() {
+            "postfix"
+        } else {
+            settings.name.as_str()
         };
         self.tag = format!("{name}/{}", self.program);
-        env::set_env("MAIL_LOGTAG", &name);
-        self.utf8 = value("smtputf8_enable") == "yes";
-        let facility = value("syslog_facility");
-        if !facility.is_empty() {
-            let known: syslog::Facility = facility
+        env::set_env("MAIL_LOGTAG", name);
+        self.utf8 = settings.utf8;
+        if !settings.facility.is_empty() {
+            let known: syslog::Facility = settings
+                .facility
                 .parse()
-                .map_err(|()| format!("unknown syslog facility name: {facility}"))?;
+                .map_err(|()| format!("unknown syslog facility name: {}", settings.facility))?;
             self.facility = known as u8;
         }
-        let file = value("maillog_file");
-        if file.is_empty() {
+        if settings.file.is_empty() {
             env::remove_env("POSTLOG_SERVICE");
             env::remove_env("POSTLOG_HOSTNAME");
             if !matches!(self.destination, Some(Destination::Syslog(_))) {
@@ -116,39 +155,36 @@ impl State {
             }
             return Ok(());
         }
-        let prefixes = value("maillog_file_prefixes");
-        if !has_allowed_prefix(&file, &prefixes) {
+        if !has_allowed_prefix(&settings.file, &settings.prefixes) {
             return Err(format!(
-                "maillog_file value '{file}' does not match any prefix in maillog_file_prefixes"
+                "maillog_file value '{}' does not match any prefix in maillog_file_prefixes",
+                settings.file
             ));
         }
-        self.host = first_label(&value("myhostname")).to_owned();
-        let socket = PathBuf::from(value("queue_directory"))
-            .join("public")
-            .join(value("postlog_service_name"));
-        env::set_env("POSTLOG_SERVICE", &socket);
+        first_label(&settings.host).clone_into(&mut self.host);
+        env::set_env("POSTLOG_SERVICE", &settings.socket);
         env::set_env("POSTLOG_HOSTNAME", &self.host);
-        self.destination = Some(self.log_file_destination(&socket, &file, config)?);
+        self.destination = Some(self.log_file_destination(settings)?);
         Ok(())
     }
 
-    fn log_file_destination(
-        &self,
-        socket: &Path,
-        file: &str,
-        config: &Config,
-    ) -> Result<Destination, String> {
-        let mut postlog = Destination::postlog(socket);
+    fn log_file_destination(&self, settings: &Settings) -> Result<Destination, String> {
+        let mut postlog = Destination::postlog(&settings.socket);
         if !self.allow_direct || (!self.never_postlogd && postlog.connect()) {
             return Ok(postlog);
         }
-        let mode = config
-            .is_set("maillog_file_permissions")
-            .then(|| config.lookup("maillog_file_permissions"))
-            .flatten()
-            .and_then(|text| u32::from_str_radix(&text, 8).ok());
-        Destination::file(Path::new(file), mode)
-            .map_err(|error| format!("open logfile '{file}': {}", postern_sys::error_text(&error)))
+        Destination::file(
+            Path::new(&settings.file),
+            settings.mode,
+            settings.exact_mode,
+        )
+        .map_err(|error| {
+            format!(
+                "open logfile '{}': {}",
+                settings.file,
+                postern_sys::error_text(&error)
+            )
+        })
     }
 
     /// Opens what a jailed process could not.

@@ -14,7 +14,6 @@ mod flow;
 mod multi;
 mod options;
 mod reactor;
-mod settings;
 mod signals;
 mod single;
 mod start;

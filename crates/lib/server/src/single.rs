@@ -3,8 +3,9 @@
 use crate::client::{self, Client};
 use crate::cycle::Cycle;
 use crate::start::{self, Program, Runtime, Skeleton};
-use crate::{Context, Limits, Needs, StartError, Transport, settings};
+use crate::{Context, Limits, Needs, StartError, Transport};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use postern_config::params;
 use postern_maillog::fatal;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -135,7 +136,7 @@ fn serve_waiting<T: SingleServer>(
 /// Takes a token of the flow-control pipe, or waits a moment when there is none.
 pub(crate) fn delay(context: &Context) {
     let Some(flow) = &context.flow else { return };
-    let wait = settings::time(&context.config, "in_flow_delay", 1);
+    let wait = context.config.get(params::IN_FLOW_DELAY);
     if !wait.is_zero() && flow.take(1) == 0 {
         std::thread::sleep(wait);
     }

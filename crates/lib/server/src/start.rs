@@ -1,9 +1,9 @@
 //! From exec to the main loop: the order of master.md §3.2.
 
 use crate::status::Status;
-use crate::{Context, Flow, Limits, Needs, Options, ProcessLimit, StartError, Transport, settings};
-use postern_config::Config;
-use postern_maillog::{Echo, fatal};
+use crate::{Context, Flow, Limits, Needs, Options, ProcessLimit, StartError, Transport};
+use postern_config::{Config, params};
+use postern_maillog::{Echo, die_of_config, fatal};
 use postern_sys::{clock, daemon, signal, user, watchdog};
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -59,7 +59,7 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
     signal::ignore_write_signals();
     let process_name = process_name(skeleton.name);
     postern_maillog::init(&process_name, Echo::Nothing);
-    let mut config = Config::load()?;
+    let mut config = Config::load().unwrap_or_else(|error| die_of_config(&error));
     let options = Options::parse(std::env::args().skip(1))?;
     if options.log_to_stderr {
         postern_maillog::set_echo(Echo::Stderr);
@@ -74,14 +74,18 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
     for (name, value) in &options.overrides {
         config.set_override(name, value);
     }
-    config.set_override("process_name", &process_name);
-    config.set_override("service_name", &service_name);
+    config.set_names(&process_name, &service_name);
     if !options.stand_alone && !options.foreground && std::io::stdin().is_terminal() {
         postern_maillog::set_echo(Echo::Stderr);
         return Err(StartError::new("do not run this command by hand"));
     }
     postern_maillog::configure(&config);
-    config.check(skeleton.name)?;
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+    if let Err(error) = config.check(skeleton.name) {
+        die_of_config(&error);
+    }
     let transport = if options.stand_alone {
         Transport::Unix
     } else {
@@ -190,7 +194,7 @@ fn generation() -> Result<u32, StartError> {
 }
 
 fn enter_queue_directory(config: &Config) -> Result<PathBuf, StartError> {
-    let directory = PathBuf::from(settings::text(config, "queue_directory"));
+    let directory = PathBuf::from(config.get(params::QUEUE_DIRECTORY));
     std::env::set_current_dir(&directory).map_err(|error| {
         StartError::new(format!(
             "chdir(\"{}\"): {}",
@@ -202,7 +206,7 @@ fn enter_queue_directory(config: &Config) -> Result<PathBuf, StartError> {
 }
 
 fn owner(config: &Config) -> Result<user::User, StartError> {
-    let name = settings::text(config, "mail_owner");
+    let name = config.get(params::MAIL_OWNER);
     user::user_by_name(&name)?.ok_or_else(|| {
         StartError::new(format!(
             "parameter mail_owner: unknown user name value: {name}"
@@ -246,10 +250,10 @@ fn jail(context: &mut Context, needs: Needs) -> Result<(), StartError> {
 fn limits(config: &Config, skeleton: &Skeleton) -> Limits {
     let watchdog = skeleton.needs.watchdog.or(skeleton.watchdog);
     Limits {
-        max_use: settings::number(config, "max_use", 100),
-        max_idle: settings::time(config, "max_idle", 100),
-        watchdog: watchdog.unwrap_or_else(|| settings::time(config, "daemon_timeout", 18000)),
-        client_timeout: settings::time(config, "ipc_timeout", 3600),
+        max_use: u32::try_from(config.get(params::MAX_USE)).unwrap_or(0),
+        max_idle: config.get(params::MAX_IDLE),
+        watchdog: watchdog.unwrap_or_else(|| config.get(params::DAEMON_TIMEOUT)),
+        client_timeout: config.get(params::IPC_TIMEOUT),
     }
 }
 
