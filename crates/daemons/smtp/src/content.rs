@@ -40,22 +40,10 @@ pub struct Options {
     pub return_path: bool,
     /// `flags=X`: this is final delivery.
     pub is_final: bool,
-    /// `myorigin`.
-    pub origin: String,
-    /// Domains in which a bare local part matches generic maps.
-    pub local_domains: Vec<String>,
     /// `mime_nesting_limit`, `mime_boundary_length_limit`, `header_size_limit`.
     pub limits: (usize, usize, usize),
     /// `body_checks_size_limit`.
     pub body_checks_limit: u64,
-}
-
-impl Options {
-    /// Whether a bare local part may match in this domain.
-    pub fn is_local(&self, domain: &BStr) -> bool {
-        let literal = domain.strip_prefix(b"[").is_some();
-        literal || self.local_domains.iter().any(|local| domain.eq_ignore_ascii_case(local.as_bytes()))
-    }
 }
 
 /// Why a message was not sent.
@@ -227,7 +215,7 @@ fn prepend(filter: &mut Filter<'_, '_>, job: &Job<'_>, options: &Options) -> Res
 }
 
 fn external(filter: &mut Filter<'_, '_>, internal: &BString) -> Result<BString, ContentError> {
-    let mapped = filter.generic().map_internal(internal.as_bstr())?;
+    let mapped = filter.tables.generic.map_or_same(internal.as_bstr())?;
     Ok(address::quote(mapped.as_bstr()))
 }
 
@@ -277,4 +265,27 @@ fn corrupt(source: &Source<'_>, queue_id: &str, text: &str) -> ContentError {
         log::warn!("{}: mark as corrupt: {error}", source.path);
     }
     ContentError::Local(Failure::local("5.3.0", "unreadable mail queue entry"))
+}
+
+/// Whether the message's header has `Delivered-To:` with this address: it was here before. A file
+/// that cannot be read says nothing; sending it will tell.
+pub fn has_delivered_to(source: &Source<'_>, recipient: &BStr) -> bool {
+    let mut found = false;
+    let mut starts_line = true;
+    // Trouble with the file shows when the message is sent.
+    let _ = each_record(source, "", &mut |text, end| {
+        if starts_line && text.is_empty() {
+            return false;
+        }
+        if starts_line
+            && let Some((name, _)) = postern_mail::header::name(text)
+            && name.eq_ignore_ascii_case(b"Delivered-To")
+            && let Some((_, value)) = postern_mail::header::split(text)
+        {
+            found |= address::unquote(value).eq_ignore_ascii_case(recipient);
+        }
+        starts_line = end == LineEnd::End;
+        !found
+    });
+    found
 }

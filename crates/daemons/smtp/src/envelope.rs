@@ -39,7 +39,7 @@ pub fn needs_utf8(request: &Request) -> bool {
 
 impl Context<'_> {
     /// MAIL FROM with its parameters.
-    pub fn mail(&self, generic: &mut Generic<'_>) -> Result<Vec<u8>, Trouble> {
+    pub fn mail(&self, generic: &mut Generic) -> Result<Vec<u8>, Trouble> {
         let offered = self.features.offered;
         let request = self.request;
         let mut text = b"MAIL FROM:<".to_vec();
@@ -73,7 +73,7 @@ impl Context<'_> {
     }
 
     /// RCPT TO with its parameters.
-    pub fn rcpt(&self, recipient: &Recipient, generic: &mut Generic<'_>) -> Result<Vec<u8>, Trouble> {
+    pub fn rcpt(&self, recipient: &Recipient, generic: &mut Generic) -> Result<Vec<u8>, Trouble> {
         let mut text = b"RCPT TO:<".to_vec();
         text.extend_from_slice(&self.path(recipient.recipient.as_bstr(), generic)?);
         text.push(b'>');
@@ -90,11 +90,11 @@ impl Context<'_> {
     }
 
     /// An address as it stands between `<` and `>`.
-    fn path(&self, internal: &BStr, generic: &mut Generic<'_>) -> Result<BString, Trouble> {
+    fn path(&self, internal: &BStr, generic: &mut Generic) -> Result<BString, Trouble> {
         if internal.is_empty() {
             return Ok(BString::default());
         }
-        let mapped = generic.map_internal(internal)?;
+        let mapped = generic.map_or_same(internal)?;
         let quoted = if self.settings.quote_envelope { address::quote_821(mapped.as_bstr()) } else { mapped };
         // A control character would end the command; no address that came in by SMTP has one.
         Ok(quoted.iter().map(|&b| if b < b' ' || b == 127 { b'?' } else { b }).collect::<Vec<u8>>().into())
@@ -114,11 +114,15 @@ impl Context<'_> {
                 let unicode = !known.is_ascii() && self.request.smtputf8 & utf8::REQUESTED != 0;
                 let quoted = address::quote(known);
                 let kind = BStr::new(if unicode { "utf-8" } else { "rfc822" });
-                return [kind.as_ref(), b";", encoded(kind, quoted.as_bstr(), self.features).as_ref()].concat().into();
+                return typed(kind, encoded(kind, quoted.as_bstr(), self.features).as_bstr());
             }
         };
-        [kind.as_ref(), b";", encoded(kind, original, self.features).as_ref()].concat().into()
+        typed(kind, encoded(kind, original, self.features).as_bstr())
     }
+}
+
+fn typed(kind: &BStr, address: &BStr) -> BString {
+    [kind.as_bytes(), b";", address.as_bytes()].concat().into()
 }
 
 /// An address in the encoding of its type: `utf-8` goes as it is where the server takes that.

@@ -8,7 +8,6 @@ use postern_mail::header::{self, Addresses};
 use postern_mail::mime::{Handler, LineEnd, MimeError, Part};
 
 use crate::content::{Options, TextOut};
-use crate::generic::Generic;
 use crate::reply::printable;
 use crate::session::excerpt;
 use crate::settings::{Settings, Tables};
@@ -59,17 +58,6 @@ impl Filter<'_, '_> {
             && self.tables.generic.is_empty()
     }
 
-    /// The generic maps.
-    pub fn generic(&mut self) -> Generic<'_> {
-        Generic {
-            maps: &mut self.tables.generic,
-            delimiter: self.settings.recipient_delimiter.as_bytes(),
-            propagate: self.settings.propagate_generic,
-            origin: &self.options.origin,
-            is_local: &|domain| self.options.is_local(domain),
-        }
-    }
-
     /// Looks a line up and logs what is found.
     fn check(&mut self, kind: Kind, text: &BStr) -> Verdict {
         let limit = self.settings.checks_log_limit;
@@ -116,10 +104,10 @@ impl Filter<'_, '_> {
         let mut changed = false;
         let mut failed = false;
         for address in address_tree::addresses_mut(&mut nodes) {
-            match self.generic().map(address.external().as_bstr()) {
+            match self.tables.generic.map(address.internal().as_bstr()) {
                 Ok(Some(mapped)) => {
                     changed = true;
-                    address.replace(mapped);
+                    address.replace(postern_mail::address::quote(mapped.as_bstr()));
                 }
                 Ok(None) => {}
                 Err(_) => failed = true,
@@ -209,9 +197,9 @@ impl Check<'_> {
     fn apply(&self, action: &BStr, maps: &Maps) -> Verdict {
         let end = action.find_byteset(b" \t").unwrap_or(action.len());
         let (verb, argument) = action.split_at(end);
-        let argument = argument.trim_start().as_bstr();
-        let missing = |what: &str| {
-            log::warn!("{what} action without {} in {} map", if what == "REPLACE" { "text" } else { "text" }, maps.title());
+        let argument = argument.trim_ascii_start().as_bstr();
+        let missing = |verb: &str| {
+            log::warn!("{verb} action without text in {} map", maps.title());
             Verdict::Keep
         };
         match verb.to_ascii_uppercase().as_slice() {

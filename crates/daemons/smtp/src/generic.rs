@@ -2,25 +2,29 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::Maps;
+use postern_dict::search::{Extensions, Form, find_address};
 use postern_mail::address;
+use postern_rewrite::LocalDomains;
 
 use crate::trouble::Trouble;
 
 /// The tables with the rules of their search.
-pub struct Generic<'a> {
-    /// The tables.
-    pub maps: &'a mut Maps,
-    /// `recipient_delimiter`.
-    pub delimiter: &'a [u8],
+pub struct Generic {
+    maps: Maps,
+    extensions: Extensions,
     /// Whether an extension that did not match is kept.
-    pub propagate: bool,
+    propagate: bool,
     /// Domain of results without one.
-    pub origin: &'a str,
-    /// Whether a bare local part may match in this domain.
-    pub is_local: &'a dyn Fn(&BStr) -> bool,
+    origin: String,
+    local: LocalDomains,
 }
 
-impl Generic<'_> {
+impl Generic {
+    /// Maps with their search rules; `propagate` keeps extensions that did not match.
+    pub fn new(maps: Maps, extensions: Extensions, propagate: bool, origin: String, local: LocalDomains) -> Self {
+        Self { maps, extensions, propagate, origin, local }
+    }
+
     /// Whether there is nothing to map.
     pub fn is_empty(&self) -> bool {
         self.maps.is_empty()
@@ -31,60 +35,39 @@ impl Generic<'_> {
     /// # Errors
     ///
     /// A table that cannot be read.
-    pub fn map_internal(&mut self, internal: &BStr) -> Result<BString, Trouble> {
-        if self.maps.is_empty() {
-            return Ok(internal.into());
-        }
-        let external = address::quote(internal);
-        Ok(match self.map(external.as_bstr())? {
-            Some(mapped) => address::unquote(mapped.as_bstr()),
-            None => internal.into(),
-        })
+    pub fn map_or_same(&mut self, internal: &BStr) -> Result<BString, Trouble> {
+        Ok(self.map(internal)?.unwrap_or_else(|| internal.into()))
     }
 
-    /// The mapped form of an address in external form; `None` when no table has it.
+    /// The mapped form of an address, both in internal form; `None` when no table has it.
     ///
     /// # Errors
     ///
     /// A table that cannot be read.
-    pub fn map(&mut self, external: &BStr) -> Result<Option<BString>, Trouble> {
-        let (local, domain) = address::split(external);
-        let bare = address::strip_extension(external, self.delimiter, true);
-        let mut keys: Vec<(BString, bool, Option<BString>)> = vec![(external.into(), false, None)];
-        if let Some((stripped, extension)) = &bare {
-            keys.push((stripped.clone(), false, Some(extension.clone())));
+    pub fn map(&mut self, internal: &BStr) -> Result<Option<BString>, Trouble> {
+        if self.maps.is_empty() || internal.is_empty() {
+            return Ok(None);
         }
-        if domain.is_none_or(|domain| (self.is_local)(domain)) {
-            keys.push((local.into(), true, None));
-            if let Some((stripped, extension)) = &bare {
-                let (local, _) = address::split(stripped.as_bstr());
-                keys.push((local.into(), true, Some(extension.clone())));
-            }
-        }
-        if let Some(domain) = domain {
-            keys.push(([b"@", domain.as_bytes()].concat().into(), true, None));
-        }
-        for (key, partial, extension) in keys {
-            let found = self.maps.find(key.as_bstr(), partial).map_err(|_| Trouble::Data)?;
-            let Some(value) = found else { continue };
-            return Ok(Some(self.result(local, value.as_bstr(), extension)));
-        }
-        Ok(None)
-    }
-
-    fn result(&self, local: &BStr, value: &BStr, extension: Option<BString>) -> BString {
-        let value = value.trim_ascii();
+        let local = &mut self.local;
+        let origin = self.origin.as_bytes();
+        let mut is_local = |domain: &BStr| Ok(domain.eq_ignore_ascii_case(origin) || local.matches(domain)?);
+        let found = find_address(&mut self.maps, internal, Form::External, &self.extensions, &mut is_local)
+            .map_err(|_| Trouble::Data)?;
+        let Some(found) = found else { return Ok(None) };
+        let value = found.value.trim_ascii();
         if value.contains(&b',') {
-            log::warn!("multi-valued {} entry: {}", self.maps.title(), value.as_bstr());
+            log::warn!("multi-valued {} entry for {internal}: {}", self.maps.title(), value.as_bstr());
         }
-        let mut mapped: BString = match value.strip_prefix(b"@") {
-            Some(_) => [local.as_bytes(), value].concat().into(),
-            None if !value.contains(&b'@') => [value, b"@", self.origin.as_bytes()].concat().into(),
-            None => value.into(),
+        let mut mapped: BString = if value.starts_with(b"@") {
+            let (local_part, _) = address::split(internal);
+            [local_part.as_bytes(), value].concat().into()
+        } else {
+            let value = address::unquote(value.as_bstr());
+            if value.contains(&b'@') { value } else { [value.as_bytes(), b"@", self.origin.as_bytes()].concat().into() }
         };
-        if let Some(extension) = extension.filter(|_| self.propagate) {
+        if let Some(extension) = found.extension.filter(|_| self.propagate && !value.starts_with(b"@")) {
             mapped = address::append_extension(mapped.as_bstr(), &extension);
         }
-        mapped
+        Ok(Some(mapped))
     }
 }

@@ -102,7 +102,7 @@ pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dy
             let start: String = text.to_str_lossy().chars().take(30).collect();
             log::warn!("{}: multi-line response longer than {}: {start}...", context.peer, context.line_limit);
         }
-        match split(&line) {
+        match split(line.as_bstr()) {
             Some((code, rest, last)) => {
                 if text.len() < context.line_limit.saturating_mul(2) {
                     lines.push(rest.into());
@@ -112,7 +112,7 @@ pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dy
                     return Ok(Reply { code, text, lines, enhanced });
                 }
             }
-            None if context.pipelining => warn_garbage(context, &line),
+            None if context.pipelining => warn_garbage(context, line.as_bstr()),
             None => {}
         }
     }

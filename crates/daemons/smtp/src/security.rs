@@ -103,8 +103,8 @@ impl Demand {
 
     /// Mandatory TLS cannot be had.
     pub fn after_ehlo(&self, session: &Session) -> Option<Failure> {
-        if self.level <= Level::May || (self.level == Level::Dane && !session.offers(Keywords::STARTTLS)) {
-            // Without DANE records `dane` means `may`; with them the server offers STARTTLS.
+        // Level `dane` may turn out to be `may`, but that takes the lookups of the TLS part.
+        if self.level <= Level::May {
             return None;
         }
         if session.offers(Keywords::STARTTLS) {
@@ -119,8 +119,8 @@ impl Demand {
         if !self.sasl || !session.offers(Keywords::AUTH) {
             return Ok(false);
         }
-        for key in [session.peer.host.as_bstr(), self.nexthop.as_bytes().as_bstr()] {
-            match tables.passwords.find(key, false) {
+        for key in [session.peer.host.clone(), self.nexthop.as_str().into()] {
+            match tables.passwords.find(key.as_bstr(), false) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Ok(true),
                 Err(_) => return Err(session.broken(&Trouble::Data, Stage::Ehlo)),

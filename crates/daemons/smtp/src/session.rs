@@ -156,7 +156,7 @@ impl Session {
             [] => Err(Trouble::Lost),
             [b'4', b'2', b'1', ..] => Ok(()),
             other => {
-                let line = other.lines().next().unwrap_or_default();
+                let line = other.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 let line = reply::printable(line.get(..100).unwrap_or(line));
                 log::warn!("{}: unsolicited reply: {line}", self.long);
                 self.protocol_error = true;

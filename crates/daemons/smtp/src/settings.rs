@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use postern_config::{Config, ConfigError, Param, net, params, words};
-use postern_dict::{Flags, Maps};
+use postern_config::{Config, ConfigError, Param, own_addresses, params, words};
+use postern_dict::search::Extensions;
+use postern_dict::{Flags, MatchKind, MatchList, Maps};
 use postern_dns::Families;
+use postern_rewrite::LocalDomains;
 
 use crate::features::Keywords;
+use crate::generic::Generic;
 use crate::nexthop::parse_known_ports;
 use crate::role::Role;
 use crate::security::Level;
@@ -129,8 +132,6 @@ pub struct Settings {
     pub convert_mime: bool,
     pub notify_protocol: bool,
     pub notify_data: bool,
-    pub recipient_delimiter: String,
-    pub propagate_generic: bool,
     pub list_separator: &'static str,
     pub smtputf8_try_all: bool,
     pub checks_log_limit: usize,
@@ -149,7 +150,9 @@ pub struct Tables {
     /// `smtp_pix_workaround_maps`.
     pub pix_maps: Maps,
     /// `smtp_generic_maps`.
-    pub generic: Maps,
+    pub generic: Generic,
+    /// `smtp_connection_cache_destinations`.
+    pub cache_destinations: MatchList,
     /// `smtp_dns_reply_filter`.
     pub dns_filter: Maps,
     /// `smtp_tls_policy_maps`.
@@ -241,9 +244,6 @@ impl Settings {
             convert_mime: !config.get(params::DISABLE_MIME_OUTPUT_CONVERSION),
             notify_protocol: notifies("protocol"),
             notify_data: notifies("data"),
-            recipient_delimiter: config.get(params::RECIPIENT_DELIMITER),
-            propagate_generic: words::words(&config.get(params::PROPAGATE_UNMATCHED_EXTENSIONS))
-                .any(|word| word.eq_ignore_ascii_case("generic")),
             list_separator: if look.log_list_comma() { ", " } else { " " },
             smtputf8_try_all: look.smtp_smtputf8_try_all(),
             checks_log_limit: look.header_checks_log_limit(),
@@ -262,7 +262,7 @@ impl Settings {
 
 impl Routing {
     fn new(config: &Config, role: Role) -> Result<Self, ConfigError> {
-        let own = net::own_addresses(config)?;
+        let own = own_addresses(config)?;
         let mut own: Vec<IpAddr> = own.iter().map(|interface| interface.address).collect();
         let bind = BindAddresses::new(config, role, &own)?;
         for text in words::words(&config.get(params::PROXY_INTERFACES)) {
@@ -378,6 +378,21 @@ impl Tables {
             let param = if role == Role::Smtp { smtp } else { lmtp };
             Maps::open(config, param.info.name, &config.get(param), Flags::LOCK | Flags::FOLD_FIX | Flags::UTF8_REQUEST)
         };
+        let propagate = words::words(&config.get(params::PROPAGATE_UNMATCHED_EXTENSIONS))
+            .any(|word| word.eq_ignore_ascii_case("generic"));
+        let generic = Generic::new(
+            open(params::SMTP_GENERIC_MAPS, params::LMTP_GENERIC_MAPS),
+            Extensions::from_config(config),
+            propagate,
+            config.get(params::MYORIGIN),
+            LocalDomains::new(config),
+        );
+        let destinations = match role {
+            Role::Smtp => params::SMTP_CONNECTION_CACHE_DESTINATIONS,
+            Role::Lmtp => params::LMTP_CONNECTION_CACHE_DESTINATIONS,
+        };
+        let cache_destinations =
+            MatchList::open(config, destinations.info.name, &config.get(destinations), MatchKind::Text);
         Self {
             reply_filter: open(params::SMTP_REPLY_FILTER, params::LMTP_REPLY_FILTER),
             discard_maps: open(
@@ -385,7 +400,8 @@ impl Tables {
                 params::LMTP_DISCARD_LHLO_KEYWORD_ADDRESS_MAPS,
             ),
             pix_maps: open(params::SMTP_PIX_WORKAROUND_MAPS, params::LMTP_PIX_WORKAROUND_MAPS),
-            generic: open(params::SMTP_GENERIC_MAPS, params::LMTP_GENERIC_MAPS),
+            generic,
+            cache_destinations,
             dns_filter: open(params::SMTP_DNS_REPLY_FILTER, params::LMTP_DNS_REPLY_FILTER),
             tls_policy: open(params::SMTP_TLS_POLICY_MAPS, params::LMTP_TLS_POLICY_MAPS),
             passwords: open(params::SMTP_SASL_PASSWORD_MAPS, params::LMTP_SASL_PASSWORD_MAPS),
@@ -394,25 +410,6 @@ impl Tables {
             nested_header_checks: open(params::SMTP_NESTED_HEADER_CHECKS, params::LMTP_NESTED_HEADER_CHECKS),
             body_checks: open(params::SMTP_BODY_CHECKS, params::LMTP_BODY_CHECKS),
         }
-    }
-
-    /// A table that changed since it was opened.
-    pub fn changed(&self) -> Option<String> {
-        [
-            &self.reply_filter,
-            &self.discard_maps,
-            &self.pix_maps,
-            &self.generic,
-            &self.dns_filter,
-            &self.tls_policy,
-            &self.passwords,
-            &self.header_checks,
-            &self.mime_header_checks,
-            &self.nested_header_checks,
-            &self.body_checks,
-        ]
-        .into_iter()
-        .find_map(Maps::changed)
     }
 }
 

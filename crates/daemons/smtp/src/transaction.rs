@@ -4,14 +4,13 @@
 //! any of them is acted upon, and only if the server sent no more than it was asked for: a reply
 //! counts for the command it answers, and for nothing else.
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 use postern_ipc::deliver::Dsn;
 
 use crate::content::{self, ContentError, Source};
 use crate::envelope::{self, Context};
 use crate::failure::Failure;
 use crate::features::Keywords;
-use crate::generic::Generic;
 use crate::job::Job;
 use crate::reply::Reply;
 use crate::role::Role;
@@ -196,20 +195,13 @@ impl Transaction<'_, '_, '_> {
             settings: self.settings,
             downgrade: self.downgrade(),
         };
-        let is_local = |domain: &bstr::BStr| self.options.is_local(domain);
-        let mut generic = Generic {
-            maps: &mut self.tables.generic,
-            delimiter: self.settings.recipient_delimiter.as_bytes(),
-            propagate: self.settings.propagate_generic,
-            origin: &self.options.origin,
-            is_local: &is_local,
-        };
+        let generic = &mut self.tables.generic;
         match step {
             Step::XforwardName => Ok(envelope::xforward(request, context.features.forwardable).0.unwrap_or_default()),
             Step::XforwardProto => Ok(envelope::xforward(request, context.features.forwardable).1.unwrap_or_default()),
-            Step::Mail => context.mail(&mut generic),
+            Step::Mail => context.mail(generic),
             Step::Rcpt(index) => match self.job.recipients.get(index) {
-                Some(entry) => context.rcpt(&entry.recipient, &mut generic),
+                Some(entry) => context.rcpt(&entry.recipient, generic),
                 None => Err(Trouble::Data),
             },
             Step::Data => Ok(b"DATA".to_vec()),
