@@ -1,5 +1,7 @@
 //! qmgr
 #![forbid(unsafe_code)]
+mod arena;
+mod core;
 
 use std::process::ExitCode;
 
