@@ -6,9 +6,14 @@
 //! know how mail is delivered. Source: delivery.md §2 of our specification.
 #![forbid(unsafe_code)]
 
+pub mod copy;
+mod errno;
+pub mod maildir;
+pub mod mbox;
 mod outcome;
 mod request;
 pub mod status_line;
 
+pub use errno::{mail_status, write_status};
 pub use outcome::{Agent, Outcome, Report};
-pub use request::{Delivery, ReceiveError};
+pub use request::{Delivery, ReceiveError, hashing, serve};

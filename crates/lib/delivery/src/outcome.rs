@@ -259,12 +259,12 @@ impl Agent {
         let (code, text) = match result.find_byteset(b" \t") {
             Some(end) => (
                 result[..end].as_bstr(),
-                result[end..].trim_start().as_bstr(),
+                BStr::new(result[end..].trim_ascii_start()),
             ),
             None => (result.as_bstr(), BStr::new(b"")),
         };
         let success = |status: &[u8]| status.first() == Some(&b'2');
-        if !is_status(code) || success(code) != success(&dsn.status) {
+        if !postern_mail::dsn::is_status(code) || success(code) != success(&dsn.status) {
             log::warn!("{}: bad status code: {result}", self.filter_name);
             return;
         }
@@ -323,11 +323,15 @@ impl Agent {
 
     /// Adds the recipient to a log of bounce(8). Only the trace bits of the flags go along.
     fn append(&self, service: &Endpoint, report: &Report<'_>, dsn: &Dsn) -> bool {
+        let mut dsn = dsn.clone();
+        if service.name == self.trace.name && report.relay != "none" {
+            dsn.reason = format!("delivery via {}: {}", report.relay, dsn.reason).into();
+        }
         let body = AppendBody {
             flags: report.flags & (flag::TRACE_ONLY | flag::RECORD | flag::REPORT_CLEARED),
             queue_id: report.queue_id.to_owned(),
             recipient: report.recipient.clone(),
-            dsn: dsn.clone(),
+            dsn,
         };
         match bounce::ask(service, self.timeout, command::APPEND, &body) {
             Ok(status) => status == 0,
@@ -361,42 +365,7 @@ impl Agent {
         if self.log_internal {
             address.clone()
         } else {
-            postern_mail::quote_822_local(address.as_bstr())
-        }
-    }
-}
-
-/// Whether `code` has the form of an enhanced status code, class 2, 4 or 5 (RFC 3463 §2).
-fn is_status(code: &BStr) -> bool {
-    let mut parts = code.split(|&byte| byte == b'.');
-    let class = parts
-        .next()
-        .is_some_and(|part| matches!(part, b"2" | b"4" | b"5"));
-    let mut number = || {
-        parts.next().is_some_and(|part| {
-            (1..=3).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
-        })
-    };
-    let (subject, detail) = (number(), number());
-    class && subject && detail && parts.next().is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn enhanced_status_has_three_numbers_and_a_known_class() {
-        for (code, want) in [
-            ("2.0.0", true),
-            ("5.123.9", true),
-            ("3.0.0", false),
-            ("5.1", false),
-            ("5.1.1.1", false),
-            ("5.1234.0", false),
-            ("", false),
-        ] {
-            assert_eq!(is_status(code.into()), want, "{code:?}");
+            postern_mail::address::quote(address.as_bstr())
         }
     }
 }

@@ -2,19 +2,43 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use bstr::BString;
+use bstr::{BStr, BString};
+use nix::fcntl::Flock;
 use postern_attr::{AttrError, Encoding, Extra};
+use postern_config::{Config, params};
 use postern_ipc::Announcement;
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
-use postern_sys::lock::{LockMode, LockStyle, try_lock};
+use postern_queue_file::file::{OpenError, mark_done, open_for_delivery};
+use postern_queue_file::id::is_queue_name;
+use postern_queue_file::{Hashing, QueueId};
 use postern_wire::Channel;
+
+use crate::{Outcome, Report};
 
 /// Most recipients that one request may announce: qmgr(8) sends at most
 /// `default_destination_recipient_limit` and keeps no more in core than its own limits.
 const RECIPIENT_LIMIT: i32 = 1_000_000;
+
+/// Hash directories of the queue, from `hash_queue_names` and `hash_queue_depth`.
+pub fn hashing(config: &Config) -> Hashing {
+    let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
+    Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth)
+}
+
+/// One connection of an agent: receives a request, lets `deliver` handle its recipients and answers.
+/// `deliver` returns whether some recipient is deferred.
+pub fn serve(channel: &mut Channel, hashing: &Hashing, deliver: impl FnOnce(&Delivery) -> bool) {
+    match Delivery::receive(channel, hashing) {
+        Ok(delivery) => {
+            let deferred = deliver(&delivery);
+            delivery.finish(channel, Dsn::default(), deferred);
+        }
+        Err(ReceiveError::Eof) => {}
+        Err(error) => log::warn!("{error}"),
+    }
+}
 
 /// Why there is nothing to deliver.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +64,7 @@ pub struct Delivery {
     /// Who gets the message.
     pub recipients: Vec<Recipient>,
     /// The queue file, read-write, with a shared lock.
-    pub file: File,
+    pub file: Flock<File>,
     /// Path of the queue file below the queue directory.
     pub path: PathBuf,
 }
@@ -54,7 +78,7 @@ impl Delivery {
     /// as a warning and ends the session. A file that cannot be locked is fatal to the caller.
     pub fn receive(
         channel: &mut Channel,
-        hash_depth: &dyn Fn(&str, &str) -> PathBuf,
+        hashing: &Hashing,
     ) -> Result<Self, ReceiveError> {
         let announced = postern_attr::write(channel, Encoding::Null, &Announcement::new(PROTOCOL))
             .is_ok()
@@ -63,7 +87,7 @@ impl Delivery {
             return Err(ReceiveError::Eof);
         }
         let result = read_request(channel)
-            .and_then(|(request, stats, recipients)| open(request, stats, recipients, hash_depth));
+            .and_then(|(request, stats, recipients)| open(request, stats, recipients, hashing));
         match result {
             Err(error @ (ReceiveError::Malformed(_) | ReceiveError::File(_))) => {
                 answer(channel, Dsn::default(), -1);
@@ -89,19 +113,32 @@ impl Delivery {
     /// Marks a recipient as done in the queue file: one byte, not synced. A crash can repeat a
     /// delivery, never lose one.
     pub fn mark_done(&self, recipient: &Recipient) {
-        let Ok(offset) = u64::try_from(recipient.offset) else {
-            return;
-        };
-        if offset == 0 {
-            return;
-        }
-        if let Err(error) = self.file.write_at(b"D", offset) {
+        if let Err(error) = mark_done(&self.file, recipient.offset) {
             log::warn!(
                 "{}: update queue file {}: {error}",
                 self.request.queue_id,
                 self.path.display()
             );
         }
+    }
+
+    /// What an outcome of `recipient` is about.
+    pub fn report<'a>(&'a self, recipient: &'a Recipient, relay: &'a BStr) -> Report<'a> {
+        Report {
+            flags: self.request.flags,
+            queue_id: &self.request.queue_id,
+            stats: &self.stats,
+            recipient,
+            relay,
+        }
+    }
+
+    /// Marks a recipient as far as its outcome and the request allow. Returns whether it is deferred.
+    pub fn settle(&self, recipient: &Recipient, outcome: Outcome) -> bool {
+        if outcome == Outcome::Done && self.request.flags & flag::DEFAULT != 0 {
+            self.mark_done(recipient);
+        }
+        outcome == Outcome::Deferred
     }
 
     /// Sender, in internal form.
@@ -145,45 +182,25 @@ fn open(
     request: Request,
     stats: MessageStats,
     recipients: Vec<Recipient>,
-    path_of: &dyn Fn(&str, &str) -> PathBuf,
+    hashing: &Hashing,
 ) -> Result<Delivery, ReceiveError> {
-    let valid = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 255
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    if !valid(&request.queue_name) || !valid(&request.queue_id) {
+    let id = QueueId::parse(&request.queue_id)
+        .map_err(|_| ReceiveError::Malformed("common attributes"))?;
+    if !is_queue_name(&request.queue_name) {
         return Err(ReceiveError::Malformed("common attributes"));
     }
-    let path = path_of(&request.queue_name, &request.queue_id);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(|error| {
-            ReceiveError::File(format!(
-                "open {} {}: {}",
-                request.queue_name,
-                request.queue_id,
-                postern_sys::error_text(&error)
-            ))
-        })?;
-    let locked = try_lock(&file, LockStyle::Flock, LockMode::Shared);
-    if !locked.unwrap_or(false) {
-        postern_maillog::fatal!(
-            "shared lock {}: Resource temporarily unavailable",
-            path.display()
-        );
-    }
-    Ok(Delivery {
-        request,
-        stats,
-        recipients,
-        file,
-        path,
-    })
+    let path = hashing.path(&request.queue_name, &id);
+    let file = match open_for_delivery(&path) {
+        Ok(file) => file,
+        Err(OpenError::Locked) => {
+            postern_maillog::fatal!("shared lock {}: Resource temporarily unavailable", path.display())
+        }
+        Err(OpenError::Io(error)) => {
+            let text = postern_sys::error_text(&error);
+            return Err(ReceiveError::File(format!("open {} {}: {text}", request.queue_name, request.queue_id)));
+        }
+    };
+    Ok(Delivery { request, stats, recipients, file, path })
 }
 
 fn answer(channel: &mut Channel, dsn: Dsn, status: i32) {

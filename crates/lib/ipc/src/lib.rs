@@ -12,6 +12,7 @@ pub mod cleanup;
 pub mod client;
 pub mod deliver;
 pub mod flush;
+pub mod post;
 pub mod postdrop;
 pub mod proxymap;
 pub mod rewrite;

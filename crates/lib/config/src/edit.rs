@@ -1,0 +1,1 @@
+//! Editing main.cf and master.cf in place.
