@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 mod arena;
 mod core;
+mod envelope;
 
 use std::process::ExitCode;
 
