@@ -99,8 +99,7 @@ impl SingleServer for Virtual {
     }
 
     fn before_accept(&mut self, _context: &Context) -> Option<String> {
-        let tables = self.tables.as_ref()?;
-        [&tables.mailbox, &tables.uid, &tables.gid].into_iter().find_map(Maps::changed)
+        postern_dict::changed_table()
     }
 
     fn serve(&mut self, context: &Context, client: Client) {

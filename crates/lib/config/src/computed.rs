@@ -18,10 +18,7 @@ const MAX_LABEL: usize = 63;
 
 /// The system's words for an error, without Rust's addition.
 pub(crate) fn reason(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_string(),
-        None => error.to_string(),
-    }
+    postern_sys::error_text(error)
 }
 
 /// The kernel's host name, made complete with mydomain from main.cf. Never asks the DNS.

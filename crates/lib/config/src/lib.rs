@@ -19,6 +19,7 @@ mod look;
 pub mod master_cf;
 mod net;
 pub mod params;
+mod reading;
 mod sanity;
 pub mod value;
 pub mod words;
