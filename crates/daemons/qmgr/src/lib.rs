@@ -1,5 +1,8 @@
 //! qmgr
 #![forbid(unsafe_code)]
+mod arena;
+mod core;
+mod envelope;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, Param, params};
-use postern_dict::{Flags, Maps, MatchList};
+use postern_dict::{Flags, Maps, MatchKind, MatchList};
 use postern_ipc::bounce::{self, AppendBody, command};
 use postern_ipc::client::{Endpoint, PRIVATE, PUBLIC};
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, Recipient, flag};
@@ -84,10 +84,11 @@ impl Agent {
                 &filter_text,
                 Flags::LOCK | Flags::UTF8_REQUEST,
             ),
-            fast_flush: MatchList::domains(
+            fast_flush: MatchList::open(
                 config,
                 params::FAST_FLUSH_DOMAINS.info.name,
                 &config.get(params::FAST_FLUSH_DOMAINS),
+                MatchKind::Domain,
             ),
         }
     }

@@ -41,11 +41,16 @@ pub fn init(program: &str, echo: Echo) {
 /// After main.cf is read: `syslog_name`, `maillog_file`, `myhostname`; exports `MAIL_LOGTAG` and the
 /// `POSTLOG_…` variables for children. May be called again after a reload.
 pub fn configure(config: &Config) {
-    let settings = state::Settings::read(config);
-    let outcome = state::with(|state| state.configure(&settings));
-    if let Err(text) = outcome {
+    if let Err(text) = try_configure(config) {
         die(1, format_args!("{text}"));
     }
+}
+
+/// As [`configure`], for programs that go on with their old log when main.cf is wrong. The error is
+/// the text after `fatal: `.
+pub fn try_configure(config: &Config) -> Result<(), String> {
+    let settings = state::Settings::read(config);
+    state::with(|state| state.configure(&settings))
 }
 
 /// Gives this program the right to append to `maillog_file` itself when postlogd(8) does not run:
