@@ -1,0 +1,137 @@
+//! Local time with its zone; the monotonic clock stays with [`std::time::Instant`].
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Broken-down local time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTime {
+    /// Full year, e.g. 2026.
+    pub year: i32,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 60.
+    pub second: u8,
+    /// Days since Sunday.
+    pub weekday: u8,
+    /// Seconds east of Greenwich.
+    pub offset: i32,
+    /// Zone abbreviation, e.g. `CET`.
+    pub zone: String,
+}
+
+/// English month abbreviations as in logs and Date: headers.
+pub const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// English weekday abbreviations, Sunday first.
+pub const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+impl LocalTime {
+    /// Abbreviated month name.
+    pub fn month_name(&self) -> &'static str {
+        MONTHS
+            .get(usize::from(self.month).wrapping_sub(1))
+            .unwrap_or(&"Jan")
+    }
+    /// Abbreviated weekday name.
+    pub fn weekday_name(&self) -> &'static str {
+        WEEKDAYS.get(usize::from(self.weekday)).unwrap_or(&"Sun")
+    }
+    /// Zone as in mail headers, e.g. `+0100`.
+    pub fn numeric_zone(&self) -> String {
+        let minutes = self.offset.abs() / 60;
+        let sign = if self.offset < 0 { '-' } else { '+' };
+        format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
+    }
+    /// Date as in mail headers: `Tue, 24 Nov 2026 13:16:53 +0100 (CET)`.
+    pub fn mail_date(&self) -> String {
+        format!(
+            "{}, {} {} {} {:02}:{:02}:{:02} {} ({})",
+            self.weekday_name(),
+            self.day,
+            self.month_name(),
+            self.year,
+            self.hour,
+            self.minute,
+            self.second,
+            self.numeric_zone(),
+            self.zone,
+        )
+    }
+}
+
+/// Seconds since 1970.
+pub fn unix_time() -> i64 {
+    seconds(SystemTime::now())
+}
+
+/// Seconds since 1970 of a time; negative before.
+pub fn seconds(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    }
+}
+
+/// Local time of `seconds` since 1970. The zone file is read at the first call, which programs
+/// therefore make before they enter a chroot jail.
+pub fn local_time(seconds: i64) -> LocalTime {
+    let time: libc::time_t = seconds;
+    // SAFETY: an all-zero `tm` is valid: integers and a null zone pointer.
+    let mut broken: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live local variables of the right types.
+    let ok = unsafe { !libc::localtime_r(&raw const time, &raw mut broken).is_null() };
+    let zone = if ok && !broken.tm_zone.is_null() {
+        // SAFETY: localtime_r sets tm_zone to a NUL-terminated string that lives until the next
+        // change of TZ, which does not happen before it is copied here.
+        unsafe { std::ffi::CStr::from_ptr(broken.tm_zone) }
+            .to_string_lossy()
+            .into_owned()
+    } else {
+        "UTC".to_owned()
+    };
+    let small = |value: i32| u8::try_from(value).unwrap_or(0);
+    LocalTime {
+        year: broken.tm_year.saturating_add(1900),
+        month: small(broken.tm_mon + 1),
+        day: small(broken.tm_mday),
+        hour: small(broken.tm_hour),
+        minute: small(broken.tm_min),
+        second: small(broken.tm_sec),
+        weekday: small(broken.tm_wday),
+        offset: i32::try_from(broken.tm_gmtoff).unwrap_or(0),
+        zone,
+    }
+}
+
+/// The local time now.
+pub fn local_now() -> LocalTime {
+    local_time(unix_time())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_date_has_unpadded_day_and_zone_comment() {
+        let time = LocalTime {
+            year: 2026,
+            month: 3,
+            day: 1,
+            hour: 5,
+            minute: 6,
+            second: 7,
+            weekday: 0,
+            offset: -12600,
+            zone: "NST".into(),
+        };
+        assert_eq!(time.mail_date(), "Sun, 1 Mar 2026 05:06:07 -0330 (NST)");
+    }
+}
