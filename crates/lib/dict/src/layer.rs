@@ -1,0 +1,161 @@
+//! Key folding, UTF-8 checks and base64 values: what every table needs and none does itself.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bstr::{BStr, BString, ByteSlice};
+use std::borrow::Cow;
+
+use crate::{Flags, Lookup, LookupError, Owner, Table};
+
+/// Folds ASCII letters to lower case.
+pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
+    if key.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(BString::from(key.to_ascii_lowercase()))
+    } else {
+        Cow::Borrowed(key)
+    }
+}
+
+/// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,
+/// ASCII folding otherwise.
+pub fn fold_key(key: &BStr) -> Cow<'_, BStr> {
+    if key.is_ascii() {
+        return fold_ascii(key);
+    }
+    match key.to_str() {
+        Ok(text) => Cow::Owned(BString::from(
+            unicase::UniCase::unicode(text).to_folded_case(),
+        )),
+        Err(_) => fold_ascii(key),
+    }
+}
+
+/// What a key becomes before a table sees it.
+enum Prepared<'a> {
+    Key(Cow<'a, BStr>),
+    NotUtf8,
+}
+
+/// A table with folding, UTF-8 checks and base64 decoding around it.
+pub struct Layer {
+    inner: Box<dyn Table>,
+    request: Flags,
+    utf8: bool,
+    flags: Flags,
+}
+
+impl Layer {
+    /// Puts the layer around `inner`. `utf8_enabled` is `smtputf8_enable`.
+    pub fn new(inner: Box<dyn Table>, request: Flags, utf8_enabled: bool) -> Self {
+        let mut layer = Self {
+            inner,
+            request,
+            utf8: utf8_enabled,
+            flags: Flags::NONE,
+        };
+        layer.set_request(request);
+        layer
+    }
+
+    /// Exchanges the request flags, for a proxymap server that gets them with each request.
+    pub fn set_request(&mut self, request: Flags) {
+        self.request = request;
+        self.flags = self.inner.flags() | request;
+        if self.utf8_active() {
+            self.flags |= Flags::UTF8_ACTIVE;
+        }
+    }
+
+    fn utf8_active(&self) -> bool {
+        self.utf8 && self.request.contains(Flags::UTF8_REQUEST)
+    }
+
+    fn prepare<'a>(&self, key: &'a BStr) -> Prepared<'a> {
+        let utf8 = self.utf8_active();
+        if utf8 && !key.is_ascii() && key.to_str().is_err() {
+            log::warn!(
+                "{}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint",
+                self.inner.name()
+            );
+            return Prepared::NotUtf8;
+        }
+        let wanted = if self.flags.contains(Flags::FIXED) {
+            Flags::FOLD_FIX
+        } else {
+            Flags::FOLD_MUL
+        };
+        Prepared::Key(match (self.request.contains(wanted), utf8) {
+            (false, _) => Cow::Borrowed(key),
+            (true, true) => fold_key(key),
+            (true, false) => fold_ascii(key),
+        })
+    }
+
+    fn check_value(&self, key: &BStr, value: BString) -> Lookup {
+        if self.utf8_active() && !value.is_ascii() && value.to_str().is_err() {
+            let text = format!(
+                "key \"{key}\": non-UTF-8 value \"{value}\": malformed UTF-8 or invalid codepoint"
+            );
+            log::warn!("{}: {text}", self.inner.name());
+            return Err(LookupError::config(self.inner.name(), text));
+        }
+        Ok(Some(value))
+    }
+
+    fn decode(&self, key: &BStr, value: BString) -> Lookup {
+        match STANDARD.decode(&value) {
+            Ok(content) => Ok(Some(BString::from(content))),
+            Err(_) => {
+                let shown = BStr::new(value.get(..30).unwrap_or(&value));
+                let text = format!("key {key}: malformed BASE64 value: {shown}");
+                log::warn!("table {}: {text}", self.inner.name());
+                Err(LookupError::config(self.inner.name(), text))
+            }
+        }
+    }
+}
+
+impl Table for Layer {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+    fn lookup(&mut self, key: &BStr) -> Lookup {
+        let Prepared::Key(folded) = self.prepare(key) else {
+            return Ok(None);
+        };
+        let Some(value) = self.inner.lookup(folded.as_ref())? else {
+            return Ok(None);
+        };
+        match self.check_value(key, value)? {
+            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => self.decode(key, value),
+            other => Ok(other),
+        }
+    }
+    fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
+        match self.prepare(key) {
+            Prepared::Key(folded) => self.inner.update(folded.as_ref(), value),
+            Prepared::NotUtf8 => Ok(()),
+        }
+    }
+    fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
+        match self.prepare(key) {
+            Prepared::Key(folded) => self.inner.delete(folded.as_ref()),
+            Prepared::NotUtf8 => Ok(true),
+        }
+    }
+    fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
+        self.inner.sequence(restart)
+    }
+    fn changed(&self) -> bool {
+        self.inner.changed()
+    }
+    fn owner(&self) -> Owner {
+        self.inner.owner()
+    }
+    fn registered_name(&self) -> String {
+        self.inner.registered_name()
+    }
+}

@@ -1,0 +1,87 @@
+//! The value of a `*_maps` parameter: several tables searched in order.
+
+use bstr::BStr;
+use postern_config::Config;
+
+use crate::{Flags, Lookup, LookupError, Table, open, split_list};
+
+/// The value of a `*_maps` parameter: tables searched in order, first hit wins, an error stops.
+pub struct Maps {
+    title: String,
+    tables: Vec<Entry>,
+}
+
+struct Entry {
+    type_name: String,
+    table: Box<dyn Table>,
+}
+
+impl Maps {
+    /// Opens every table of `value` (comma or blank separated, braces group). `title` is the
+    /// parameter name, for messages.
+    pub fn open(config: &Config, title: &str, value: &str, flags: Flags) -> Self {
+        let tables = split_list(value)
+            .into_iter()
+            .map(|item| Entry {
+                type_name: item.to_owned(),
+                table: open(config, item, flags),
+            })
+            .collect();
+        Self {
+            title: title.to_owned(),
+            tables,
+        }
+    }
+
+    /// Whether no table is listed.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// The parameter name.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The open tables, in order.
+    pub fn tables(&mut self) -> impl Iterator<Item = &mut dyn Table> {
+        self.tables
+            .iter_mut()
+            .map(|entry| entry.table.as_mut() as &mut dyn Table)
+    }
+
+    /// Looks `key` up; `partial` lookups skip pattern tables.
+    pub fn find(&mut self, key: &BStr, partial: bool) -> Lookup {
+        Ok(self.find_with_table(key, partial)?.map(|(value, _)| value))
+    }
+
+    /// As [`Maps::find`], with the index of the table that answered.
+    pub fn find_with_table(&mut self, key: &BStr, partial: bool) -> Lookup<(bstr::BString, usize)> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        for (index, Entry { type_name, table }) in self.tables.iter_mut().enumerate() {
+            if partial && !table.flags().contains(Flags::FIXED) {
+                continue;
+            }
+            match table.lookup(key) {
+                Ok(None) => {}
+                Ok(Some(value)) if value.is_empty() => {
+                    let title = &self.title;
+                    log::warn!("{title} lookup of {key} returns an empty string result");
+                    log::warn!("{title} should return NO RESULT in case of NOT FOUND");
+                    return Err(LookupError::config(
+                        type_name.clone(),
+                        "empty string result",
+                    ));
+                }
+                Ok(Some(value)) => return Ok(Some((value, index))),
+                Err(error) => {
+                    log::warn!("{type_name} lookup error for \"{key}\"");
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,216 @@
+//! Opens tables by `type:name`, shares equal handles in a process, and knows which file changed.
+
+use bstr::{BStr, BString};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use postern_config::Config;
+
+use crate::{
+    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table,
+};
+
+type Handle = Arc<Mutex<Box<dyn Table>>>;
+
+/// The open tables of this process by registered name.
+static OPEN: Mutex<BTreeMap<String, Weak<Mutex<Box<dyn Table>>>>> = Mutex::new(BTreeMap::new());
+
+/// Opens `type:name` for reading. Never fails: a table that cannot be opened becomes a surrogate
+/// whose lookups fail with the reason, as Postfix does.
+///
+/// Equal `type:name` and flags share one handle in a process.
+pub fn open(config: &Config, type_name: &str, flags: Flags) -> Box<dyn Table> {
+    open_mode(config, type_name, OpenMode::Read, flags)
+}
+
+/// As [`open`], in any mode.
+pub fn open_mode(config: &Config, type_name: &str, mode: OpenMode, flags: Flags) -> Box<dyn Table> {
+    let registered = registered_name(type_name, mode, flags);
+    if let Some(shared) = find(&registered) {
+        return Box::new(shared);
+    }
+    let table = match open_new(config, type_name, mode, flags) {
+        Ok(table) => table,
+        Err(error) => {
+            log::error!("{error}");
+            Box::new(Surrogate::new(type_name, flags, &error))
+        }
+    };
+    Box::new(register(registered, table))
+}
+
+/// As [`open_mode`] for commands: a table that cannot be opened is an error, fatal to them.
+pub fn try_open(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    let registered = registered_name(type_name, mode, flags);
+    if let Some(shared) = find(&registered) {
+        return Ok(Box::new(shared));
+    }
+    let table = open_new(config, type_name, mode, flags)?;
+    Ok(Box::new(register(registered, table)))
+}
+
+/// Starts to build the table `type:name` as a whole.
+pub fn create(
+    _config: &Config,
+    type_name: &str,
+    _flags: Flags,
+) -> Result<Box<dyn Builder>, OpenError> {
+    let (kind, _name) = split_type_name(type_name)?;
+    Err(OpenError(format!(
+        "unsupported dictionary type: {kind} does not support bulk-mode creation."
+    )))
+}
+
+/// The registered name of an open table whose file changed, if any: long-running programs log
+/// `table NAME has changed -- restarting` and exit.
+pub fn changed_table() -> Option<String> {
+    let open: Vec<(String, Handle)> = lock(&OPEN)
+        .iter()
+        .filter_map(|(name, weak)| Some((name.clone(), weak.upgrade()?)))
+        .collect();
+    open.into_iter()
+        .find(|(_, handle)| lock(handle).changed())
+        .map(|(name, _)| name)
+}
+
+/// Splits `type:name` at the first colon.
+pub fn split_type_name(type_name: &str) -> Result<(&str, &str), OpenError> {
+    match type_name.split_once(':') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() => Ok((kind, name)),
+        _ => Err(OpenError(format!(
+            "open dictionary: expecting \"type:name\" form instead of \"{type_name}\""
+        ))),
+    }
+}
+
+/// Splits a list value at commas and blanks outside `{}`.
+pub fn split_list(value: &str) -> Vec<&str> {
+    let mut items = Vec::new();
+    let (mut depth, mut start) = (0usize, None);
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            b',' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
+                if let Some(from) = start.take() {
+                    items.extend(value.get(from..at));
+                }
+                continue;
+            }
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        start.get_or_insert(at);
+    }
+    if let Some(from) = start {
+        items.extend(value.get(from..));
+    }
+    items
+}
+
+fn registered_name(type_name: &str, mode: OpenMode, flags: Flags) -> String {
+    format!("{type_name}({:o},{})", mode.open_flags(), flags.words())
+}
+
+/// Opens a table that is not yet open, with the common layer around it.
+fn open_new(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    let engine = open_engine(config, type_name, mode, flags)?;
+    Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
+}
+
+/// Opens the bare table: one line per type.
+fn open_engine(
+    _config: &Config,
+    type_name: &str,
+    _mode: OpenMode,
+    _flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    let (kind, _name) = split_type_name(type_name)?;
+    Err(OpenError(format!("unsupported dictionary type: {kind}")))
+}
+
+fn utf8_enabled(config: &Config) -> bool {
+    config
+        .lookup("smtputf8_enable")
+        .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+}
+
+fn find(registered: &str) -> Option<Shared> {
+    let handle = lock(&OPEN).get(registered)?.upgrade()?;
+    Some(Shared::new(registered.to_owned(), handle))
+}
+
+fn register(registered: String, table: Box<dyn Table>) -> Shared {
+    let handle = Arc::new(Mutex::new(table));
+    let mut open = lock(&OPEN);
+    open.retain(|_, weak| weak.strong_count() > 0);
+    open.insert(registered.clone(), Arc::downgrade(&handle));
+    drop(open);
+    Shared::new(registered, handle)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One user's view of a handle that others may use, too.
+struct Shared {
+    registered: String,
+    name: String,
+    flags: Flags,
+    handle: Handle,
+}
+
+impl Shared {
+    fn new(registered: String, handle: Handle) -> Self {
+        let (name, flags) = {
+            let table = lock(&handle);
+            (table.name().to_owned(), table.flags())
+        };
+        Self {
+            registered,
+            name,
+            flags,
+            handle,
+        }
+    }
+}
+
+impl Table for Shared {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+    fn lookup(&mut self, key: &BStr) -> Lookup {
+        lock(&self.handle).lookup(key)
+    }
+    fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
+        lock(&self.handle).update(key, value)
+    }
+    fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
+        lock(&self.handle).delete(key)
+    }
+    fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
+        lock(&self.handle).sequence(restart)
+    }
+    fn changed(&self) -> bool {
+        lock(&self.handle).changed()
+    }
+    fn owner(&self) -> Owner {
+        lock(&self.handle).owner()
+    }
+    fn registered_name(&self) -> String {
+        self.registered.clone()
+    }
+}
