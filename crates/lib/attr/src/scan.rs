@@ -1,0 +1,256 @@
+//! Reads names and values from a stream and matches them with the names a reader wants.
+
+use crate::{AttrError, ByteString, Encoding, Extra, Part};
+use std::collections::HashSet;
+use std::io::{BufRead, ErrorKind};
+
+/// Attributes in one list, the ones that are skipped included.
+pub const ATTRIBUTE_LIMIT: usize = 4096;
+/// Keys in one `{`…`}` group.
+pub const GROUP_LIMIT: usize = 1024;
+/// Bytes in a name.
+pub const NAME_LIMIT: usize = 4096;
+/// Bytes in a value.
+pub const VALUE_LIMIT: usize = 16 * 1024 * 1024;
+
+const GROUP_OPEN: &[u8] = b"{";
+const GROUP_CLOSE: &[u8] = b"}";
+
+/// A name as it was read.
+pub(crate) enum Name {
+    /// The list terminator.
+    End,
+    /// An attribute; in the plain encoding the value came along.
+    Attribute(ByteString, Option<ByteString>),
+}
+
+/// The state of one list.
+pub(crate) struct Scanner<'a, R: BufRead> {
+    input: &'a mut R,
+    encoding: Encoding,
+    extra: Extra,
+    /// Attributes read so far.
+    count: usize,
+    /// Nothing of this list was read yet.
+    fresh: bool,
+    /// The terminator was read.
+    ended: bool,
+}
+
+impl<'a, R: BufRead> Scanner<'a, R> {
+    pub(crate) fn new(input: &'a mut R, encoding: Encoding, extra: Extra) -> Self {
+        Self {
+            input,
+            encoding,
+            extra,
+            count: 0,
+            fresh: true,
+            ended: false,
+        }
+    }
+
+    /// Reads up to the attribute `wanted` and returns its value.
+    pub(crate) fn value_of(&mut self, wanted: &str) -> Result<ByteString, AttrError> {
+        loop {
+            let (name, value) = match self.next_name()? {
+                Name::End => return Err(AttrError::Missing(wanted.to_owned())),
+                Name::Attribute(name, value) => (name, value),
+            };
+            if name == wanted.as_bytes() {
+                return self.value(value);
+            }
+            if self.extra == Extra::Refuse {
+                let want = wanted.to_owned();
+                return Err(AttrError::Unexpected { got: name, want });
+            }
+            self.skip_value(&name, value)?;
+        }
+    }
+
+    /// Reads a `{`…`}` group, or every remaining attribute when the next name is not `{`.
+    /// The first occurrence of a key wins.
+    pub(crate) fn group(&mut self) -> Result<Vec<(ByteString, ByteString)>, AttrError> {
+        let mut pairs = Vec::new();
+        let mut seen = HashSet::new();
+        let mut next = self.next_name()?;
+        let braced = matches!(&next, Name::Attribute(name, _) if *name == GROUP_OPEN);
+        if braced {
+            next = self.next_name()?;
+        }
+        loop {
+            let (name, value) = match next {
+                Name::End if braced => return Err(AttrError::Missing("}".to_owned())),
+                Name::End => return Ok(pairs),
+                Name::Attribute(name, value) => (name, value),
+            };
+            if braced && name == GROUP_CLOSE {
+                return Ok(pairs);
+            }
+            let value = self.value(value)?;
+            if seen.insert(name.clone()) {
+                if pairs.len() >= GROUP_LIMIT {
+                    return Err(AttrError::Malformed(format!(
+                        "more than {GROUP_LIMIT} keys in a group"
+                    )));
+                }
+                pairs.push((name, value));
+            }
+            next = self.next_name()?;
+        }
+    }
+
+    /// Tells whether another attribute follows; consumes the terminator when it does not.
+    pub(crate) fn more(&mut self) -> Result<bool, AttrError> {
+        if self.ended {
+            return Ok(false);
+        }
+        match self.peek() {
+            Ok(Some(byte)) if byte == self.encoding.terminator() => {
+                self.input.consume(1);
+                self.ended = true;
+                Ok(false)
+            }
+            Ok(Some(_)) => Ok(true),
+            Ok(None) => Err(AttrError::PrematureEnd(Part::Name)),
+            Err(error) => Err(read_error(error, Part::Name)),
+        }
+    }
+
+    /// Ends the list as the reader's `Extra` asks; returns the warning about an extra attribute.
+    pub(crate) fn finish(&mut self) -> Result<Option<AttrError>, AttrError> {
+        if self.ended || self.extra == Extra::Leave {
+            return Ok(None);
+        }
+        if self.extra == Extra::Skip {
+            self.skip_to_end()?;
+            return Ok(None);
+        }
+        Ok(match self.next_name()? {
+            Name::End => None,
+            Name::Attribute(got, _) => Some(AttrError::Unexpected {
+                got,
+                want: "(list terminator)".to_owned(),
+            }),
+        })
+    }
+
+    /// Skips everything up to and including the terminator.
+    pub(crate) fn skip_to_end(&mut self) -> Result<(), AttrError> {
+        while let Name::Attribute(name, value) = self.next_name()? {
+            self.skip_value(&name, value)?;
+        }
+        Ok(())
+    }
+
+    /// Skips the value of an unwanted attribute; a brace has none, so its group is skipped as
+    /// plain attributes.
+    fn skip_value(&mut self, name: &[u8], value: Option<ByteString>) -> Result<(), AttrError> {
+        if name != GROUP_OPEN && name != GROUP_CLOSE {
+            self.value(value)?;
+        }
+        Ok(())
+    }
+
+    fn next_name(&mut self) -> Result<Name, AttrError> {
+        if self.ended {
+            return Ok(Name::End);
+        }
+        let fresh = std::mem::replace(&mut self.fresh, false);
+        let name = match self.encoding {
+            Encoding::Null => self.text(0, NAME_LIMIT, Part::Name),
+            Encoding::Plain => self.text(b'\n', NAME_LIMIT + VALUE_LIMIT, Part::Name),
+        };
+        let name = match name {
+            Err(AttrError::PrematureEnd(_)) if fresh => return Err(AttrError::Eof),
+            other => other?,
+        };
+        if name.is_empty() {
+            self.ended = true;
+            return Ok(Name::End);
+        }
+        self.count += 1;
+        if self.count > ATTRIBUTE_LIMIT {
+            let text = format!("more than {ATTRIBUTE_LIMIT} attributes");
+            return Err(AttrError::Malformed(text));
+        }
+        match self.encoding {
+            Encoding::Null => Ok(Name::Attribute(name.into(), None)),
+            Encoding::Plain => split_line(name),
+        }
+    }
+
+    fn value(&mut self, value: Option<ByteString>) -> Result<ByteString, AttrError> {
+        match value {
+            Some(value) => Ok(value),
+            None => Ok(self.text(0, VALUE_LIMIT, Part::Value)?.into()),
+        }
+    }
+
+    /// Reads up to `delimiter`, which is consumed and not returned.
+    fn text(&mut self, delimiter: u8, limit: usize, part: Part) -> Result<Vec<u8>, AttrError> {
+        let mut text = Vec::new();
+        loop {
+            let chunk = match self.input.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(read_error(error, part)),
+            };
+            if chunk.is_empty() {
+                return Err(if text.is_empty() {
+                    AttrError::PrematureEnd(part)
+                } else {
+                    AttrError::UnexpectedEnd(part)
+                });
+            }
+            let end = bstr::ByteSlice::find_byte(chunk, delimiter);
+            let taken = end.unwrap_or(chunk.len());
+            if text.len() + taken > limit {
+                return Err(AttrError::Malformed(format!(
+                    "more than {limit} bytes in an attribute"
+                )));
+            }
+            text.extend(chunk.iter().take(taken));
+            self.input.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(text);
+            }
+        }
+    }
+
+    fn peek(&mut self) -> std::io::Result<Option<u8>> {
+        loop {
+            match self.input.fill_buf() {
+                Ok(chunk) => return Ok(chunk.first().copied()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Splits a line of the plain encoding at its first `=`; braces end with a NUL instead.
+fn split_line(mut line: Vec<u8>) -> Result<Name, AttrError> {
+    if let Some(at) = bstr::ByteSlice::find_byte(&*line, b'=') {
+        let value = line.split_off(at + 1);
+        line.pop();
+        return Ok(Name::Attribute(line.into(), Some(value.into())));
+    }
+    match line.strip_suffix(b"\0") {
+        Some(brace) if brace == GROUP_OPEN || brace == GROUP_CLOSE => {
+            Ok(Name::Attribute(brace.into(), None))
+        }
+        _ => Err(AttrError::Malformed(format!(
+            "no value for attribute {}",
+            ByteString::from(line)
+        ))),
+    }
+}
+
+fn read_error(error: std::io::Error, part: Part) -> AttrError {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => AttrError::Timeout(part),
+        // The peer died with our bytes unread; for the reader that is an end of input.
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => AttrError::PrematureEnd(part),
+        _ => AttrError::Io(error),
+    }
+}
