@@ -2,89 +2,53 @@
 //!
 //! Values are parsed and expanded when asked for. This crate neither logs nor exits; a value that
 //! cannot be parsed goes to the hook of [`set_fatal_hook`], which ends the process in programs.
+//!
+//! Reading order: [`Config`] (one program's view), [`params`] (what can be set), [`expand`]
+//! (`$name`), [`master_cf`] (services), [`edit`] (changing the files).
 #![forbid(unsafe_code)]
 
+mod computed;
+mod config;
+pub mod edit;
+mod error;
+pub mod expand;
+mod idna;
+mod level;
+pub mod lines;
+mod look;
+pub mod master_cf;
+mod net;
 pub mod params;
+mod reading;
+mod sanity;
+pub mod value;
+pub mod words;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::OnceLock;
 
+pub use computed::valid_hostname;
+pub use config::{Config, Source};
+pub use error::{ConfigError, Severity};
+pub use level::Level;
+pub use look::Look;
+pub use net::{InterfaceAddress, own_addresses, own_networks};
 pub use params::{Param, ParamInfo};
 
-/// Why main.cf could not be read or a value was refused. `Display` is the text that follows
-/// `fatal: ` in the log.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ConfigError {
-    /// Placeholder until the exact variants are in.
-    #[error("{0}")]
-    Text(String),
+/// Where main.cf is unless `MAIL_CONFIG` or `-c` says otherwise.
+pub const DEFAULT_DIRECTORY: &str = "/etc/postfix";
+
+static FATAL: OnceLock<fn(&ConfigError) -> !> = OnceLock::new();
+
+/// Installs what happens on a bad value: programs log the [`ConfigError::preceding`] lines and
+/// `fatal: TEXT`, then exit; the default panics. The first call wins.
+pub fn set_fatal_hook(hook: fn(&ConfigError) -> !) {
+    let _ = FATAL.set(hook);
 }
 
-/// One program's view of main.cf: file entries, then `-o` overrides, then defaults.
-#[derive(Debug, Clone, Default)]
-pub struct Config {}
-
-impl Config {
-    /// Reads `DIR/main.cf`, where DIR is `$MAIL_CONFIG` or `/etc/postfix`.
-    pub fn load() -> Result<Self, ConfigError> {
-        todo!()
+/// Ends the process through the hook.
+pub(crate) fn fail(error: &ConfigError) -> ! {
+    match FATAL.get() {
+        Some(hook) => hook(error),
+        None => panic!("{error}"),
     }
-    /// Reads `dir/main.cf`.
-    pub fn load_from(_dir: &Path) -> Result<Self, ConfigError> {
-        todo!()
-    }
-    /// A configuration from text, for tests: no files, no host name look-ups.
-    pub fn from_text(_text: &str) -> Result<Self, ConfigError> {
-        todo!()
-    }
-    /// The configuration directory.
-    pub fn directory(&self) -> PathBuf {
-        todo!()
-    }
-    /// Applies one `-o name=value` of the command line; overrides main.cf.
-    pub fn set_override(&mut self, _name: &str, _value: &str) {
-        todo!()
-    }
-    /// Checks start-up sanity and every explicitly set parameter that `program` uses.
-    pub fn check(&self, _program: &str) -> Result<(), ConfigError> {
-        todo!()
-    }
-    /// The typed, expanded value. A bad value ends the process through the fatal hook.
-    pub fn get<T: params::Value>(&self, _param: Param<T>) -> T {
-        todo!()
-    }
-    /// As [`Config::get`], with the error returned.
-    pub fn try_get<T: params::Value>(&self, _param: Param<T>) -> Result<T, ConfigError> {
-        todo!()
-    }
-    /// The expanded value of any name, declared or not; `None` when it is neither set nor declared.
-    pub fn lookup(&self, _name: &str) -> Option<String> {
-        todo!()
-    }
-    /// The text as it stands in main.cf, in an override, or as default; unexpanded.
-    pub fn raw(&self, _name: &str) -> Option<String> {
-        todo!()
-    }
-    /// Whether main.cf or an override sets `name`.
-    pub fn is_set(&self, _name: &str) -> bool {
-        todo!()
-    }
-    /// Expands `$name` forms in `text`; names that `extra` knows come first.
-    pub fn expand(&self, _text: &str, _extra: &dyn Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
-        todo!()
-    }
-    /// A service-derived integer such as `<service>_destination_concurrency_limit`, falling back to
-    /// the parameter `fallback` (`default_destination_concurrency_limit`).
-    pub fn service_int(&self, _service: &str, _suffix: &str, _fallback: Param<i32>) -> i32 {
-        todo!()
-    }
-    /// As [`Config::service_int`], for times.
-    pub fn service_time(&self, _service: &str, _suffix: &str, _fallback: Param<Duration>) -> Duration {
-        todo!()
-    }
-}
-
-/// Installs what happens on a bad value: programs log `fatal: TEXT` and exit; the default panics.
-pub fn set_fatal_hook(_hook: fn(&ConfigError) -> !) {
-    todo!()
 }

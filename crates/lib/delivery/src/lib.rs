@@ -1,2 +1,19 @@
-//! What delivery agents share: requests, status lines, bounce and defer logging, done-marks, mailbox writing.
+//! What delivery agents share: requests, status lines, bounce and defer logging, done-marks,
+//! mailbox and maildir writing, commands, passing mail on.
+//!
+//! The story of an agent: [`Delivery::receive`], one [`Agent`] outcome per recipient
+//! ([`Agent::sent`], [`Agent::bounce`], [`Agent::defer`]), [`Delivery::finish`]. This crate does not
+//! know how mail is delivered. Source: delivery.md §2 of our specification.
 #![forbid(unsafe_code)]
+
+pub mod copy;
+mod errno;
+pub mod maildir;
+pub mod mbox;
+mod outcome;
+mod request;
+pub mod status_line;
+
+pub use errno::{mail_status, write_status};
+pub use outcome::{Agent, Outcome, Report};
+pub use request::{Delivery, ReceiveError, hashing, serve};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bstr::BString;
 use serde::{Deserialize, Serialize};
 
+use crate::StatusReply;
 use crate::client::{ClientError, Endpoint, one_shot};
 use crate::deliver::{Dsn, Recipient};
-use crate::StatusReply;
 
 /// Announced by the server first.
 pub const PROTOCOL: &str = "delivery_status_protocol";
@@ -108,7 +108,12 @@ pub struct Request<'a, B> {
 /// # Errors
 ///
 /// The service could not be asked; the recipient or message must then be deferred.
-pub fn ask<B: Serialize>(at: &Endpoint, timeout: Duration, nrequest: i32, body: &B) -> Result<i32, ClientError> {
+pub fn ask<B: Serialize>(
+    at: &Endpoint,
+    timeout: Duration,
+    nrequest: i32,
+    body: &B,
+) -> Result<i32, ClientError> {
     let reply: StatusReply = one_shot(at, timeout, PROTOCOL, &Request { nrequest, body })?;
     Ok(reply.status)
 }

@@ -106,7 +106,9 @@ pub mod status {
         TABLE
             .iter()
             .find(|(bit, ..)| status & bit != 0)
-            .map_or(("Success", 250, "2.0.0"), |&(_, text, code, dsn)| (text, code, dsn))
+            .map_or(("Success", 250, "2.0.0"), |&(_, text, code, dsn)| {
+                (text, code, dsn)
+            })
     }
 }
 
@@ -126,18 +128,28 @@ impl Submission {
         let mut channel = client::connect_wait(at, timeout)?;
         let hello: Hello = client::receive(&mut channel, at, Encoding::Null, Extra::Refuse)?;
         client::check_protocol(at, hello.protocol, PROTOCOL)?;
-        postern_attr::write(&mut channel, Encoding::Null, &Options { flags })
-            .map_err(|error| ClientError::Exchange { path: format!("{} socket", at.label()), error })?;
-        Ok(Self { channel, queue_id: hello.queue_id, at: at.clone() })
+        postern_attr::write(&mut channel, Encoding::Null, &Options { flags }).map_err(|error| {
+            ClientError::Exchange {
+                path: format!("{} socket", at.label()),
+                error,
+            }
+        })?;
+        Ok(Self {
+            channel,
+            queue_id: hello.queue_id,
+            at: at.clone(),
+        })
     }
 
     /// Flushes the records (the last is `E`) and reads the verdict.
     pub fn finish(mut self) -> Result<Reply, ClientError> {
         use std::io::Write;
-        self.channel.flush().map_err(|error| ClientError::Exchange {
-            path: format!("{} socket", self.at.label()),
-            error: error.into(),
-        })?;
+        self.channel
+            .flush()
+            .map_err(|error| ClientError::Exchange {
+                path: format!("{} socket", self.at.label()),
+                error: error.into(),
+            })?;
         client::receive(&mut self.channel, &self.at, Encoding::Null, Extra::Skip)
     }
 }

@@ -70,12 +70,20 @@ pub struct Endpoint {
 impl Endpoint {
     /// A socket relative to the working directory, as daemons use it.
     pub fn new(class: &'static str, name: &str) -> Self {
-        Self { queue_directory: PathBuf::new(), class, name: name.to_owned() }
+        Self {
+            queue_directory: PathBuf::new(),
+            class,
+            name: name.to_owned(),
+        }
     }
 
     /// A socket below `queue_directory`, as commands use it.
     pub fn below(queue_directory: impl Into<PathBuf>, class: &'static str, name: &str) -> Self {
-        Self { queue_directory: queue_directory.into(), class, name: name.to_owned() }
+        Self {
+            queue_directory: queue_directory.into(),
+            class,
+            name: name.to_owned(),
+        }
     }
 
     /// `CLASS/NAME`.
@@ -90,26 +98,50 @@ impl Endpoint {
 
     /// Connects once; reads and writes then time out after `timeout`.
     pub fn connect(&self, timeout: Duration) -> Result<Channel, ClientError> {
-        postern_wire::connect_unix(&self.path(), timeout)
-            .map_err(|source| ClientError::Connect { path: self.label(), source })
+        postern_wire::connect_unix(&self.path(), timeout).map_err(|source| ClientError::Connect {
+            path: self.label(),
+            source,
+        })
     }
 }
 
 /// Sends one list and flushes.
-pub fn send<T: Serialize>(channel: &mut Channel, at: &Endpoint, encoding: Encoding, list: &T) -> Result<(), ClientError> {
-    let exchange = |error| ClientError::Exchange { path: format!("{} socket", at.label()), error };
+pub fn send<T: Serialize>(
+    channel: &mut Channel,
+    at: &Endpoint,
+    encoding: Encoding,
+    list: &T,
+) -> Result<(), ClientError> {
+    let exchange = |error| ClientError::Exchange {
+        path: format!("{} socket", at.label()),
+        error,
+    };
     postern_attr::write(channel, encoding, list).map_err(exchange)?;
-    channel.flush().map_err(|error| exchange(AttrError::Io(error)))
+    channel
+        .flush()
+        .map_err(|error| exchange(AttrError::Io(error)))
 }
 
 /// Reads one list.
-pub fn receive<T: DeserializeOwned>(channel: &mut Channel, at: &Endpoint, encoding: Encoding, extra: Extra) -> Result<T, ClientError> {
-    postern_attr::read(channel, encoding, extra)
-        .map_err(|error| ClientError::Exchange { path: format!("{} socket", at.label()), error })
+pub fn receive<T: DeserializeOwned>(
+    channel: &mut Channel,
+    at: &Endpoint,
+    encoding: Encoding,
+    extra: Extra,
+) -> Result<T, ClientError> {
+    postern_attr::read(channel, encoding, extra).map_err(|error| ClientError::Exchange {
+        path: format!("{} socket", at.label()),
+        error,
+    })
 }
 
 /// Reads the server's announcement and checks it.
-pub fn expect_protocol(channel: &mut Channel, at: &Endpoint, encoding: Encoding, want: &'static str) -> Result<(), ClientError> {
+pub fn expect_protocol(
+    channel: &mut Channel,
+    at: &Endpoint,
+    encoding: Encoding,
+    want: &'static str,
+) -> Result<(), ClientError> {
     let greeting: Announcement = receive(channel, at, encoding, Extra::Refuse)?;
     check_protocol(at, greeting.protocol, want)
 }
@@ -119,11 +151,20 @@ pub fn check_protocol(at: &Endpoint, got: String, want: &'static str) -> Result<
     if got == want {
         return Ok(());
     }
-    Err(ClientError::Protocol { path: format!("{} socket", at.label()), got, want })
+    Err(ClientError::Protocol {
+        path: format!("{} socket", at.label()),
+        got,
+        want,
+    })
 }
 
 /// Connects, sends one request, reads one reply and closes.
-pub fn one_shot<Q: Serialize, R: DeserializeOwned>(at: &Endpoint, timeout: Duration, protocol: &'static str, request: &Q) -> Result<R, ClientError> {
+pub fn one_shot<Q: Serialize, R: DeserializeOwned>(
+    at: &Endpoint,
+    timeout: Duration,
+    protocol: &'static str,
+    request: &Q,
+) -> Result<R, ClientError> {
     let mut channel = at.connect(timeout)?;
     expect_protocol(&mut channel, at, Encoding::Null, protocol)?;
     send(&mut channel, at, Encoding::Null, request)?;
@@ -174,8 +215,21 @@ struct Open {
 
 impl Persistent {
     /// A client of `protocol` at `at`; `limits` are `ipc_idle` and `ipc_ttl`.
-    pub fn new(at: Endpoint, protocol: &'static str, encoding: Encoding, timeout: Duration, limits: Option<(Duration, Duration)>) -> Self {
-        Self { at, protocol, encoding, timeout, limits, open: None }
+    pub fn new(
+        at: Endpoint,
+        protocol: &'static str,
+        encoding: Encoding,
+        timeout: Duration,
+        limits: Option<(Duration, Duration)>,
+    ) -> Self {
+        Self {
+            at,
+            protocol,
+            encoding,
+            timeout,
+            limits,
+            open: None,
+        }
     }
 
     /// Where this client connects to.
@@ -191,7 +245,9 @@ impl Persistent {
     pub fn channel(&mut self) -> Result<&mut Channel, ClientError> {
         let now = Instant::now();
         let stale = self.open.as_ref().is_some_and(|open| {
-            let expired = self.limits.is_some_and(|(idle, age)| now - open.last > idle || now - open.since > age);
+            let expired = self
+                .limits
+                .is_some_and(|(idle, age)| now - open.last > idle || now - open.since > age);
             expired || open.channel.is_closed_by_peer()
         });
         if stale {
@@ -200,7 +256,11 @@ impl Persistent {
         if self.open.is_none() {
             let mut channel = self.at.connect(self.timeout)?;
             expect_protocol(&mut channel, &self.at, self.encoding, self.protocol)?;
-            self.open = Some(Open { channel, since: now, last: now });
+            self.open = Some(Open {
+                channel,
+                since: now,
+                last: now,
+            });
         }
         match &mut self.open {
             Some(open) => {
@@ -217,7 +277,11 @@ impl Persistent {
     }
 
     /// One request and its reply; the connection is dropped on failure.
-    pub fn ask<Q: Serialize, R: DeserializeOwned>(&mut self, request: &Q, extra: Extra) -> Result<R, ClientError> {
+    pub fn ask<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        extra: Extra,
+    ) -> Result<R, ClientError> {
         let result = self.try_ask(request, extra);
         if result.is_err() {
             self.close();
@@ -225,7 +289,11 @@ impl Persistent {
         result
     }
 
-    fn try_ask<Q: Serialize, R: DeserializeOwned>(&mut self, request: &Q, extra: Extra) -> Result<R, ClientError> {
+    fn try_ask<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        extra: Extra,
+    ) -> Result<R, ClientError> {
         let (at, encoding) = (self.at.clone(), self.encoding);
         let channel = self.channel()?;
         send(channel, &at, encoding, request)?;
@@ -234,7 +302,11 @@ impl Persistent {
 
     /// As [`Persistent::ask`], but goes on until the service answers: a warning from the second failure
     /// on and a pause of a second between tries. For services without which nothing can go on.
-    pub fn ask_forever<Q: Serialize, R: DeserializeOwned>(&mut self, request: &Q, extra: Extra) -> R {
+    pub fn ask_forever<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        extra: Extra,
+    ) -> R {
         let mut failures = 0_u32;
         loop {
             match self.ask(request, extra) {
@@ -252,7 +324,11 @@ impl Persistent {
 
     /// As [`Persistent::ask`], twice with a second between; for services that are only an aid
     /// (anvil, tlsmgr, scache).
-    pub fn ask_twice<Q: Serialize, R: DeserializeOwned>(&mut self, request: &Q, extra: Extra) -> Result<R, ClientError> {
+    pub fn ask_twice<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        extra: Extra,
+    ) -> Result<R, ClientError> {
         let first = self.ask(request, extra);
         let Err(error) = first else { return first };
         log::warn!("problem talking to server {}: {error}", self.at.label());

@@ -1,6 +1,9 @@
 //! Delivery requests, `private/TRANSPORT`: qmgr(8) or a delivery agent asks; the agents serve.
 //! Source: ipc.md §4.5.
-#![allow(unreachable_patterns, reason = "two attributes of the reply are both named status")]
+#![allow(
+    unreachable_patterns,
+    reason = "two attributes of the reply are both named status"
+)]
 
 use bstr::BString;
 use postern_attr::Data;
@@ -119,8 +122,25 @@ pub struct Reply {
 impl Reply {
     /// A reply with `dsn` about the destination (default: nothing to say).
     pub fn new(dsn: Dsn, final_status: i32) -> Self {
-        let Dsn { status, diag_type, diag_text, mta_type, mta_mname, action, reason } = dsn;
-        Self { status, diag_type, diag_text, mta_type, mta_mname, action, reason, final_status }
+        let Dsn {
+            status,
+            diag_type,
+            diag_text,
+            mta_type,
+            mta_mname,
+            action,
+            reason,
+        } = dsn;
+        Self {
+            status,
+            diag_type,
+            diag_text,
+            mta_type,
+            mta_mname,
+            action,
+            reason,
+            final_status,
+        }
     }
 
     /// The part about the destination.
@@ -173,13 +193,15 @@ pub struct Moment {
 impl Moment {
     /// Now.
     pub fn now() -> Self {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or_else(
-            |_| Self::default(),
-            |since| Self {
-                seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-                microseconds: i64::from(since.subsec_micros()),
-            },
-        )
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or_else(
+                |_| Self::default(),
+                |since| Self {
+                    seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+                    microseconds: i64::from(since.subsec_micros()),
+                },
+            )
     }
 
     /// Whether the moment was never recorded.
@@ -212,7 +234,13 @@ impl MessageStats {
     /// The wire bytes.
     pub fn to_data(self) -> Data {
         let mut bytes = Vec::with_capacity(STATS_SIZE);
-        for moment in [self.incoming_arrival, self.active_arrival, self.agent_handoff, self.conn_setup_done, self.deliver_done] {
+        for moment in [
+            self.incoming_arrival,
+            self.active_arrival,
+            self.agent_handoff,
+            self.conn_setup_done,
+            self.deliver_done,
+        ] {
             bytes.extend_from_slice(&moment.seconds.to_le_bytes());
             bytes.extend_from_slice(&moment.microseconds.to_le_bytes());
         }
@@ -227,14 +255,21 @@ impl MessageStats {
     ///
     /// The text of Postfix's warning, for any other size.
     pub fn from_data(data: &Data) -> Result<Self, String> {
-        let bytes: &[u8; STATS_SIZE] =
-            data.0.as_slice().try_into().map_err(|_| format!("msg_stats_scan: size mis-match: {} != {STATS_SIZE}", data.0.len()))?;
+        let bytes: &[u8; STATS_SIZE] = data.0.as_slice().try_into().map_err(|_| {
+            format!(
+                "msg_stats_scan: size mis-match: {} != {STATS_SIZE}",
+                data.0.len()
+            )
+        })?;
         let word = |index: usize| {
             let mut word = [0; 8];
             word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
             i64::from_le_bytes(word)
         };
-        let moment = |index: usize| Moment { seconds: word(index * 2), microseconds: word(index * 2 + 1) };
+        let moment = |index: usize| Moment {
+            seconds: word(index * 2),
+            microseconds: word(index * 2 + 1),
+        };
         let mut count = [0; 4];
         count.copy_from_slice(&bytes[80..84]);
         Ok(Self {
@@ -255,8 +290,14 @@ mod tests {
     #[test]
     fn message_stats_survive_the_wire_and_other_sizes_are_refused() {
         let stats = MessageStats {
-            incoming_arrival: Moment { seconds: 1_795_353_564, microseconds: 809_779 },
-            active_arrival: Moment { seconds: 1_795_353_565, microseconds: 1 },
+            incoming_arrival: Moment {
+                seconds: 1_795_353_564,
+                microseconds: 809_779,
+            },
+            active_arrival: Moment {
+                seconds: 1_795_353_565,
+                microseconds: 1,
+            },
             reuse_count: 3,
             ..MessageStats::default()
         };
@@ -264,6 +305,9 @@ mod tests {
         assert_eq!(data.0.len(), 88);
         assert_eq!(MessageStats::from_data(&data), Ok(stats));
         let short = Data(data.0[..87].to_vec());
-        assert_eq!(MessageStats::from_data(&short), Err("msg_stats_scan: size mis-match: 87 != 88".to_owned()));
+        assert_eq!(
+            MessageStats::from_data(&short),
+            Err("msg_stats_scan: size mis-match: 87 != 88".to_owned())
+        );
     }
 }

@@ -75,19 +75,48 @@ struct Plain {
 
 /// Records that mail for `site` is deferred.
 pub fn add(at: &Endpoint, timeout: Duration, body: &AddBody) -> Result<i32, ClientError> {
-    one_shot::<_, StatusReply>(at, timeout, PROTOCOL, &Add { request: "add", body }).map(|reply| reply.status)
+    one_shot::<_, StatusReply>(
+        at,
+        timeout,
+        PROTOCOL,
+        &Add {
+            request: "add",
+            body,
+        },
+    )
+    .map(|reply| reply.status)
 }
 
 /// Asks for delivery of everything deferred for a site.
 pub fn send_site(at: &Endpoint, timeout: Duration, site: &[u8]) -> Result<i32, ClientError> {
     let body = SiteBody { site: site.into() };
-    one_shot::<_, StatusReply>(at, timeout, PROTOCOL, &Site { request: "send_site", body: &body }).map(|reply| reply.status)
+    one_shot::<_, StatusReply>(
+        at,
+        timeout,
+        PROTOCOL,
+        &Site {
+            request: "send_site",
+            body: &body,
+        },
+    )
+    .map(|reply| reply.status)
 }
 
 /// Asks for delivery of one deferred message.
 pub fn send_file(at: &Endpoint, timeout: Duration, queue_id: &str) -> Result<i32, ClientError> {
-    let body = FileBody { queue_id: queue_id.into() };
-    one_shot::<_, StatusReply>(at, timeout, PROTOCOL, &File { request: "send_file", body: &body }).map(|reply| reply.status)
+    let body = FileBody {
+        queue_id: queue_id.into(),
+    };
+    one_shot::<_, StatusReply>(
+        at,
+        timeout,
+        PROTOCOL,
+        &File {
+            request: "send_file",
+            body: &body,
+        },
+    )
+    .map(|reply| reply.status)
 }
 
 /// Asks for a clean-up: `rfrsh`, or `purge` with age 0.

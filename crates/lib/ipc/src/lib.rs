@@ -12,6 +12,7 @@ pub mod cleanup;
 pub mod client;
 pub mod deliver;
 pub mod flush;
+pub mod post;
 pub mod postdrop;
 pub mod proxymap;
 pub mod rewrite;
@@ -35,7 +36,9 @@ pub struct Announcement {
 impl Announcement {
     /// The announcement of `protocol`.
     pub fn new(protocol: &str) -> Self {
-        Self { protocol: protocol.to_owned() }
+        Self {
+            protocol: protocol.to_owned(),
+        }
     }
 }
 

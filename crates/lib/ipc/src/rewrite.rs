@@ -1,5 +1,8 @@
 //! Address rewriting and resolving, service `rewrite`; server: trivial-rewrite(8). Source: ipc.md §4.3.
-#![allow(unreachable_patterns, reason = "two attributes of the reply are both named flags")]
+#![allow(
+    unreachable_patterns,
+    reason = "two attributes of the reply are both named flags"
+)]
 
 use bstr::BString;
 use serde::{Deserialize, Serialize};

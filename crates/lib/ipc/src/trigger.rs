@@ -28,5 +28,8 @@ pub fn send(at: &Endpoint, request: &[u8], timeout: Duration) -> Result<(), Clie
     channel
         .write_all(&bytes)
         .and_then(|()| channel.flush())
-        .map_err(|source| ClientError::Connect { path: at.label(), source })
+        .map_err(|source| ClientError::Connect {
+            path: at.label(),
+            source,
+        })
 }

@@ -1,0 +1,88 @@
+//! Finding a virtual mailbox in the tables, and writing to it.
+
+use std::path::PathBuf;
+
+use bstr::{BStr, ByteSlice};
+use postern_delivery::copy::CopyOptions;
+use postern_delivery::mbox::Mbox;
+use postern_delivery::{Delivery, maildir};
+use postern_dict::{AddressSearch, Maps};
+use postern_ipc::deliver::Recipient;
+use postern_mail::address;
+use postern_sys::user;
+use std::os::unix::fs::MetadataExt;
+
+use crate::{Failure, Mailbox, Tables, Virtual};
+
+/// Default status of errors that have none of their own.
+const DEFAULT_STATUS: &str = "4.2.0";
+
+pub(crate) fn locate(tables: &mut Tables, base: &str, minimum_uid: u32, recipient: &BStr) -> Result<Mailbox, Failure> {
+    let key = address::fold_case(recipient);
+    let found = find(&mut tables.mailbox, "virtual_mailbox_maps", key.as_bstr())?;
+    let Some(name) = found else {
+        return Err(Failure::new("5.1.1", format!("unknown user: \"{recipient}\"")));
+    };
+    let text = name.to_str().map_err(|_| Failure::configuration())?;
+    let path = PathBuf::from(format!("{base}/{text}"));
+    let uid = id(&mut tables.uid, "virtual_uid_maps", "uid", recipient, key.as_bstr(), minimum_uid)?;
+    let gid = id(&mut tables.gid, "virtual_gid_maps", "gid", recipient, key.as_bstr(), 1)?;
+    Ok(Mailbox { path, is_maildir: text.ends_with('/'), uid, gid })
+}
+
+fn find(maps: &mut Maps, name: &str, key: &BStr) -> Result<Option<bstr::BString>, Failure> {
+    AddressSearch::default().find(maps, key).map_err(|error| {
+        log::warn!("{name}: {error}");
+        Failure::new("4.3.5", "mail system configuration error")
+    })
+}
+
+/// A numeric ID of at least `minimum`; anything else is the operator's mistake, never the sender's.
+fn id(maps: &mut Maps, table: &str, what: &str, recipient: &BStr, key: &BStr, minimum: u32) -> Result<u32, Failure> {
+    let Some(text) = find(maps, table, key)? else {
+        log::warn!("recipient {recipient}: not found in {table}");
+        return Err(Failure::configuration());
+    };
+    let value = text.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
+    match value {
+        Some(value) if value >= minimum => Ok(value),
+        _ => {
+            log::warn!("recipient {recipient}: bad {what} {text} in {table}");
+            Err(Failure::configuration())
+        }
+    }
+}
+
+pub(crate) fn store_maildir(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
+    let options = CopyOptions::maildir(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
+    maildir::deliver(delivery, recipient, &mailbox.path, mailbox.uid, mailbox.gid, &options)
+        .map(|()| "delivered to maildir")
+        .map_err(|error| Failure::new(error.status(DEFAULT_STATUS), error.to_string()))
+}
+
+pub(crate) fn store_mbox(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
+    let result = user::as_user(mailbox.uid, mailbox.gid, || append(agent, delivery, recipient, mailbox));
+    result.unwrap_or_else(|error| {
+        Err(Failure::new("4.3.0", format!("cannot become the mailbox owner: {}", postern_sys::error_text(&error))))
+    })
+}
+
+fn append(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
+    let path = mailbox.path.display();
+    let failed = |error: postern_delivery::mbox::MboxError| {
+        Failure::new(error.status(DEFAULT_STATUS), format!("delivery failed to mailbox {path}: {error}"))
+    };
+    let mbox = Mbox::open(&mailbox.path, &agent.locks, true).map_err(failed)?;
+    let status = mbox.metadata().map_err(|error| Failure::new("4.3.0", postern_sys::error_text(&error)))?;
+    if !status.is_file() {
+        log::warn!("recipient {}: destination {path} is not a regular file", recipient.recipient);
+        return Err(Failure::new("5.3.5", "mail system configuration error"));
+    }
+    if agent.strict_ownership && status.uid() != mailbox.uid {
+        log::warn!("specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch");
+        return Err(Failure::new("4.2.0", format!("destination {path} is not owned by recipient")));
+    }
+    let options = CopyOptions::mbox(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
+    mbox.append(delivery, recipient, &options, agent.size_limit).map_err(failed)?;
+    Ok("delivered to mailbox")
+}

@@ -1,0 +1,491 @@
+//! One program's view of main.cf: file entries, then `-o` overrides, then defaults.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::expand::{self, Found};
+use crate::lines::{logical_lines, orphan_warning, split_name_value};
+use crate::params::{self, Kind, Param, ParamInfo, flag};
+use crate::reading::{check_directory, open_error, read_cool};
+use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, sanity, value};
+
+/// Where the text of a parameter comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `-o name=value`, or set by the program itself.
+    Override,
+    /// main.cf.
+    File,
+    /// Computed at run time: host names, networks, process names.
+    Computed,
+    /// The declaration.
+    Default,
+}
+
+/// One program's view of main.cf. Cheap to clone; clones made before [`Config::set_override`] do not
+/// see the override.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Inner {
+    directory: PathBuf,
+    entries: BTreeMap<String, String>,
+    overrides: BTreeMap<String, String>,
+    warnings: Vec<String>,
+    /// No files, no host name and no network look-ups: for tests.
+    is_isolated: bool,
+    cache: Cache,
+}
+
+/// Values that cost a system call or a file; forgotten when an override changes.
+#[derive(Debug, Default)]
+struct Cache {
+    level: OnceLock<Level>,
+    myhostname: OnceLock<String>,
+    mynetworks: OnceLock<String>,
+    myorigin: OnceLock<Result<String, ConfigError>>,
+}
+
+impl Clone for Cache {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Config {
+    /// Reads `DIR/main.cf`, where DIR is `$MAIL_CONFIG` or `/etc/postfix`. A set-id program accepts
+    /// only directories that the default main.cf lists.
+    pub fn load() -> Result<Self, ConfigError> {
+        let directory = std::env::var_os("MAIL_CONFIG")
+            .map_or_else(|| PathBuf::from(DEFAULT_DIRECTORY), PathBuf::from);
+        check_directory(&directory)?;
+        Self::load_from(&directory)
+    }
+
+    /// Reads `dir/main.cf`. Waits while the file is so fresh that an editor may still be writing it.
+    pub fn load_from(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join("main.cf");
+        let content = read_cool(&path)?;
+        let mut config = Self {
+            inner: Arc::new(Inner {
+                directory: dir.to_path_buf(),
+                ..Inner::default()
+            }),
+        };
+        config.parse(&path.to_string_lossy(), &content)?;
+        Ok(config)
+    }
+
+    /// As [`Config::load_from`], but reads what is there now: for tools that show the file.
+    pub fn load_now(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join("main.cf");
+        let content = fs::read(&path).map_err(|error| open_error(&path, &error))?;
+        let mut config = Self {
+            inner: Arc::new(Inner {
+                directory: dir.to_path_buf(),
+                ..Inner::default()
+            }),
+        };
+        config.parse(&path.to_string_lossy(), &content)?;
+        Ok(config)
+    }
+
+    /// Defaults only, for `postconf -d`.
+    #[must_use]
+    pub fn defaults(dir: &Path) -> Self {
+        let inner = Inner {
+            directory: dir.to_path_buf(),
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// A configuration from text, for tests: no files, no host name look-ups. `myhostname` is
+    /// `mail.example.test` unless set, and `mynetworks` the loopback networks.
+    pub fn from_text(text: &str) -> Result<Self, ConfigError> {
+        let inner = Inner {
+            directory: PathBuf::from(DEFAULT_DIRECTORY),
+            is_isolated: true,
+            ..Inner::default()
+        };
+        let mut config = Self {
+            inner: Arc::new(inner),
+        };
+        config.parse("main.cf", text.as_bytes())?;
+        Ok(config)
+    }
+
+    fn parse(&mut self, path: &str, content: &[u8]) -> Result<(), ConfigError> {
+        let inner = Arc::make_mut(&mut self.inner);
+        let warnings = &mut inner.warnings;
+        let lines = logical_lines(content, |_, text| warnings.push(orphan_warning(path, text)));
+        for line in lines {
+            let text = match line.text.iter().position(|byte| *byte == 0) {
+                Some(end) => {
+                    let to = if line.last > line.first {
+                        format!("-{}", line.last)
+                    } else {
+                        String::new()
+                    };
+                    warnings.push(format!(
+                        "{path}, line {}{to}: text after null byte may be ignored",
+                        line.first
+                    ));
+                    &line.text[..end]
+                }
+                None => &line.text[..],
+            };
+            let text = String::from_utf8_lossy(text);
+            let (name, value) = split_name_value(&text)
+                .map_err(|error| error.into_error(path, line.first, &text))?;
+            match inner.entries.insert(name.to_string(), value.to_string()) {
+                Some(old) if old != value => {
+                    warnings.push(format!(
+                        "{path}, line {}: overriding earlier entry: {name}={old}",
+                        line.first
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What was odd in main.cf; each goes to the log with `warning: ` before it.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.inner.warnings
+    }
+
+    /// The configuration directory.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.inner.directory.clone()
+    }
+
+    /// Path of main.cf, as it stands in messages.
+    #[must_use]
+    pub fn main_cf(&self) -> String {
+        self.inner
+            .directory
+            .join("main.cf")
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// The entries of main.cf, sorted by name, unexpanded.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner
+            .entries
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The names that main.cf or an override sets, with their text.
+    pub(crate) fn explicit(&self) -> impl Iterator<Item = (&str, &str)> {
+        let from_file = self
+            .inner
+            .entries
+            .iter()
+            .filter(|(name, _)| !self.inner.overrides.contains_key(*name));
+        self.inner
+            .overrides
+            .iter()
+            .chain(from_file)
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Applies one `-o name=value` of the command line; overrides main.cf. Later calls win.
+    pub fn set_override(&mut self, name: &str, value: &str) {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.overrides.insert(name.to_string(), value.to_string());
+        inner.cache = Cache::default();
+    }
+
+    /// Applies the argument of `-o`, with its complaint about a missing `=`.
+    pub fn set_override_text(&mut self, text: &str) -> Result<(), ConfigError> {
+        let (name, value) = split_name_value(text).map_err(|error| {
+            ConfigError::Text(format!(
+                "invalid \"-o {text}\" option value: {}",
+                match error {
+                    crate::lines::SplitError::MissingName => "missing attribute name",
+                    crate::lines::SplitError::MissingEquals => "missing '=' after attribute name",
+                }
+            ))
+        })?;
+        self.set_override(name, value);
+        Ok(())
+    }
+
+    /// Sets `process_name` and `service_name`, which neither main.cf nor `-o` can change.
+    pub fn set_names(&mut self, process: &str, service: &str) {
+        self.set_override("process_name", process);
+        self.set_override("service_name", service);
+    }
+
+    /// Checks start-up sanity and every explicitly set parameter that `program` uses.
+    pub fn check(&self, program: &str) -> Result<(), ConfigError> {
+        sanity::check(self)?;
+        for (name, _) in self.explicit() {
+            if let Some(info) = params::find(name).filter(|info| info.is_used_by(program)) {
+                self.check_value(info)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the value of `info` can be expanded and parsed.
+    pub fn check_value(&self, info: &'static ParamInfo) -> Result<(), ConfigError> {
+        let text = self.text_of(info)?;
+        match info.kind {
+            Kind::Str | Kind::Raw => value::text(info, text).map(drop),
+            Kind::Bool | Kind::NBool => value::boolean(info, &text).map(drop),
+            Kind::Int | Kind::NInt => value::int(info, &text).map(drop),
+            Kind::Long => value::long(info, &text).map(drop),
+            Kind::Time => value::time(info, &text).map(drop),
+        }
+    }
+
+    /// The typed, expanded value. A bad value ends the process through the fatal hook.
+    #[must_use]
+    pub fn get<T: params::Value>(&self, param: Param<T>) -> T {
+        self.try_get(param).unwrap_or_else(|error| fail(&error))
+    }
+
+    /// As [`Config::get`], with the error returned.
+    pub fn try_get<T: params::Value>(&self, param: Param<T>) -> Result<T, ConfigError> {
+        T::parse(param.info, self.text_of(param.info)?)
+    }
+
+    /// The expanded text of a declared parameter; raw ones stay unexpanded.
+    fn text_of(&self, info: &'static ParamInfo) -> Result<String, ConfigError> {
+        let text = self.raw(info.name).unwrap_or_default();
+        if info.name == "myorigin" && text.starts_with('/') {
+            return self.myorigin_from_file(&text);
+        }
+        if info.kind == Kind::Raw || !text.contains('$') {
+            Ok(text)
+        } else {
+            self.expand_all(&text)
+        }
+    }
+
+    /// Debian's rule: a myorigin that is a path stands for the first line of that file.
+    fn myorigin_from_file(&self, path: &str) -> Result<String, ConfigError> {
+        self.inner
+            .cache
+            .myorigin
+            .get_or_init(|| computed::myorigin_file(path))
+            .clone()
+    }
+
+    /// The expanded value of any name, declared or not; `None` when it is neither set nor declared.
+    /// A value that cannot be expanded ends the process through the fatal hook.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<String> {
+        let text = match params::find(name) {
+            Some(info) if info.kind != Kind::Raw => self.text_of(info),
+            _ => self.expand_all(&self.raw(name)?),
+        };
+        Some(text.unwrap_or_else(|error| fail(&error)))
+    }
+
+    /// The text as it stands in main.cf, in an override, or as default; unexpanded.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<String> {
+        self.raw_with_source(name).map(|(text, _)| text)
+    }
+
+    /// As [`Config::raw`], with where the text comes from.
+    #[must_use]
+    pub fn raw_with_source(&self, name: &str) -> Option<(String, Source)> {
+        if let Some(text) = self
+            .inner
+            .overrides
+            .get(name)
+            .filter(|_| name != "process_id")
+        {
+            return Some((text.clone(), Source::Override));
+        }
+        let info = params::find(name);
+        let is_read_only = info.is_some_and(|info| info.has(flag::READ_ONLY));
+        if let Some(text) = self.inner.entries.get(name).filter(|_| !is_read_only) {
+            return Some((text.clone(), Source::File));
+        }
+        if let Some(text) = self.computed(name) {
+            return Some((text, Source::Computed));
+        }
+        info.map(|info| (self.default_text(info).to_string(), Source::Default))
+    }
+
+    /// Defaults that depend on the machine or the process.
+    fn computed(&self, name: &str) -> Option<String> {
+        let cache = &self.inner.cache;
+        Some(match name {
+            "config_directory" => self.inner.directory.to_string_lossy().into_owned(),
+            "myhostname" => cache
+                .myhostname
+                .get_or_init(|| computed::myhostname(self))
+                .clone(),
+            "mydomain" => computed::mydomain(self),
+            "mynetworks" => cache
+                .mynetworks
+                .get_or_init(|| computed::mynetworks(self).unwrap_or_else(|error| fail(&error)))
+                .clone(),
+            "process_id" => std::process::id().to_string(),
+            "process_name" => computed::process_name(),
+            _ => return None,
+        })
+    }
+
+    /// The default text of `info` at this configuration's compatibility level.
+    #[must_use]
+    pub fn default_text(&self, info: &'static ParamInfo) -> &'static str {
+        match info.old {
+            Some(old)
+                if !old.unless_set.is_some_and(|name| self.is_set(name))
+                    && Level::from_text(old.below).is_some_and(|level| self.level() < level) =>
+            {
+                old.text
+            }
+            _ => info.default,
+        }
+    }
+
+    /// compatibility_level; 0 while it cannot be parsed (`check` refuses such a value).
+    #[must_use]
+    pub fn level(&self) -> Level {
+        *self
+            .inner
+            .cache
+            .level
+            .get_or_init(|| self.try_level().unwrap_or_default())
+    }
+
+    pub(crate) fn try_level(&self) -> Result<Level, ConfigError> {
+        Level::parse(
+            &self.expand_all(
+                &self
+                    .set_text("compatibility_level")
+                    .unwrap_or_else(|| "0".to_string()),
+            )?,
+        )
+    }
+
+    /// The small differences in texts and log lines that follow the level.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        Look::at(self.level())
+    }
+
+    /// The text that main.cf or an override gives.
+    pub(crate) fn set_text(&self, name: &str) -> Option<String> {
+        self.inner
+            .overrides
+            .get(name)
+            .or_else(|| self.inner.entries.get(name))
+            .cloned()
+    }
+
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.inner.is_isolated
+    }
+
+    /// Whether main.cf or an override sets `name`.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.inner.overrides.contains_key(name) || self.inner.entries.contains_key(name)
+    }
+
+    /// Expands `$name` forms in `text`; names that `extra` knows come first, and their values are
+    /// inserted as they are.
+    pub fn expand(
+        &self,
+        text: &str,
+        extra: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String, ConfigError> {
+        expand::expand(text, &|name| {
+            extra(name)
+                .map(Found::Verbatim)
+                .or_else(|| self.found(name))
+        })
+    }
+
+    fn expand_all(&self, text: &str) -> Result<String, ConfigError> {
+        if !text.contains('$') {
+            return Ok(text.to_string());
+        }
+        expand::expand(text, &|name| self.found(name))
+    }
+
+    /// A name as `$name` sees it.
+    fn found(&self, name: &str) -> Option<Found> {
+        let (text, source) = self.raw_with_source(name)?;
+        if name == "myorigin" && text.starts_with('/') {
+            return self.myorigin_from_file(&text).ok().map(Found::Verbatim);
+        }
+        Some(match source {
+            Source::Default => Found::Default(text),
+            _ => Found::Expand(text),
+        })
+    }
+
+    /// A service-derived integer such as `<service>_destination_concurrency_limit`, falling back to
+    /// the parameter `fallback` (`default_destination_concurrency_limit`).
+    #[must_use]
+    pub fn service_int(&self, service: &str, suffix: &str, fallback: Param<i32>) -> i32 {
+        let name = service_name(service, suffix);
+        match self.service_text(&name) {
+            Some(text) => text
+                .and_then(|text| {
+                    value::named_int(&name, &text, fallback.info.min, fallback.info.max)
+                })
+                .unwrap_or_else(|error| fail(&error)),
+            None => self.get(fallback),
+        }
+    }
+
+    /// As [`Config::service_int`], for times.
+    #[must_use]
+    pub fn service_time(&self, service: &str, suffix: &str, fallback: Param<Duration>) -> Duration {
+        let name = service_name(service, suffix);
+        match self.service_text(&name) {
+            Some(text) => text
+                .and_then(|text| {
+                    value::named_time(&name, &text, 's', fallback.info.min, fallback.info.max)
+                })
+                .unwrap_or_else(|error| fail(&error)),
+            None => self.get(fallback),
+        }
+    }
+
+    /// As [`Config::service_int`], for texts.
+    #[must_use]
+    pub fn service_str(&self, service: &str, suffix: &str, fallback: Param<String>) -> String {
+        let name = service_name(service, suffix);
+        match self.service_text(&name) {
+            Some(text) => text.unwrap_or_else(|error| fail(&error)),
+            None => self.get(fallback),
+        }
+    }
+
+    fn service_text(&self, name: &str) -> Option<Result<String, ConfigError>> {
+        self.raw(name).map(|text| self.expand_all(&text))
+    }
+}
+
+/// `service` and `suffix` joined; callers may write the suffix with or without its underscore.
+fn service_name(service: &str, suffix: &str) -> String {
+    format!("{service}_{}", suffix.trim_start_matches('_'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Copying a message from its queue file to a mailbox or a command, with the lines that go before it
+//! (delivery.md §2.5).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice};
+use postern_ipc::deliver::Recipient;
+use postern_queue_file::{Reader, RecordError, RecordType};
+use postern_sys::clock::local_now;
+
+use crate::Delivery;
+
+/// What goes around the content.
+#[derive(Debug, Clone, Default)]
+pub struct CopyOptions {
+    /// `From sender  date` first.
+    pub from_line: bool,
+    /// `Return-Path:`.
+    pub return_path: bool,
+    /// `X-Original-To:`, when the original recipient is known.
+    pub original_to: bool,
+    /// `Delivered-To:` with this address, in internal form.
+    pub delivered_to: Option<BString>,
+    /// `>` before lines that start with `From `.
+    pub quote_from: bool,
+    /// An empty line last.
+    pub blank_line: bool,
+}
+
+impl CopyOptions {
+    /// For an mbox.
+    pub fn mbox(delivered_to: Option<BString>, original_to: bool) -> Self {
+        Self { from_line: true, return_path: true, original_to, delivered_to, quote_from: true, blank_line: true }
+    }
+
+    /// For a maildir.
+    pub fn maildir(delivered_to: Option<BString>, original_to: bool) -> Self {
+        Self { return_path: true, original_to, delivered_to, ..Self::default() }
+    }
+
+    /// For a command run by local(8).
+    pub fn command(delivered_to: Option<BString>, original_to: bool) -> Self {
+        Self { from_line: true, return_path: true, original_to, delivered_to, ..Self::default() }
+    }
+}
+
+/// Why a copy is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The queue file is malformed: the delivery is deferred and the file put aside.
+    #[error("bad record type: {0} in message content")]
+    Corrupt(u8),
+    /// The queue file could not be read.
+    #[error("error reading message: {}", postern_sys::error_text(.0))]
+    Read(io::Error),
+    /// The destination could not be written.
+    #[error("error writing message: {}", postern_sys::error_text(.0))]
+    Write(io::Error),
+}
+
+impl CopyError {
+    /// Enhanced status for the recipient. A disk that cannot be read is the system's trouble and passes.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Corrupt(_) | Self::Read(_) => "4.3.0",
+            Self::Write(error) => crate::write_status(error),
+        }
+    }
+}
+
+/// Copies the content of `delivery` for `recipient` to `out`.
+///
+/// # Errors
+///
+/// [`CopyError`]; what was written so far is the caller's to take back.
+pub fn copy(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> Result<(), CopyError> {
+    prepend(delivery, recipient, options, out).map_err(CopyError::Write)?;
+    copy_content(delivery, options.quote_from, out)?;
+    if options.blank_line {
+        out.write_all(b"\n").map_err(CopyError::Write)?;
+    }
+    out.flush().map_err(CopyError::Write)
+}
+
+fn prepend(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> io::Result<()> {
+    let sender = quoted(delivery.sender().as_bstr());
+    if options.from_line {
+        let shown: &BStr = if sender.is_empty() { b"MAILER-DAEMON".as_bstr() } else { sender.as_bstr() };
+        out.write_all(b"From ")?;
+        out.write_all(shown)?;
+        writeln!(out, "  {}", envelope_date())?;
+    }
+    if options.return_path {
+        header(out, "Return-Path: <", sender.as_bstr(), ">\n")?;
+    }
+    if options.original_to && !recipient.original_recipient.is_empty() {
+        header(out, "X-Original-To: ", quoted(recipient.original_recipient.as_bstr()).as_bstr(), "\n")?;
+    }
+    if let Some(address) = &options.delivered_to {
+        header(out, "Delivered-To: ", quoted(address.as_bstr()).as_bstr(), "\n")?;
+    }
+    Ok(())
+}
+
+fn header(out: &mut impl Write, name: &str, value: &BStr, end: &str) -> io::Result<()> {
+    out.write_all(name.as_bytes())?;
+    out.write_all(value)?;
+    out.write_all(end.as_bytes())
+}
+
+fn quoted(address: &BStr) -> BString {
+    postern_mail::address::quote(address)
+}
+
+/// `Sun Nov 22 13:16:53 2026`, local time.
+fn envelope_date() -> String {
+    let now = local_now();
+    format!(
+        "{} {} {:2} {:02}:{:02}:{:02} {}",
+        now.weekday_name(),
+        now.month_name(),
+        now.day,
+        now.hour,
+        now.minute,
+        now.second,
+        now.year
+    )
+}
+
+/// The content alone.
+fn copy_content(delivery: &Delivery, quote_from: bool, out: &mut impl Write) -> Result<(), CopyError> {
+    let mut content = Content::open(delivery)?;
+    let mut line_start = true;
+    while let Some((kind, data)) = content.next()? {
+        if line_start && quote_from && data.starts_with(b"From ") {
+            out.write_all(b">").map_err(CopyError::Write)?;
+        }
+        out.write_all(&data).map_err(CopyError::Write)?;
+        line_start = kind == RecordType::TEXT;
+        if line_start {
+            out.write_all(b"\n").map_err(CopyError::Write)?;
+        }
+    }
+    if !line_start {
+        out.write_all(b"\n").map_err(CopyError::Write)?;
+    }
+    Ok(())
+}
+
+/// The content records of a message, one by one.
+pub struct Content<'a> {
+    reader: Reader<&'a File>,
+    path: &'a Path,
+}
+
+impl<'a> Content<'a> {
+    /// Starts at the first content record.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError::Read`].
+    pub fn open(delivery: &'a Delivery) -> Result<Self, CopyError> {
+        use std::io::Seek;
+        let mut file: &File = &delivery.file;
+        file.rewind().map_err(CopyError::Read)?;
+        let mut reader = Reader::new(file);
+        let offset = u64::try_from(delivery.request.offset).unwrap_or(0);
+        reader.seek(offset).map_err(CopyError::Read)?;
+        Ok(Self { reader, path: &delivery.path })
+    }
+
+    /// The next text record, `N` (line ends) or `L` (line goes on); `None` at the end of the content.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError::Corrupt`] for any other record or a file that ends early, [`CopyError::Read`].
+    #[allow(clippy::should_implement_trait, reason = "fallible, hence no Iterator")]
+    pub fn next(&mut self) -> Result<Option<(RecordType, BString)>, CopyError> {
+        match self.reader.next_record() {
+            Ok(Some(record)) if matches!(record.kind, RecordType::TEXT | RecordType::TEXT_PART) => Ok(Some((record.kind, record.data))),
+            Ok(Some(record)) if record.kind == RecordType::EXTRACTED => Ok(None),
+            Ok(Some(record)) => Err(CopyError::Corrupt(record.kind.0)),
+            Ok(None) => Err(CopyError::Corrupt(0)),
+            Err(RecordError::Io(error)) => Err(CopyError::Read(error)),
+            Err(error) => {
+                log::warn!("{}: {error}", self.path.display());
+                Err(CopyError::Corrupt(0))
+            }
+        }
+    }
+}

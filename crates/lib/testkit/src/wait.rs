@@ -1,0 +1,24 @@
+//! Waiting for a condition with a deadline.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Polls `probe` until it gives a value.
+///
+/// # Panics
+///
+/// After `limit`, naming `what` was waited for.
+#[track_caller]
+pub fn wait_until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "timed out after {limit:?} waiting for {what}"
+        );
+        sleep(Duration::from_millis(20));
+    }
+}
