@@ -1,2 +1,154 @@
 //! Start-up of the commands that users and administrators type.
+//!
+//! The usual order: [`begin`], read options with [`Getopt`], [`load_config`] with the `-c` value,
+//! then [`clean_environment`] or [`update_environment`] (which one: config.md §7 of our
+//! specification). Set-gid programs call [`begin_set_gid`] instead of `begin`.
 #![forbid(unsafe_code)]
+
+mod getopt;
+
+use postern_config::{Config, ConfigError, params};
+use postern_maillog::Echo;
+use std::fmt::Arguments;
+use std::io;
+use std::path::Path;
+
+pub use getopt::{Getopt, Opt};
+
+/// Exit statuses of sysexits(3) that the commands use.
+pub mod exit {
+    /// All is well.
+    pub const OK: u8 = 0;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 64;
+    /// The input is wrong.
+    pub const DATA_ERROR: u8 = 65;
+    /// An input file cannot be read.
+    pub const NO_INPUT: u8 = 66;
+    /// The user is unknown.
+    pub const NO_USER: u8 = 67;
+    /// A service is not there.
+    pub const UNAVAILABLE: u8 = 69;
+    /// An error of the program itself.
+    pub const SOFTWARE: u8 = 70;
+    /// The system refused something.
+    pub const OS_ERROR: u8 = 71;
+    /// An output file cannot be made.
+    pub const CANNOT_CREATE: u8 = 73;
+    /// Reading or writing failed.
+    pub const IO_ERROR: u8 = 74;
+    /// Try again later.
+    pub const TEMP_FAIL: u8 = 75;
+    /// The user may not do this.
+    pub const NO_PERMISSION: u8 = 77;
+    /// The configuration is wrong.
+    pub const CONFIG: u8 = 78;
+}
+
+/// First step of a command: log tag, signals, standard descriptors. Every line of the log is shown on
+/// stderr, too.
+pub fn begin(name: &str) {
+    // A command started with closed standard descriptors must not write to its own files there.
+    // The standard library has opened /dev/null in their place.
+    postern_sys::signal::ignore_write_signals();
+    postern_maillog::init(name, Echo::Stderr);
+    if std::env::var_os("MAIL_VERBOSE").is_some() {
+        postern_maillog::set_verbose(1);
+    }
+}
+
+/// First step of a set-gid command: as [`begin`], and nothing of the caller's environment but
+/// harmless names survives.
+pub fn begin_set_gid(name: &str) {
+    const HARMLESS: &[&str] = &[
+        "MAIL_CONFIG",
+        "MAIL_DEBUG",
+        "MAIL_LOGTAG",
+        "MAIL_VERBOSE",
+        "TZ",
+        "LANG",
+        "XAUTHORITY",
+        "DISPLAY",
+        "POSTLOG_SERVICE",
+        "POSTLOG_HOSTNAME",
+    ];
+    let unwanted: Vec<_> = std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| {
+            !HARMLESS
+                .iter()
+                .any(|harmless| *harmless == name.as_os_str())
+        })
+        .collect();
+    for name in unwanted {
+        postern_sys::env::remove_env(name);
+    }
+    begin(name);
+}
+
+/// Reads main.cf from `directory` (the value of `-c`), else from `MAIL_CONFIG` or the default place;
+/// sets up the log as main.cf wants it. Errors end the program.
+///
+/// Set-id programs accept only directories that the default main.cf lists.
+pub fn load_config(directory: Option<&Path>) -> Config {
+    match try_load_config(directory) {
+        Ok(config) => config,
+        Err(error) => postern_maillog::die_of_config(&error),
+    }
+}
+
+/// As [`load_config`], with the error returned. Warnings about main.cf are logged.
+pub fn try_load_config(directory: Option<&Path>) -> Result<Config, ConfigError> {
+    if let Some(directory) = directory {
+        // Children and the check for set-id programs look at the variable.
+        postern_sys::env::set_env("MAIL_CONFIG", directory);
+    }
+    let config = Config::load()?;
+    postern_maillog::configure(&config);
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// Reduces the environment to `import_environment`.
+pub fn clean_environment(config: &Config) {
+    let list = config.get(params::IMPORT_ENVIRONMENT);
+    postern_sys::env::clean_env(
+        list.split([' ', '\t', '\r', '\n', ','])
+            .filter(|item| !item.is_empty()),
+    );
+}
+
+/// Applies only the `NAME=value` items of `import_environment`.
+pub fn update_environment(config: &Config) {
+    let list = config.get(params::IMPORT_ENVIRONMENT);
+    postern_sys::env::update_env(
+        list.split([' ', '\t', '\r', '\n', ','])
+            .filter(|item| !item.is_empty()),
+    );
+}
+
+/// Enters the queue directory; failure ends the program.
+pub fn enter_queue_directory(config: &Config) {
+    let directory = config.get(params::QUEUE_DIRECTORY);
+    if let Err(error) = std::env::set_current_dir(&directory) {
+        postern_maillog::fatal!("chdir {directory}: {}", postern_sys::error_text(&error));
+    }
+}
+
+/// Logs `fatal: usage: …` and ends with `status`.
+pub fn usage(status: u8, text: Arguments<'_>) -> ! {
+    postern_maillog::die(i32::from(status), format_args!("usage: {text}"))
+}
+
+/// Whether the caller may do what is reserved for the administrator: root, or in an instance
+/// without privileges the user who owns it.
+pub fn is_administrator(config: &Config) -> io::Result<bool> {
+    let uid = postern_sys::user::uid();
+    if uid == 0 {
+        return Ok(true);
+    }
+    let owner = postern_sys::user::user_by_name(&config.get(params::MAIL_OWNER))?;
+    Ok(owner.is_some_and(|owner| owner.uid == uid))
+}

@@ -7,14 +7,28 @@
 //! `registry` has one line for each.
 #![forbid(unsafe_code)]
 
+mod cdb;
+mod cidr;
+mod composite;
+pub mod dbfile;
 mod error;
 mod flags;
 mod layer;
+pub mod lines;
+mod lmdb;
 mod maps;
+mod prefilter;
 mod registry;
+mod rules;
+mod simple;
+pub mod source;
 mod surrogate;
 mod table;
+mod template;
+mod texthash;
+mod unix;
 
+pub use cidr::{Net, NetError};
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text};
 pub use flags::Flags;
 pub use layer::{Layer, fold_ascii, fold_key};

@@ -6,14 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use postern_config::Config;
 
+use crate::composite::{self, Debug, Join};
+use crate::prefilter::Syntax;
 use crate::{
-    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table,
+    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, cdb,
+    cidr, lmdb, rules, simple, texthash, unix,
 };
 
-type Handle = Arc<Mutex<Box<dyn Table>>>;
+type Guarded = Mutex<Box<dyn Table>>;
+type Handle = Arc<Guarded>;
 
 /// The open tables of this process by registered name.
-static OPEN: Mutex<BTreeMap<String, Weak<Mutex<Box<dyn Table>>>>> = Mutex::new(BTreeMap::new());
+static OPEN: Mutex<BTreeMap<String, Weak<Guarded>>> = Mutex::new(BTreeMap::new());
 
 /// Opens `type:name` for reading. Never fails: a table that cannot be opened becomes a surrogate
 /// whose lookups fail with the reason, as Postfix does.
@@ -56,14 +60,21 @@ pub fn try_open(
 
 /// Starts to build the table `type:name` as a whole.
 pub fn create(
-    _config: &Config,
+    config: &Config,
     type_name: &str,
-    _flags: Flags,
+    flags: Flags,
 ) -> Result<Box<dyn Builder>, OpenError> {
-    let (kind, _name) = split_type_name(type_name)?;
-    Err(OpenError(format!(
-        "unsupported dictionary type: {kind} does not support bulk-mode creation."
-    )))
+    let (kind, name) = split_type_name(type_name)?;
+    match kind {
+        "cdb" => cdb::create(name, flags),
+        "lmdb" => lmdb::create(name, flags, lmdb_map_size(config)),
+        "proxy" => Err(OpenError(
+            "can't create maps via the proxy service".to_owned(),
+        )),
+        _ => Err(OpenError(format!(
+            "unsupported dictionary type: {kind} does not support bulk-mode creation."
+        ))),
+    }
 }
 
 /// The registered name of an open table whose file changed, if any: long-running programs log
@@ -123,19 +134,50 @@ fn open_new(
     mode: OpenMode,
     flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
-    let engine = open_engine(config, type_name, mode, flags)?;
+    let (kind, name) = split_type_name(type_name)?;
+    let mut member = |inner: &str| open_new(config, inner, mode, flags);
+    let engine = match kind {
+        "pipemap" => composite::open(Join::Pipe, name, flags, &mut member)?,
+        "unionmap" => composite::open(Join::Union, name, flags, &mut member)?,
+        "debug" => Box::new(Debug::new(name, member(name)?)),
+        "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
+        _ => open_engine(config, type_name, mode, flags)?,
+    };
     Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
 }
 
 /// Opens the bare table: one line per type.
-fn open_engine(
-    _config: &Config,
+pub(crate) fn open_engine(
+    config: &Config,
     type_name: &str,
-    _mode: OpenMode,
-    _flags: Flags,
+    mode: OpenMode,
+    flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
-    let (kind, _name) = split_type_name(type_name)?;
-    Err(OpenError(format!("unsupported dictionary type: {kind}")))
+    let (kind, name) = split_type_name(type_name)?;
+    let utf8 = utf8_enabled(config);
+    match kind {
+        "static" => simple::open_static(name, mode, flags),
+        "inline" => simple::open_inline(name, mode, flags, utf8),
+        "internal" => Ok(simple::open_internal(name, flags)),
+        "environ" => Ok(simple::open_environ(name, flags)),
+        "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
+        "randmap" => simple::open_randmap(name, mode, flags),
+        "texthash" => texthash::open(name, mode, flags, utf8),
+        "unix" => unix::open(name, mode, flags),
+        "cidr" => cidr::open(name, mode, flags),
+        "regexp" => rules::open(Syntax::Posix, name, mode, flags),
+        "pcre" => rules::open(Syntax::Perl, name, mode, flags),
+        "cdb" => cdb::open(name, mode, flags),
+        "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
+        _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
+    }
+}
+
+fn lmdb_map_size(config: &Config) -> usize {
+    config
+        .lookup("lmdb_map_size")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(16 << 20)
 }
 
 fn utf8_enabled(config: &Config) -> bool {

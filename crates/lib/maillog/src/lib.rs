@@ -3,9 +3,17 @@
 //! Programs log with `log::info!`, `log::warn!` (`warning: `), `log::error!` (`error: `) and end with
 //! [`fatal!`]. Lines go to syslog, to postlogd(8), to `maillog_file` itself, or to stderr
 //! (source: logging.md §1 of our specification; postlogd(8), syslog_name in postconf(5)).
+//! Verbose lines are `log::debug!` and `log::trace!`, shown after one and two `-v`.
 #![forbid(unsafe_code)]
 
-use postern_config::Config;
+mod destination;
+mod format;
+mod state;
+
+use postern_config::{Config, ConfigError};
+use std::fmt::Arguments;
+
+pub use format::{Severity, mask};
 
 /// Where lines go besides the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,18 +25,112 @@ pub enum Echo {
 }
 
 /// Before main.cf is read: tag from `MAIL_LOGTAG`, destination from `POSTLOG_SERVICE`.
-pub fn init(_program: &str, _echo: Echo) {
-    todo!()
+///
+/// Also lets bad parameter values and panics end the process with a log line.
+pub fn init(program: &str, echo: Echo) {
+    state::with(|state| state.begin(program, echo));
+    let _ = log::set_logger(&state::LOGGER);
+    log::set_max_level(log::LevelFilter::Info);
+    if std::env::var_os("MAIL_VERBOSE").is_some() {
+        set_verbose(1);
+    }
+    postern_config::set_fatal_hook(bad_parameter);
+    std::panic::set_hook(Box::new(|info| panicked(&info.to_string())));
 }
 
-/// After main.cf is read: `syslog_name`, `maillog_file`, `myhostname`; exports `MAIL_LOGTAG`.
-pub fn configure(_config: &Config) {
-    todo!()
+/// After main.cf is read: `syslog_name`, `maillog_file`, `myhostname`; exports `MAIL_LOGTAG` and the
+/// `POSTLOG_…` variables for children. May be called again after a reload.
+pub fn configure(config: &Config) {
+    let settings = state::Settings::read(config);
+    let outcome = state::with(|state| state.configure(&settings));
+    if let Err(text) = outcome {
+        die(1, format_args!("{text}"));
+    }
+}
+
+/// Gives this program the right to append to `maillog_file` itself when postlogd(8) does not run:
+/// postfix, postlog, postsuper, postmulti and master. Call before [`configure`].
+pub fn allow_direct_file() {
+    state::with(|state| state.allow_direct = true);
+}
+
+/// postlogd(8) itself must not log to its own socket: `maillog_file` directly, or syslog.
+/// Call before [`configure`].
+pub fn never_use_postlogd() {
+    state::with(|state| {
+        state.allow_direct = true;
+        state.never_postlogd = true;
+    });
+}
+
+/// Logs under exactly this tag instead of `syslog_name/program`.
+pub fn set_tag(tag: &str) {
+    state::with(|state| state.tag = tag.to_owned());
+}
+
+/// Switches the copy to stderr on or off.
+pub fn set_echo(echo: Echo) {
+    state::with(|state| state.echo = echo);
+}
+
+/// How often `-v` was given: 0 hides `debug!` lines, 2 shows `trace!` lines, too.
+pub fn set_verbose(level: u32) {
+    log::set_max_level(match level {
+        0 => log::LevelFilter::Info,
+        1 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    });
+}
+
+/// Connects to the log's socket and reads the time zone, so that logging works in a chroot jail.
+pub fn prepare_for_jail() {
+    state::with(state::State::warm_up);
+}
+
+/// Logs one line of the given severity; what the macros of `log` cannot express.
+pub fn log(severity: Severity, text: &str) {
+    state::with(|state| state.emit(severity, text));
+}
+
+/// Logs one line under another process's `tag[pid]` to syslog, as postlogd(8) does when
+/// `maillog_file` is empty. `text` includes the severity prefix.
+pub fn relay_to_syslog(severity: Severity, tag: &str, text: &str) {
+    state::with(|state| state.relay(severity, tag, text));
 }
 
 /// Logs `fatal: text`, waits a second as Postfix does, and exits with `status`.
-pub fn die(_status: i32, _text: std::fmt::Arguments<'_>) -> ! {
-    todo!()
+pub fn die(status: i32, text: Arguments<'_>) -> ! {
+    log(Severity::Fatal, &text.to_string());
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::process::exit(status)
+}
+
+/// For signal handlers: logs `fatal: text` unless the logger is in use, and exits at once.
+pub fn die_in_handler(text: &str) -> ! {
+    state::try_with(|state| state.emit(Severity::Fatal, text));
+    postern_sys::process::exit_now(1)
+}
+
+/// Ends the process for a main.cf error: the lines that come before it, then `fatal: …`.
+pub fn die_of_config(error: &ConfigError) -> ! {
+    bad_parameter(error)
+}
+
+fn bad_parameter(error: &ConfigError) -> ! {
+    for (severity, text) in error.preceding() {
+        let severity = match severity {
+            postern_config::Severity::Warning => Severity::Warning,
+            postern_config::Severity::Error => Severity::Error,
+        };
+        log(severity, &text);
+    }
+    die(1, format_args!("{error}"))
+}
+
+fn panicked(text: &str) {
+    state::try_with(|state| state.emit(Severity::Panic, text));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::process::abort()
 }
 
 /// Logs `fatal: …`, waits one second and exits 1.

@@ -204,3 +204,10 @@ pub fn host_name() -> io::Result<String> {
     let name = unistd::gethostname()?;
     Ok(String::from_utf8_lossy(name.as_bytes()).into_owned())
 }
+
+/// Makes `root` the root and working directory, keeping all privileges.
+pub fn change_root(root: &Path) -> io::Result<()> {
+    unistd::chroot(root)?;
+    unistd::chdir("/")?;
+    Ok(())
+}

@@ -29,6 +29,11 @@ pub fn start(limit: Duration, bark: fn()) -> io::Result<()> {
     set_timer(Duration::max(limit / 3, Duration::from_secs(1)))
 }
 
+/// Starts the timer again in a forked process, which does not inherit it.
+pub fn restart(limit: Duration) -> io::Result<()> {
+    set_timer(Duration::max(limit / 3, Duration::from_secs(1)))
+}
+
 /// Stops the timer.
 pub fn stop() {
     let _ = set_timer(Duration::ZERO);

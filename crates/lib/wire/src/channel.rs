@@ -113,6 +113,12 @@ impl Channel {
         self.input.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// Whether the last receive filled the whole buffer, so that more may wait in the socket. Event
+    /// loops with edge-triggered readiness need to know.
+    pub fn may_have_more(&self) -> bool {
+        self.end == BUFFER || self.layer.as_ref().is_some_and(|layer| layer.has_pending())
+    }
+
     /// Whether a read would return at once: input is buffered here, in the layer, or in the socket
     /// within `limit`. The end of input counts.
     pub fn is_readable(&self, limit: Duration) -> io::Result<bool> {

@@ -1,0 +1,284 @@
+//! The skeleton that keeps many connections and answers requests one after the other.
+
+use crate::client;
+use crate::core::{self, Core, Life, Shared};
+use crate::start::{self, Program, Skeleton};
+use crate::{
+    Client, ClientKind, Context, Event, Interest, Limits, Needs, Reactor, StartError, Token,
+    Transport,
+};
+use postern_maillog::fatal;
+use postern_wire::Channel;
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// One connection and what the program remembers about it.
+#[derive(Debug)]
+pub struct Conn<S> {
+    /// The stream; a request blocks on it with the client time limit.
+    pub channel: Channel,
+    /// How the client came.
+    pub kind: ClientKind,
+    /// The program's own data.
+    pub state: S,
+    /// Unique in this process.
+    pub id: u64,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It waits for the next request.
+    Keep,
+    /// It is closed.
+    Close,
+}
+
+/// A program that answers requests in lock step on many connections.
+pub trait MultiServer: Sized {
+    /// Data of each connection.
+    type State: Default;
+    /// The program's name in its manual page.
+    const NAME: &'static str;
+    /// What its master.cf entry must look like.
+    const NEEDS: Needs = Needs::NONE;
+
+    /// See [`crate::SingleServer::before_jail`].
+    fn before_jail(context: &mut Context) -> Result<Self, StartError>;
+
+    /// See [`crate::SingleServer::after_jail`].
+    fn after_jail(&mut self, _context: &Context) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Replaces limits of main.cf.
+    fn adjust(&self, _context: &Context, _limits: &mut Limits) {}
+
+    /// See [`crate::SingleServer::before_accept`].
+    fn before_accept(&mut self, _context: &Context) -> Option<String> {
+        None
+    }
+
+    /// A client connected; services that announce their protocol write the announcement here.
+    /// The skeleton sends what was written.
+    fn connected(&mut self, _context: &Context, _conn: &mut Conn<Self::State>) -> Next {
+        Next::Keep
+    }
+
+    /// The first bytes of a request are there: reads it, writes the answer (sent by the skeleton).
+    fn request(&mut self, context: &Context, conn: &mut Conn<Self::State>) -> Next;
+
+    /// The connection is about to be closed, by either side.
+    fn disconnected(&mut self, _context: &Context, _conn: &mut Conn<Self::State>) {}
+
+    /// When [`MultiServer::timer`] shall run; asked after each turn of the loop.
+    fn next_timer(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Runs when the time of [`MultiServer::next_timer`] has come.
+    fn timer(&mut self, _context: &Context) -> Life {
+        Life::GoOn
+    }
+
+    /// Runs before the process ends by itself.
+    fn finish(&mut self, _context: &Context) {}
+}
+
+/// Runs the program as a multi server until it ends.
+pub fn main<T: MultiServer>() -> ExitCode {
+    let skeleton = Skeleton {
+        name: T::NAME,
+        needs: T::NEEDS,
+        transports: &[Transport::Inet, Transport::Unix, Transport::Pass],
+        watchdog: None,
+    };
+    start::run::<Adapter<T>>(&skeleton, |Adapter(server), context, runtime| {
+        let mut multi = Multi {
+            server,
+            conns: HashMap::new(),
+            next_id: 0,
+            slow: 0,
+        };
+        if context.options.stand_alone {
+            multi.stand_alone(&context, runtime.limits.client_timeout);
+            multi.server.finish(&context);
+            return ExitCode::SUCCESS;
+        }
+        let reactor = Reactor::new().unwrap_or_else(|error| fatal!("event loop: {error}"));
+        let status = core::run(&mut multi, &context, Shared::new(reactor, runtime));
+        multi.server.finish(&context);
+        status
+    })
+}
+
+struct Adapter<T>(T);
+
+impl<T: MultiServer> Program for Adapter<T> {
+    fn before_jail(context: &mut Context) -> Result<Self, StartError> {
+        T::before_jail(context).map(Self)
+    }
+    fn after_jail(&mut self, context: &Context) -> Result<(), StartError> {
+        self.0.after_jail(context)
+    }
+    fn adjust(&self, context: &Context, limits: &mut Limits) {
+        self.0.adjust(context, limits);
+    }
+}
+
+/// A request that takes longer makes the process tell master about the next ones.
+const SLOW_REQUEST: Duration = Duration::from_millis(2);
+/// For so many requests.
+const SLOW_MEMORY: u32 = 32;
+
+struct Multi<T: MultiServer> {
+    server: T,
+    conns: HashMap<Token, Conn<T::State>>,
+    next_id: u64,
+    /// How many more requests are announced to master. New clients can wait a moment for a process
+    /// that answers at once; master needs to start another one only when answers take time.
+    slow: u32,
+}
+
+impl<T: MultiServer> Multi<T> {
+    fn conn(&mut self, client: Client) -> Conn<T::State> {
+        self.next_id += 1;
+        Conn {
+            channel: client.channel,
+            kind: client.kind,
+            state: T::State::default(),
+            id: self.next_id,
+        }
+    }
+
+    fn add(&mut self, context: &Context, shared: &mut Shared, client: Client) {
+        let mut conn = self.conn(client);
+        let next = self.server.connected(context, &mut conn);
+        let sent = conn.channel.flush();
+        if next == Next::Close || sent.is_err() {
+            self.server.disconnected(context, &mut conn);
+            return;
+        }
+        match shared.reactor.register(&conn.channel, Interest::Read) {
+            Ok(token) => {
+                self.conns.insert(token, conn);
+            }
+            Err(error) => log::warn!("register client: {}", postern_sys::error_text(&error)),
+        }
+    }
+
+    fn remove(&mut self, context: &Context, shared: &mut Shared, token: Token) {
+        if let Some(mut conn) = self.conns.remove(&token) {
+            self.server.disconnected(context, &mut conn);
+            // Closing does it, too; this keeps descriptor and event apart in all cases.
+            let _ = shared.reactor.deregister(&conn.channel);
+            shared.cycle.rest();
+        }
+    }
+
+    /// Answers what the client has sent; `Close` when it is gone or done.
+    fn answer(&mut self, context: &Context, shared: &mut Shared, token: Token) -> (Next, Life) {
+        let Some(conn) = self.conns.get_mut(&token) else {
+            return (Next::Keep, Life::GoOn);
+        };
+        loop {
+            if !matches!(conn.channel.fill_buf(), Ok(input) if !input.is_empty()) {
+                return (Next::Close, Life::GoOn);
+            }
+            let noticed = self.slow > 0 || !shared.status.is_proved();
+            if noticed && shared.status.taken().is_err() {
+                return (Next::Close, Life::End);
+            }
+            let begin = Instant::now();
+            let next = self.server.request(context, conn);
+            let sent = conn.channel.flush();
+            self.slow = if begin.elapsed() > SLOW_REQUEST {
+                SLOW_MEMORY
+            } else {
+                self.slow.saturating_sub(1)
+            };
+            shared.cycle.served();
+            if noticed && shared.status.available().is_err() {
+                return (Next::Close, Life::End);
+            }
+            if next == Next::Close || sent.is_err() || conn.channel.has_failed() {
+                return (Next::Close, Life::GoOn);
+            }
+            let more = conn.channel.pending() > 0
+                || (conn.channel.may_have_more()
+                    && conn.channel.is_readable(Duration::ZERO).unwrap_or(false));
+            if !more {
+                return (Next::Keep, Life::GoOn);
+            }
+        }
+    }
+
+    fn stand_alone(&mut self, context: &Context, timeout: Duration) {
+        let client = match client::stand_alone(timeout) {
+            Ok(client) => client,
+            Err(error) => fatal!("stand-alone mode: {}", postern_sys::error_text(&error)),
+        };
+        let mut conn = self.conn(client);
+        let mut next = self.server.connected(context, &mut conn);
+        while next == Next::Keep
+            && matches!(conn.channel.fill_buf(), Ok(input) if !input.is_empty())
+        {
+            next = self.server.request(context, &mut conn);
+        }
+        let _ = conn.channel.flush();
+        self.server.disconnected(context, &mut conn);
+    }
+}
+
+impl<T: MultiServer> Core for Multi<T> {
+    const DRAINS: bool = false;
+
+    fn listener_ready(&mut self, context: &Context, shared: &mut Shared, at: usize) -> Life {
+        // Edge-triggered: everybody who waits is let in.
+        loop {
+            if let Some(table) = self.server.before_accept(context) {
+                log::info!("table {table} has changed -- restarting");
+                return Life::End;
+            }
+            let Some(listener) = shared.listeners.get(at) else {
+                return Life::GoOn;
+            };
+            match client::accept(listener, context.transport, shared.limits.client_timeout) {
+                Some(client) => self.add(context, shared, client),
+                None => return Life::GoOn,
+            }
+        }
+    }
+
+    fn event(&mut self, context: &Context, shared: &mut Shared, event: Event) -> Life {
+        let Event::Ready { token, .. } = event else {
+            return Life::GoOn;
+        };
+        let (next, life) = self.answer(context, shared, token);
+        if next == Next::Close {
+            self.remove(context, shared, token);
+        }
+        life
+    }
+
+    fn turn(&mut self, context: &Context, _: &mut Shared) -> (Life, Option<Duration>) {
+        let Some(mut when) = self.server.next_timer() else {
+            return (Life::GoOn, None);
+        };
+        let mut life = Life::GoOn;
+        if when <= Instant::now() {
+            life = self.server.timer(context);
+            match self.server.next_timer() {
+                Some(next) => when = next,
+                None => return (life, None),
+            }
+        }
+        (life, Some(when.saturating_duration_since(Instant::now())))
+    }
+
+    fn clients(&self) -> usize {
+        self.conns.len()
+    }
+}

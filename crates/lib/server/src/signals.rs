@@ -1,0 +1,48 @@
+//! Signals as flags that an event loop looks at.
+
+use crate::{Interest, Reactor, Token};
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A set of signals that wake the loop up.
+#[derive(Debug)]
+pub struct SignalFlags {
+    pipe: UnixStream,
+    token: Token,
+    flags: Vec<(i32, Arc<AtomicBool>)>,
+}
+
+impl SignalFlags {
+    /// Catches `signals` from now on and watches for them with `reactor`.
+    pub fn new(reactor: &mut Reactor, signals: &[i32]) -> io::Result<Self> {
+        let (pipe, writer) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
+        let mut flags = Vec::new();
+        for signal in signals {
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(*signal, Arc::clone(&flag))?;
+            signal_hook::low_level::pipe::register(*signal, writer.try_clone()?)?;
+            flags.push((*signal, flag));
+        }
+        let token = reactor.register(&pipe, Interest::Read)?;
+        Ok(Self { pipe, token, flags })
+    }
+
+    /// The token under which signals wake the loop.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The signals that arrived since the last call, each once, in the order given to `new`.
+    pub fn take(&mut self) -> Vec<i32> {
+        let mut buffer = [0; 64];
+        while matches!(self.pipe.read(&mut buffer), Ok(count) if count > 0) {}
+        self.flags
+            .iter()
+            .filter(|(_, flag)| flag.swap(false, Ordering::SeqCst))
+            .map(|(signal, _)| *signal)
+            .collect()
+    }
+}
