@@ -4,13 +4,13 @@ use bstr::{BStr, BString};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use postern_config::Config;
+use postern_config::{Config, params};
 
 use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, cdb,
-    cidr, lmdb, rules, simple, texthash, unix,
+    cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -99,30 +99,6 @@ pub fn split_type_name(type_name: &str) -> Result<(&str, &str), OpenError> {
     }
 }
 
-/// Splits a list value at commas and blanks outside `{}`.
-pub fn split_list(value: &str) -> Vec<&str> {
-    let mut items = Vec::new();
-    let (mut depth, mut start) = (0usize, None);
-    for (at, byte) in value.bytes().enumerate() {
-        match byte {
-            b',' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
-                if let Some(from) = start.take() {
-                    items.extend(value.get(from..at));
-                }
-                continue;
-            }
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        start.get_or_insert(at);
-    }
-    if let Some(from) = start {
-        items.extend(value.get(from..));
-    }
-    items
-}
-
 fn registered_name(type_name: &str, mode: OpenMode, flags: Flags) -> String {
     format!("{type_name}({:o},{})", mode.open_flags(), flags.words())
 }
@@ -169,21 +145,22 @@ pub(crate) fn open_engine(
         "pcre" => rules::open(Syntax::Perl, name, mode, flags),
         "cdb" => cdb::open(name, mode, flags),
         "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
+        "tcp" => tcp::open(name, mode, flags),
+        "socketmap" => {
+            let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
+            socketmap::open(name, mode, flags, limit, config.look().message_texts())
+        }
+        "proxy" => proxy::open(config, name, mode, flags),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
     }
 }
 
 fn lmdb_map_size(config: &Config) -> usize {
-    config
-        .lookup("lmdb_map_size")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(16 << 20)
+    usize::try_from(config.get(params::LMDB_MAP_SIZE)).unwrap_or(usize::MAX)
 }
 
 fn utf8_enabled(config: &Config) -> bool {
-    config
-        .lookup("smtputf8_enable")
-        .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    config.get(params::SMTPUTF8_ENABLE)
 }
 
 fn find(registered: &str) -> Option<Shared> {
