@@ -16,7 +16,6 @@ mod servers;
 mod unlisted;
 
 pub(crate) use list::Restrictions;
-pub(crate) use search::Parents;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_mail::dsn;

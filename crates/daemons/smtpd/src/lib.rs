@@ -13,7 +13,6 @@ mod content;
 mod ehlo_keywords;
 mod footer;
 mod limits;
-mod networks;
 mod received;
 mod reply;
 mod server;

@@ -2,7 +2,8 @@
 
 use bstr::{BStr, BString};
 use postern_config::{Config, Look, params};
-use postern_dict::{Flags, LookupError, Maps};
+use postern_dict::search::Extensions;
+use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches};
 use postern_dns::Resolver;
 use postern_rewrite::AddressService;
 use postern_server::{Client, ClientKind, Context, SingleServer, StartError};
@@ -10,21 +11,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::access::{Parents, Restrictions};
+use crate::access::Restrictions;
 use crate::limits::Limits;
-use crate::networks::NetworkList;
 use crate::session::Session;
-use crate::settings::{BareNewline, Settings, words};
+use crate::settings::{BareNewline, Settings};
 use crate::space::Space;
 use crate::tables::AddressMaps;
 
 /// The lists of clients that sessions ask.
-#[derive(Debug)]
 pub(crate) struct Networks {
-    pub(crate) mynetworks: NetworkList,
-    pub(crate) event_limit_exceptions: NetworkList,
-    pub(crate) verp_clients: NetworkList,
-    pub(crate) bare_newline_exclusions: NetworkList,
+    pub(crate) mynetworks: MatchList,
+    pub(crate) event_limit_exceptions: MatchList,
+    pub(crate) verp_clients: MatchList,
+    pub(crate) bare_newline_exclusions: MatchList,
 }
 
 /// See the module.
@@ -33,7 +32,9 @@ pub(crate) struct Server {
     pub(crate) set: Settings,
     pub(crate) look: Look,
     pub(crate) restrictions: Restrictions,
-    pub(crate) access_parents: Parents,
+    /// Parent domains are written without a dot in access tables.
+    pub(crate) access_parents: bool,
+    pub(crate) extensions: Extensions,
     pub(crate) networks: Networks,
     pub(crate) maps: AddressMaps,
     pub(crate) addresses: AddressService,
@@ -56,8 +57,6 @@ impl Server {
         let set = Settings::load(config).map_err(StartError::new)?;
         let restrictions = Restrictions::load(config);
         restrictions.require_relay_control().map_err(StartError::new)?;
-        let parents = config.get(params::PARENT_DOMAIN_MATCHES_SUBDOMAINS);
-        let plain = words(&parents).any(|name| name == "smtpd_access_maps");
         let own_addresses = postern_config::own_addresses(config)?;
         let mut server = Self {
             networks: Networks::load(config, &set),
@@ -70,7 +69,8 @@ impl Server {
             owner_uid: u32::MAX,
             mx_backup_said: false,
             sequence: 0,
-            access_parents: if plain { Parents::Plain } else { Parents::Dotted },
+            access_parents: parent_domain_matches(config, "smtpd_access_maps"),
+            extensions: Extensions::from_config(config),
             look: config.look(),
             config: config.clone(),
             tables: HashMap::new(),
@@ -109,6 +109,15 @@ impl Server {
         self.tables.entry(value.to_owned()).or_insert_with(|| Maps::open(config, value, value, Flags::ADDRESS))
     }
 
+    /// Whether a client is in a list.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read; that is logged.
+    pub(crate) fn lists_client(&mut self, list: fn(&mut Networks) -> &mut MatchList, client: &crate::client::Client) -> Result<bool, LookupError> {
+        list(&mut self.networks).matches_client(BStr::new(&client.name), BStr::new(&client.address))
+    }
+
     /// Looks a key up in the tables `value`; parts of keys are not shown to pattern tables.
     pub(crate) fn find_in_table(&mut self, value: &str, key: &BStr, partial: bool) -> Result<Option<BString>, LookupError> {
         self.table(value).find(key, partial)
@@ -143,7 +152,7 @@ impl Server {
 
 impl Networks {
     fn load(config: &Config, set: &Settings) -> Self {
-        let list = |title, value: String| NetworkList::new(config, title, &value);
+        let list = |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
         let exclusions = match set.bare_newline {
             BareNewline::Allow => String::new(),
             _ => config.get(params::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS),

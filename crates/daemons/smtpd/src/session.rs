@@ -281,8 +281,7 @@ impl Session<'_> {
         if self.bare_newline == BareNewline::Allow {
             return;
         }
-        let exclusions = &mut self.server.networks.bare_newline_exclusions;
-        if self.alone || exclusions.matches(&self.client.name, &self.client.address) == Ok(true) {
+        if self.alone || self.server.lists_client(|lists| &mut lists.bare_newline_exclusions, &self.client) == Ok(true) {
             self.bare_newline = BareNewline::Allow;
         }
     }
@@ -458,7 +457,7 @@ impl Session<'_> {
         if table.is_empty() {
             return Ok(line);
         }
-        let key = BString::from(line.trim_start());
+        let key = BString::from(line.trim_ascii_start());
         match self.server.find_in_table(&table, key.as_bstr(), false) {
             Ok(None) => Ok(line),
             Ok(Some(new)) => {
@@ -536,8 +535,7 @@ impl Session<'_> {
         if self.alone || !self.server.limits.is_needed() {
             return false;
         }
-        let exceptions = &mut self.server.networks.event_limit_exceptions;
-        exceptions.matches(&self.client.name, &self.client.address) != Ok(true)
+        self.server.lists_client(|lists| &mut lists.event_limit_exceptions, &self.client) != Ok(true)
     }
 
     fn count_connection(&mut self) -> Step {

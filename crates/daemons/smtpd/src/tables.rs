@@ -1,9 +1,9 @@
 //! The recipient and address tables that say which addresses exist.
 
-use bstr::{BStr, BString};
+use bstr::BStr;
 use postern_config::{Config, Param, params};
+use postern_dict::search::{Extensions, Form, find_address};
 use postern_dict::{Flags, LookupError, Maps};
-use postern_mail::address::{quote, split, split_extension};
 use postern_rewrite::LocalDomains;
 
 /// The tables by parameter.
@@ -40,8 +40,7 @@ const PARAMS: [(Param<String>, &str); 7] = [
 pub(crate) struct AddressMaps {
     maps: Vec<Maps>,
     local: LocalDomains,
-    delimiters: Vec<u8>,
-    owner_request_special: bool,
+    extensions: Extensions,
 }
 
 impl std::fmt::Debug for AddressMaps {
@@ -57,8 +56,7 @@ impl AddressMaps {
         Self {
             maps: PARAMS.into_iter().map(open).collect(),
             local: LocalDomains::new(config),
-            delimiters: config.get(params::RECIPIENT_DELIMITER).into_bytes(),
-            owner_request_special: config.get(params::OWNER_REQUEST_SPECIAL),
+            extensions: Extensions::from_config(config),
         }
     }
 
@@ -70,40 +68,8 @@ impl AddressMaps {
     /// Whether an address (internal form) is in a table, in the search order of virtual(5).
     pub(crate) fn find_address(&mut self, name: MapName, address: &BStr) -> Result<bool, LookupError> {
         let Some(maps) = self.maps.get_mut(name as usize).filter(|maps| !maps.is_empty()) else { return Ok(false) };
-        let (local, domain) = split(address);
-        let bare = split_extension(local, &self.delimiters, self.owner_request_special).map(|(user, _)| user);
-        if find_key(maps, address, false)? {
-            return Ok(true);
-        }
-        if let (Some(user), Some(domain)) = (bare, domain) {
-            if find_key(maps, join(user, domain).as_ref(), true)? {
-                return Ok(true);
-            }
-        }
-        let Some(domain) = domain else { return Ok(false) };
-        if self.local.matches(domain)? {
-            for user in [Some(local), bare].into_iter().flatten() {
-                if find_key(maps, user, true)? {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(maps.find(join(BStr::new(""), domain).as_ref(), true)?.is_some())
+        let local = &mut self.local;
+        let found = find_address(maps, address, Form::External, &self.extensions, &mut |domain| local.matches(domain))?;
+        Ok(found.is_some())
     }
-}
-
-fn join(user: &BStr, domain: &BStr) -> BString {
-    let mut address = user.to_owned();
-    address.push(b'@');
-    address.extend_from_slice(domain);
-    address
-}
-
-/// Quoted as in headers, then as it is.
-fn find_key(maps: &mut Maps, key: &BStr, partial: bool) -> Result<bool, LookupError> {
-    let quoted = quote(key);
-    if maps.find(quoted.as_ref(), partial)?.is_some() {
-        return Ok(true);
-    }
-    Ok(quoted != key && maps.find(key, partial)?.is_some())
 }

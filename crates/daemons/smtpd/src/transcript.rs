@@ -6,7 +6,8 @@ use bstr::{BStr, BString, ByteSlice};
 use postern_config::params;
 use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_ipc::cleanup::{Submission, flag};
-use postern_queue_file::{RecordType, write_record};
+use postern_queue_file::RecordType;
+use postern_queue_file::record::write_record;
 use std::io;
 
 use crate::reply::ErrorClass;

@@ -11,7 +11,7 @@ use crate::session::Session;
 impl Session<'_> {
     /// Carries out what `table` says for `key`.
     pub(crate) fn apply_action(&mut self, table: &str, key: &BStr, value: &BStr, subject: &Subject) -> Check {
-        let value = BStr::new(value.trim());
+        let value = BStr::new(value.trim_ascii());
         if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
             return self.permit("OK", Some(table), subject);
         }
@@ -154,7 +154,7 @@ impl Session<'_> {
 fn split_word(value: &BStr) -> (&BStr, &BStr) {
     let end = value.find_byteset(b" \t").unwrap_or(value.len());
     let (word, rest) = value.split_at(end);
-    (word.as_bstr(), rest.trim_start().as_bstr())
+    (word.as_bstr(), rest.trim_ascii_start().as_bstr())
 }
 
 /// `4NN text` and `5NN text`, with the enhanced status that the text begins with.
@@ -190,7 +190,7 @@ pub(super) fn fit_status(status: &str, class: &str) -> String {
 /// Whether `text` can be a message header: a name of printable characters, then a colon.
 fn is_header(text: &BStr) -> bool {
     match text.find_byte(b':') {
-        Some(colon) if colon > 0 => text.get(..colon).is_some_and(|name| name.trim_end().iter().all(u8::is_ascii_graphic)),
+        Some(colon) if colon > 0 => text.get(..colon).is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic)),
         _ => false,
     }
 }

@@ -21,7 +21,7 @@ impl Session<'_> {
     }
 
     pub(super) fn permit_mynetworks(&mut self, list_subject: &Subject) -> Check {
-        match self.server.networks.mynetworks.matches(&self.client.name, &self.client.address) {
+        match self.server.lists_client(|lists| &mut lists.mynetworks, &self.client) {
             Ok(true) => {
                 let subject = self.client_subject();
                 self.permit("permit_mynetworks", None, &subject)

@@ -4,6 +4,8 @@
 //! Source: access(5) and tables.md §8.3.
 
 use bstr::{BStr, BString, ByteSlice};
+use postern_dict::domain_keys;
+use postern_dict::search::{Extensions, network_keys};
 use postern_ipc::rewrite::resolve_flag;
 use postern_mail::address;
 
@@ -40,9 +42,7 @@ impl Session<'_> {
             return self.table_error(address.as_ref());
         }
         let folded = address::fold_case(resolved.recipient.as_ref());
-        let set = &self.server.set;
-        let parents = self.server.access_parents;
-        let keys = mail_keys(folded.as_ref(), set.recipient_delimiter.as_bytes(), set.owner_request_special, parents);
+        let keys = mail_keys(folded.as_ref(), &self.server.extensions, self.server.access_parents);
         let result = self.find_keys(table, &keys, &subject).unwrap_or(Ok(Verdict::Dunno));
         // A recipient that is routed through this system needs more than a match of its last domain.
         let routed = resolved.flags & resolve_flag::ROUTED != 0 && !self.server.set.allow_untrusted_routing;
@@ -85,55 +85,27 @@ pub(super) enum Key {
     Part,
 }
 
-/// How parent domains are written in access tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parents {
-    /// `example.com` stands for its subdomains, too (`smtpd_access_maps` in
-    /// `parent_domain_matches_subdomains`).
-    Plain,
-    /// `.example.com` stands for its subdomains.
-    Dotted,
-}
-
-fn host_keys(name: &str, parents: Parents) -> Vec<(BString, Key)> {
-    let mut keys = vec![(BString::from(name), Key::Whole)];
-    if !postern_dns::is_host_address(name) {
-        push_parents(&mut keys, BStr::new(name), parents);
+fn host_keys(name: &str, parents: bool) -> Vec<(BString, Key)> {
+    if postern_dns::is_host_address(name) {
+        return vec![(BString::from(name), Key::Whole)];
     }
-    keys
-}
-
-fn push_parents(keys: &mut Vec<(BString, Key)>, name: &BStr, parents: Parents) {
-    let mut rest = name;
-    while let Some(dot) = rest.iter().skip(1).position(|byte| *byte == b'.').map(|at| at + 1) {
-        let from = if parents == Parents::Plain { dot + 1 } else { dot };
-        rest = BStr::new(rest.get(from..).unwrap_or_default());
-        if rest.is_empty() {
-            break;
-        }
-        keys.push((rest.to_owned(), Key::Part));
-    }
+    ranked(domain_keys(BStr::new(name), parents))
 }
 
 /// An address, then what is left when its last octet or word is cut off, and so on.
 fn address_keys(address: &str) -> Vec<(BString, Key)> {
-    let separator = if address.contains(':') { b':' } else { b'.' };
-    let mut keys = vec![(BString::from(address), Key::Whole)];
-    let mut rest = address.as_bytes();
-    while let Some(at) = rest.rfind_byte(separator) {
-        rest = rest.get(..at).unwrap_or_default();
-        if rest.is_empty() {
-            break;
-        }
-        keys.push((rest.into(), Key::Part));
-    }
-    keys
+    ranked(network_keys(BStr::new(address)))
+}
+
+/// The first key is whole, the others are parts.
+fn ranked<'a>(keys: impl Iterator<Item = &'a BStr>) -> Vec<(BString, Key)> {
+    keys.enumerate().map(|(index, key)| (key.to_owned(), if index == 0 { Key::Whole } else { Key::Part })).collect()
 }
 
 /// `user+ext@domain`, `user@domain`, the domain and its parents, `user+ext@`, `user@`.
-fn mail_keys(address: &BStr, delimiters: &[u8], owner_request_special: bool, parents: Parents) -> Vec<(BString, Key)> {
+fn mail_keys(address: &BStr, extensions: &Extensions, parents: bool) -> Vec<(BString, Key)> {
     let (local, domain) = address::split(address);
-    let bare = address::split_extension(local, delimiters, owner_request_special).map(|(user, _)| user);
+    let bare = address::split_extension(local, &extensions.delimiters, extensions.owner_request_special).map(|(user, _)| user);
     let quoted = address::quote(address);
     let mut keys = vec![(quoted, Key::Whole)];
     let at = |user: &BStr, domain: &BStr| {
@@ -146,9 +118,10 @@ fn mail_keys(address: &BStr, delimiters: &[u8], owner_request_special: bool, par
         keys.push((at(user, domain), Key::Part));
     }
     if let Some(domain) = domain {
-        keys.push((domain.to_owned(), Key::Part));
-        if !domain.starts_with(b"[") {
-            push_parents(&mut keys, domain, parents);
+        if domain.starts_with(b"[") {
+            keys.push((domain.to_owned(), Key::Part));
+        } else {
+            keys.extend(domain_keys(domain, parents).map(|key| (key.to_owned(), Key::Part)));
         }
     }
     keys.extend([Some(local), bare].into_iter().flatten().map(|user| (at(user, BStr::new("")), Key::Part)));
@@ -165,10 +138,10 @@ mod tests {
 
     #[test]
     fn hosts_are_searched_with_their_parents() {
-        assert_eq!(texts(host_keys("a.b.c", Parents::Plain)), ["a.b.c", "b.c", "c"]);
-        assert_eq!(texts(host_keys("a.b.c", Parents::Dotted)), ["a.b.c", ".b.c", ".c"]);
-        assert_eq!(texts(host_keys("192.0.2.1", Parents::Plain)), ["192.0.2.1"]);
-        assert_eq!(texts(host_keys("unknown", Parents::Plain)), ["unknown"]);
+        assert_eq!(texts(host_keys("a.b.c", true)), ["a.b.c", "b.c", "c"]);
+        assert_eq!(texts(host_keys("a.b.c", false)), ["a.b.c", ".b.c", ".c"]);
+        assert_eq!(texts(host_keys("192.0.2.1", true)), ["192.0.2.1"]);
+        assert_eq!(texts(host_keys("unknown", true)), ["unknown"]);
     }
 
     #[test]
@@ -179,9 +152,10 @@ mod tests {
 
     #[test]
     fn mail_addresses_are_searched_from_the_whole_to_the_user() {
-        let keys = mail_keys(BStr::new("u+x@a.b"), b"+", true, Parents::Plain);
+        let plus = Extensions { delimiters: "+".into(), owner_request_special: true };
+        let keys = mail_keys(BStr::new("u+x@a.b"), &plus, true);
         assert_eq!(texts(keys), ["u+x@a.b", "u@a.b", "a.b", "b", "u+x@", "u@"]);
-        let keys = mail_keys(BStr::new("u@[192.0.2.1]"), b"+", true, Parents::Plain);
+        let keys = mail_keys(BStr::new("u@[192.0.2.1]"), &plus, true);
         assert_eq!(texts(keys), ["u@[192.0.2.1]", "[192.0.2.1]", "u@"]);
     }
 }

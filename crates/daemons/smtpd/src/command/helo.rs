@@ -76,8 +76,7 @@ impl Session<'_> {
         };
         let size = if set.message_size_limit > 0 { format!("SIZE {}", set.message_size_limit) } else { "SIZE".to_owned() };
         let (vrfy, smtputf8) = (!set.disable_vrfy, set.smtputf8);
-        let verp_clients = &mut self.server.networks.verp_clients;
-        let Ok(verp) = verp_clients.matches(&self.client.name, &self.client.address) else {
+        let Ok(verp) = self.server.lists_client(|lists| &mut lists.verp_clients, &self.client) else {
             log::warn!("don't know if EHLO feature VERP should be announced to {}", self.client.namaddr);
             self.error_mask.add(ErrorClass::DATA);
             return Err(Abort::LocalData);

@@ -141,8 +141,7 @@ impl Session<'_> {
                     }
                 }
                 MailParameter::Xverp(delimiters) => {
-                    let clients = &mut self.server.networks.verp_clients;
-                    if clients.matches(&self.client.name, &self.client.address) != Ok(true) {
+                    if self.server.lists_client(|lists| &mut lists.verp_clients, &self.client) != Ok(true) {
                         return Err(unsupported());
                     }
                     wanted.verp = Some(self.verp_delimiters(delimiters)?);
@@ -192,7 +191,7 @@ impl Session<'_> {
             let name = word.to_ascii_lowercase();
             let found = match name.as_str() {
                 "permit_inet_interfaces" => Ok(self.server.is_own_address(self.client.ip)),
-                "permit_mynetworks" => self.server.networks.mynetworks.matches(&self.client.name, &self.client.address),
+                "permit_mynetworks" => self.server.lists_client(|lists| &mut lists.mynetworks, &self.client),
                 "permit_sasl_authenticated" | "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => Ok(false),
                 "check_address_map" => match words.next() {
                     Some(table) => self.client_is_in(table),
