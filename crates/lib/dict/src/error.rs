@@ -88,10 +88,4 @@ impl OpenError {
     }
 }
 
-/// The text of the C library for an error, without the number that Rust adds.
-pub fn io_text(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
-    }
-}
+pub use postern_sys::error_text as io_text;

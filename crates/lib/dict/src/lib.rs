@@ -7,18 +7,43 @@
 //! `registry` has one line for each.
 #![forbid(unsafe_code)]
 
+pub mod alias;
+mod cdb;
+mod cidr;
+mod composite;
+pub mod dbfile;
 mod error;
 mod flags;
 mod layer;
+pub mod lines;
+mod lmdb;
 mod maps;
+mod match_list;
+mod network;
+mod prefilter;
+mod proxy;
 mod registry;
+mod rules;
+pub mod search;
+mod simple;
+mod socketmap;
+pub mod source;
 mod surrogate;
 mod table;
+mod tcp;
+mod template;
+mod texthash;
+mod unix;
 
+pub use cidr::{Net, NetError};
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text};
 pub use flags::Flags;
-pub use layer::{Layer, fold_ascii, fold_key};
+pub use layer::{Layer, decode_base64, fold_ascii, fold_key};
 pub use maps::Maps;
-pub use registry::{changed_table, create, open, open_mode, split_list, split_type_name, try_open};
+pub use match_list::{MatchKind, MatchList, domain_keys, parent_domain_matches};
+pub use postern_config::words::grouped_words as split_list;
+pub use registry::{
+    TYPES, changed_table, check_creatable, create, open, open_mode, split_type_name, try_open,
+};
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};

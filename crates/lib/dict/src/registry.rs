@@ -4,16 +4,20 @@ use bstr::{BStr, BString};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use postern_config::Config;
+use postern_config::{Config, params};
 
+use crate::composite::{self, Debug, Join};
+use crate::prefilter::Syntax;
 use crate::{
-    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table,
+    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, cdb,
+    cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
-type Handle = Arc<Mutex<Box<dyn Table>>>;
+type Guarded = Mutex<Box<dyn Table>>;
+type Handle = Arc<Guarded>;
 
 /// The open tables of this process by registered name.
-static OPEN: Mutex<BTreeMap<String, Weak<Mutex<Box<dyn Table>>>>> = Mutex::new(BTreeMap::new());
+static OPEN: Mutex<BTreeMap<String, Weak<Guarded>>> = Mutex::new(BTreeMap::new());
 
 /// Opens `type:name` for reading. Never fails: a table that cannot be opened becomes a surrogate
 /// whose lookups fail with the reason, as Postfix does.
@@ -56,14 +60,72 @@ pub fn try_open(
 
 /// Starts to build the table `type:name` as a whole.
 pub fn create(
-    _config: &Config,
+    config: &Config,
     type_name: &str,
-    _flags: Flags,
+    flags: Flags,
 ) -> Result<Box<dyn Builder>, OpenError> {
-    let (kind, _name) = split_type_name(type_name)?;
-    Err(OpenError(format!(
-        "unsupported dictionary type: {kind} does not support bulk-mode creation."
-    )))
+    let (kind, name) = split_type_name(type_name)?;
+    match kind {
+        "cdb" => cdb::create(name, flags),
+        "lmdb" => lmdb::create(name, flags, lmdb_map_size(config)),
+        "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
+        "proxy" => Err(OpenError(
+            "can't create maps via the proxy service".to_owned(),
+        )),
+        _ => Err(not_creatable(config, kind)),
+    }
+}
+
+/// Types that `postmap` can build or add entries to.
+const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
+
+/// The types of this crate, sorted, as `postconf -m` lists them.
+pub const TYPES: [&str; 21] = [
+    "btree",
+    "cdb",
+    "cidr",
+    "debug",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "lmdb",
+    "pcre",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
+];
+
+/// Fails for types that `postmap` cannot build, in the words of the level.
+pub fn check_creatable(config: &Config, type_name: &str) -> Result<(), OpenError> {
+    let (kind, _) = split_type_name(type_name)?;
+    if CREATABLE.contains(&kind) {
+        Ok(())
+    } else {
+        Err(not_creatable(config, kind))
+    }
+}
+
+fn not_creatable(config: &Config, kind: &str) -> OpenError {
+    let known = TYPES.contains(&kind);
+    OpenError(match (config.look().message_texts(), known) {
+        (true, true) => format!("no 'map create' support for this type: {kind}"),
+        (true, false) => format!("unsupported map type: {kind}"),
+        (false, true) => {
+            format!("unsupported dictionary type: {kind} does not support bulk-mode creation.")
+        }
+        (false, false) => {
+            format!("unsupported dictionary type: {kind}. Is the postfix-{kind} package installed?")
+        }
+    })
 }
 
 /// The registered name of an open table whose file changed, if any: long-running programs log
@@ -88,30 +150,6 @@ pub fn split_type_name(type_name: &str) -> Result<(&str, &str), OpenError> {
     }
 }
 
-/// Splits a list value at commas and blanks outside `{}`.
-pub fn split_list(value: &str) -> Vec<&str> {
-    let mut items = Vec::new();
-    let (mut depth, mut start) = (0usize, None);
-    for (at, byte) in value.bytes().enumerate() {
-        match byte {
-            b',' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
-                if let Some(from) = start.take() {
-                    items.extend(value.get(from..at));
-                }
-                continue;
-            }
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        start.get_or_insert(at);
-    }
-    if let Some(from) = start {
-        items.extend(value.get(from..));
-    }
-    items
-}
-
 fn registered_name(type_name: &str, mode: OpenMode, flags: Flags) -> String {
     format!("{type_name}({:o},{})", mode.open_flags(), flags.words())
 }
@@ -123,25 +161,57 @@ fn open_new(
     mode: OpenMode,
     flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
-    let engine = open_engine(config, type_name, mode, flags)?;
+    let (kind, name) = split_type_name(type_name)?;
+    let mut member = |inner: &str| open_new(config, inner, mode, flags);
+    let engine = match kind {
+        "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
+        "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
+        "debug" => Box::new(Debug::new(name, member(name)?)),
+        "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
+        _ => open_engine(config, type_name, mode, flags)?,
+    };
     Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
 }
 
 /// Opens the bare table: one line per type.
-fn open_engine(
-    _config: &Config,
+pub(crate) fn open_engine(
+    config: &Config,
     type_name: &str,
-    _mode: OpenMode,
-    _flags: Flags,
+    mode: OpenMode,
+    flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
-    let (kind, _name) = split_type_name(type_name)?;
-    Err(OpenError(format!("unsupported dictionary type: {kind}")))
+    let (kind, name) = split_type_name(type_name)?;
+    let utf8 = utf8_enabled(config);
+    match kind {
+        "static" => simple::open_static(name, flags),
+        "inline" => simple::open_inline(name, mode, flags, utf8),
+        "internal" => Ok(simple::open_internal(name, flags)),
+        "environ" => Ok(simple::open_environ(name, flags)),
+        "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
+        "randmap" => simple::open_randmap(name, mode, flags),
+        "texthash" => texthash::open(name, mode, flags, utf8),
+        "unix" => unix::open(name, mode, flags),
+        "cidr" => cidr::open(name, mode, flags),
+        "regexp" => rules::open(Syntax::Posix, name, mode, flags),
+        "pcre" => rules::open(Syntax::Perl, name, mode, flags),
+        "cdb" => cdb::open(name, mode, flags, config.look().message_texts()),
+        "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
+        "tcp" => tcp::open(name, mode, flags),
+        "socketmap" => {
+            let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
+            socketmap::open(name, mode, flags, limit, config.look().message_texts())
+        }
+        "proxy" => proxy::open(config, name, mode, flags),
+        _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
+    }
+}
+
+fn lmdb_map_size(config: &Config) -> usize {
+    usize::try_from(config.get(params::LMDB_MAP_SIZE)).unwrap_or(usize::MAX)
 }
 
 fn utf8_enabled(config: &Config) -> bool {
-    config
-        .lookup("smtputf8_enable")
-        .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    config.get(params::SMTPUTF8_ENABLE)
 }
 
 fn find(registered: &str) -> Option<Shared> {

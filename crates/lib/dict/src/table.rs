@@ -111,10 +111,6 @@ pub trait Builder {
     fn add_raw(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
         self.add(key, value)
     }
-    /// Whether the job has to start again with the first source line (`lmdb` after a full map).
-    fn restart_wanted(&mut self) -> bool {
-        false
-    }
     /// Completes, flushes and unlocks the table.
     fn finish(self: Box<Self>) -> Result<(), LookupError>;
 }

@@ -1,0 +1,314 @@
+//! The texts of notices: built in, or from `bounce_template_file` (dsn.md §5).
+
+use std::fs;
+use std::time::Duration;
+
+use postern_config::{Config, params};
+
+/// Which notice a template is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Mail that will never be delivered.
+    Failure,
+    /// Mail that is late.
+    Delay,
+    /// Mail that was delivered, when the sender asked to know.
+    Success,
+    /// The report of `sendmail -bv` and `sendmail -v`.
+    Verify,
+}
+
+impl Class {
+    const ALL: [Self; 4] = [Self::Failure, Self::Delay, Self::Success, Self::Verify];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Delay => "delay",
+            Self::Success => "success",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// One notice's headers and text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    /// File name, or `[built-in]`.
+    origin: String,
+    class: Class,
+    /// Character set of the text.
+    pub(crate) charset: String,
+    /// `From:` value; `None` is the built-in one, whose form follows header_from_format.
+    pub(crate) from: Option<String>,
+    /// `Subject:` value.
+    pub(crate) subject: String,
+    /// `Subject:` of the postmaster's copy, where there is one.
+    pub(crate) postmaster_subject: Option<String>,
+    body: String,
+}
+
+const FAILURE: &str = "\
+This is the mail system at host $myhostname.
+
+We are sorry: your message could not be delivered to one or more
+recipients. The message is attached below.
+
+For help, please write to postmaster and include this report. You
+may leave out your own text from the attached message.
+
+                   The mail system
+";
+
+const DELAY: &str = "\
+This is the mail system at host $myhostname.
+
+####################################################################
+# THIS IS A WARNING ONLY.  YOU DO NOT NEED TO RESEND YOUR MESSAGE. #
+####################################################################
+
+Your message is still waiting after more than $delay_warning_time_hours hour(s).
+It will be tried again until it is $maximal_queue_lifetime_days day(s) old.
+
+For help, please write to postmaster and include this report. You
+may leave out your own text from the attached message.
+
+                   The mail system
+";
+
+const SUCCESS: &str = "\
+This is the mail system at host $myhostname.
+
+Your message has reached the destination(s) listed below. If it went
+to a mailbox, this is the last report that you get. If it went on to
+another system, that system may still report trouble.
+
+                   The mail system
+";
+
+const VERIFY: &str = "\
+This is the mail system at host $myhostname.
+
+Here is the delivery report that you asked for.
+
+                   The mail system
+";
+
+impl Template {
+    fn built_in(class: Class) -> Self {
+        let (subject, postmaster_subject, body) = match class {
+            Class::Failure => ("Undelivered Mail Returned to Sender", Some("Postmaster Copy: Undelivered Mail"), FAILURE),
+            Class::Delay => ("Delayed Mail (still being retried)", Some("Postmaster Warning: Delayed Mail"), DELAY),
+            Class::Success => ("Successful Mail Delivery Report", None, SUCCESS),
+            Class::Verify => ("Mail Delivery Status Report", None, VERIFY),
+        };
+        Self {
+            origin: "[built-in]".to_owned(),
+            class,
+            charset: "us-ascii".to_owned(),
+            from: None,
+            subject: subject.to_owned(),
+            postmaster_subject: postmaster_subject.map(str::to_owned),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The text with parameters and time units filled in.
+    ///
+    /// # Errors
+    ///
+    /// The text after `fatal: `.
+    pub(crate) fn text(&self, config: &Config) -> Result<String, String> {
+        let extra = |name: &str| self.time_value(config, name);
+        config
+            .expand(&self.body, &extra)
+            .map_err(|_| format!("{}: bad $name syntax in {} template", self.origin, self.class.name()))
+    }
+
+    /// `delay_warning_time_UNIT` and `maximal_queue_lifetime_UNIT`.
+    fn time_value(&self, config: &Config, name: &str) -> Option<String> {
+        let times = [params::DELAY_WARNING_TIME, params::MAXIMAL_QUEUE_LIFETIME];
+        let (param, unit) = times.iter().find_map(|param| Some((*param, name.strip_prefix(param.info.name)?.strip_prefix('_')?)))?;
+        let size = match unit {
+            "seconds" => 1,
+            "minutes" => 60,
+            "hours" => 3600,
+            "days" => 86_400,
+            "weeks" => 604_800,
+            _ => return None,
+        };
+        let time: Duration = config.get(param);
+        let value = time.as_secs() / size;
+        let (origin, class, parameter) = (&self.origin, self.class.name(), param.info.name);
+        if value > 999 && size < 86_400 {
+            log::warn!("{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\"");
+            log::warn!("please increase time unit \"{unit}\" of \"{parameter}\" in {class} template");
+            log::warn!("for instructions see the bounce(5) manual");
+        } else if value == 0 && !time.is_zero() {
+            log::warn!("{origin}: zero result in {class} template conversion of parameter \"{parameter}\"");
+            log::warn!("please reduce time unit \"{unit}\" of \"{parameter}\" in {class} template");
+            log::warn!("for instructions see the bounce(5) manual");
+        }
+        Some(value.to_string())
+    }
+
+    /// Parses the text of a template in `file`.
+    fn parse(file: &str, class: Class, text: &str) -> Result<Self, String> {
+        let ignoring = |what: String| format!("{file}: {what} in {} template -- ignoring this template", class.name());
+        let mut template = Self { origin: file.to_owned(), ..Self::built_in(class) };
+        let mut lines = text.lines();
+        let mut rest = String::new();
+        for line in lines.by_ref() {
+            if line.trim().is_empty() {
+                break;
+            }
+            let Some((label, value)) = line.split_once(':') else {
+                rest.push_str(line);
+                rest.push('\n');
+                break;
+            };
+            let value = value.trim();
+            if value.is_empty() {
+                return Err(ignoring(format!("empty \"{label}\" header value")));
+            }
+            if !value.is_ascii() {
+                return Err(ignoring(format!("non-ASCII \"{label}\" header value")));
+            }
+            match label.to_ascii_lowercase().as_str() {
+                "charset" => template.charset = value.to_owned(),
+                "from" => template.from = Some(value.to_owned()),
+                "subject" => template.subject = value.to_owned(),
+                "postmaster-subject" if template.postmaster_subject.is_some() => {
+                    template.postmaster_subject = Some(value.to_owned());
+                }
+                "postmaster-subject" => return Err(ignoring(format!("inapplicable \"{label}\" header label"))),
+                _ => return Err(ignoring(format!("unknown \"{label}\" header label"))),
+            }
+        }
+        let mut blank = true;
+        for line in lines {
+            if blank && line.trim().is_empty() {
+                continue;
+            }
+            blank = false;
+            rest.push_str(line);
+            rest.push('\n');
+        }
+        if rest.is_empty() {
+            return Err(ignoring("missing message text".to_owned()));
+        }
+        if !rest.is_ascii() && template.charset.eq_ignore_ascii_case("us-ascii") {
+            return Err(format!("{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now", class.name()));
+        }
+        template.body = rest;
+        Ok(template)
+    }
+}
+
+/// All four templates.
+#[derive(Debug, Clone)]
+pub(crate) struct Templates([Template; 4]);
+
+impl Templates {
+    /// The built-in templates, replaced by those of `file` (empty: none). What is wrong in the file is a
+    /// warning; a notice is always possible.
+    pub(crate) fn load(file: &str) -> Self {
+        let mut templates = Self(Class::ALL.map(Template::built_in));
+        if file.is_empty() {
+            return templates;
+        }
+        match fs::read(file) {
+            Ok(bytes) => templates.read(file, &String::from_utf8_lossy(&bytes)),
+            Err(error) => log::warn!("open {file}: {}", postern_sys::error_text(&error)),
+        }
+        templates
+    }
+
+    fn read(&mut self, file: &str, text: &str) {
+        let mut lines = text.lines().enumerate();
+        while let Some((number, line)) = lines.next() {
+            let trimmed = line.trim();
+            if trimmed.is_empty() || trimmed.starts_with('#') {
+                continue;
+            }
+            let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
+                log::warn!("{file}, line {}: missing '=' after template name -- ignoring this line", number + 1);
+                continue;
+            };
+            let mut body = value.to_owned();
+            if let Some(mark) = value.strip_prefix("<<").map(str::trim) {
+                let mut ended = false;
+                body.clear();
+                for (_, line) in lines.by_ref() {
+                    if line == mark {
+                        ended = true;
+                        break;
+                    }
+                    body.push_str(line);
+                    body.push('\n');
+                }
+                if !ended {
+                    log::warn!("{file}: missing \"{mark}\" end marker");
+                }
+            }
+            let class = Class::ALL.into_iter().find(|class| name.strip_suffix("_template") == Some(class.name()));
+            let Some(class) = class else {
+                log::warn!("{file}, line {}: unknown template name: {name} -- ignoring this template", number + 1);
+                continue;
+            };
+            match Template::parse(file, class, &body) {
+                Ok(template) => *self.get_mut(class) = template,
+                Err(text) => log::warn!("{text}"),
+            }
+        }
+    }
+
+    fn get_mut(&mut self, class: Class) -> &mut Template {
+        let [failure, delay, success, verify] = &mut self.0;
+        match class {
+            Class::Failure => failure,
+            Class::Delay => delay,
+            Class::Success => success,
+            Class::Verify => verify,
+        }
+    }
+
+    /// The template of `class`.
+    pub(crate) fn of(&self, class: Class) -> &Template {
+        let [failure, delay, success, verify] = &self.0;
+        match class {
+            Class::Failure => failure,
+            Class::Delay => delay,
+            Class::Success => success,
+            Class::Verify => verify,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_replaces_what_it_names_and_keeps_the_rest() {
+        let mut templates = Templates(Class::ALL.map(Template::built_in));
+        templates.read(
+            "bounce.cf",
+            "# comment\nfailure_template = <<EOF\nCharset: utf-8\nSubject: No\n\n\nSorry, $myhostname.\nEOF\nsuccess_template = <<EOF\nPostmaster-Subject: no\n\nx\nEOF\n",
+        );
+        let failure = templates.of(Class::Failure);
+        assert_eq!((failure.charset.as_str(), failure.subject.as_str(), failure.body.as_str()), ("utf-8", "No", "Sorry, $myhostname.\n"));
+        assert_eq!(templates.of(Class::Success), &Template::built_in(Class::Success));
+    }
+
+    #[test]
+    fn faults_of_a_template_are_named() {
+        for (text, want) in [
+            ("Subject:\n\nx\n", "empty \"Subject\" header value in failure template -- ignoring this template"),
+            ("X-Odd: y\n\nx\n", "unknown \"X-Odd\" header label in failure template -- ignoring this template"),
+            ("Subject: y\n", "missing message text in failure template -- ignoring this template"),
+        ] {
+            assert_eq!(Template::parse("f", Class::Failure, text), Err(format!("f: {want}")), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What tables with a database file share: NUL forms of keys, change detection, the "older than
+//! source" warning and duplicate entries.
+
+use bstr::{BStr, BString};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::source::now_seconds;
+use crate::{Flags, LookupError};
+
+/// Warns when `source` was changed after the database `path` was, unless just now.
+pub fn warn_if_older(path: &str, source: &str, database: &Metadata) {
+    const GRACE: i64 = 100;
+    let Ok(text) = std::fs::metadata(Path::new(source)) else {
+        return;
+    };
+    if text.mtime() > database.mtime() && text.mtime() < now_seconds() - GRACE {
+        log::warn!("database {path} is older than source file {source}");
+    }
+}
+
+/// Which forms of keys a table tries: with and without a terminating NUL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NulForms {
+    with: bool,
+    without: bool,
+}
+
+impl NulForms {
+    /// The forms that `flags` ask for; neither means both.
+    pub fn new(flags: Flags) -> Self {
+        let (with, without) = (
+            flags.contains(Flags::TRY1NULL),
+            flags.contains(Flags::TRY0NULL),
+        );
+        if with || without {
+            Self { with, without }
+        } else {
+            Self {
+                with: true,
+                without: true,
+            }
+        }
+    }
+
+    /// The keys to try for `key`, in order.
+    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, BString)> {
+        let with = self.with.then(|| (true, with_nul(key)));
+        let without = self.without.then(|| (false, key.to_owned()));
+        with.into_iter().chain(without)
+    }
+
+    /// The form that answered is the only one from now on.
+    pub fn settle(&mut self, with: bool) {
+        *self = Self {
+            with,
+            without: !with,
+        };
+    }
+
+    /// Whether new entries get a NUL; `by_default` when both forms are allowed.
+    pub fn writes_nul(self, by_default: bool) -> bool {
+        if self.with && self.without {
+            by_default
+        } else {
+            self.with
+        }
+    }
+}
+
+/// `text` with a NUL behind it.
+pub fn with_nul(text: &BStr) -> BString {
+    let mut stored = BString::from(Vec::with_capacity(text.len() + 1));
+    stored.extend_from_slice(text);
+    stored.push(0);
+    stored
+}
+
+/// A value up to its first NUL.
+pub fn cut_nul(mut value: Vec<u8>) -> BString {
+    if let Some(end) = value.iter().position(|&byte| byte == 0) {
+        value.truncate(end);
+    }
+    BString::from(value)
+}
+
+/// Reports a key that exists already and is not to be replaced: silent, a warning, or an error,
+/// as the flags say. `name` is how the type calls itself.
+pub fn duplicate(flags: Flags, name: &str, key: &BStr) -> Result<(), LookupError> {
+    let text = format!("{name}: duplicate entry: \"{key}\"");
+    if flags.contains(Flags::DUP_IGNORE) {
+        Ok(())
+    } else if flags.contains(Flags::DUP_WARN) {
+        log::warn!("{text}");
+        Ok(())
+    } else {
+        Err(LookupError::fatal(name, text))
+    }
+}

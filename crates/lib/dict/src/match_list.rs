@@ -1,0 +1,460 @@
+//! Match lists: `mynetworks`, `relay_domains`, `mydestination` and their like.
+//!
+//! The first pattern that matches decides; `!` negates; `/file` stands for the patterns in the
+//! file; `type:table` matches when the lookup returns anything. Source: tables.md §8.6.
+
+use bstr::{BStr, BString, ByteSlice};
+use postern_config::{Config, params};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::lines::LogicalLines;
+use crate::{Flags, LookupError, Net, Table, fold_key, io_text, open, split_list};
+
+/// What the patterns of a list are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchKind {
+    /// The whole string: mydestination, virtual_*_domains, masquerade_exceptions.
+    Text,
+    /// A domain and its parents: relay_domains, fast_flush_domains.
+    Domain,
+    /// A host name (as a domain) or its address: mynetworks, debug_peer_list, *_authorized_*_hosts.
+    NameAddress,
+    /// An address alone: postscreen_allowlist_interfaces.
+    Address,
+}
+
+enum Pattern {
+    Table {
+        type_name: String,
+        table: Box<dyn Table>,
+    },
+    /// Folded text, and the network if it reads like one.
+    Literal {
+        text: BString,
+        net: Option<Result<Net, String>>,
+    },
+    /// A file that could not be read.
+    Failed(String),
+}
+
+struct Item {
+    negated: bool,
+    pattern: Pattern,
+}
+
+/// A list of patterns.
+pub struct MatchList {
+    title: String,
+    kind: MatchKind,
+    /// `example.com` matches `sub.example.com`, too.
+    parents: bool,
+    items: Vec<Item>,
+}
+
+/// Whether the parameter `name` is listed in `parent_domain_matches_subdomains`.
+pub fn parent_domain_matches(config: &Config, name: &str) -> bool {
+    let list = config.get(params::PARENT_DOMAIN_MATCHES_SUBDOMAINS);
+    let kind = MatchKind::Text;
+    let mut list = MatchList::open_with(
+        config,
+        "parent_domain_matches_subdomains",
+        &list,
+        kind,
+        false,
+    );
+    list.matches(BStr::new(name)).unwrap_or(false)
+}
+
+/// Files may name files, but not for ever.
+const DEEPEST: usize = 10;
+
+impl MatchList {
+    /// Opens the list `value` of the parameter `title`. Whether `title` is listed in
+    /// `parent_domain_matches_subdomains` is looked up for the kinds that ask.
+    pub fn open(config: &Config, title: &str, value: &str, kind: MatchKind) -> Self {
+        let asks = matches!(kind, MatchKind::Domain | MatchKind::NameAddress);
+        let parents = asks && parent_domain_matches(config, title);
+        Self::open_with(config, title, value, kind, parents)
+    }
+
+    /// As [`MatchList::open`], with the rule for parent domains given.
+    pub fn open_with(
+        config: &Config,
+        title: &str,
+        value: &str,
+        kind: MatchKind,
+        parents: bool,
+    ) -> Self {
+        let mut list = Self {
+            title: title.to_owned(),
+            kind,
+            parents,
+            items: Vec::new(),
+        };
+        list.add(config, value, false, 0);
+        list
+    }
+
+    /// Whether no pattern is listed.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The parameter name.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    fn add(&mut self, config: &Config, value: &str, negated: bool, depth: usize) {
+        let words = split_list(value);
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if word.starts_with('#') {
+                let rest = std::iter::once(word)
+                    .chain(words.by_ref())
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                log::warn!(
+                    "{}: comment at end of line is not supported: {rest}",
+                    self.title
+                );
+                return;
+            }
+            let bare = word.trim_start_matches('!');
+            let negated = negated ^ ((word.len() - bare.len()) % 2 == 1);
+            if bare.is_empty() {
+                self.fail(negated, "no pattern after '!'".to_owned());
+            } else if bare.starts_with('/') && depth < DEEPEST {
+                self.add_file(config, bare, negated, depth);
+            } else {
+                let pattern = pattern(config, bare);
+                self.items.push(Item { negated, pattern });
+            }
+        }
+    }
+
+    fn add_file(&mut self, config: &Config, path: &str, negated: bool, depth: usize) {
+        let content = match std::fs::read(path) {
+            Ok(content) => content,
+            Err(error) => {
+                return self.fail(negated, format!("open file {path}: {}", io_text(&error)));
+            }
+        };
+        let mut lines = LogicalLines::new(content.as_slice(), path);
+        while let Ok(Some(line)) = lines.next_line() {
+            match line.text.to_str() {
+                Ok(text) => self.add(config, text, negated, depth + 1),
+                Err(_) => self.fail(
+                    negated,
+                    format!("{path}, line {}: non-UTF-8 input", line.first),
+                ),
+            }
+        }
+    }
+
+    fn fail(&mut self, negated: bool, why: String) {
+        log::error!("{}: {why}", self.title);
+        self.items.push(Item {
+            negated,
+            pattern: Pattern::Failed(why),
+        });
+    }
+
+    /// Whether `text` is in a list of strings or domains.
+    ///
+    /// # Errors
+    ///
+    /// A table or file of the list could not be asked: a temporary condition.
+    pub fn matches(&mut self, text: &BStr) -> Result<bool, LookupError> {
+        self.find(text, BStr::new(""))
+    }
+
+    /// Whether the client `name` with the numerical `address` is in a list of hosts and networks.
+    ///
+    /// # Errors
+    ///
+    /// As [`MatchList::matches`]; also for a malformed network.
+    pub fn matches_client(&mut self, name: &BStr, address: &BStr) -> Result<bool, LookupError> {
+        self.find(name, address)
+    }
+
+    /// Whether the numerical `address` is in a list of addresses.
+    ///
+    /// # Errors
+    ///
+    /// As [`MatchList::matches_client`].
+    pub fn matches_address(&mut self, address: &BStr) -> Result<bool, LookupError> {
+        self.find(BStr::new(""), address)
+    }
+
+    fn find(&mut self, name: &BStr, address: &BStr) -> Result<bool, LookupError> {
+        let query = Query {
+            title: &self.title,
+            name: fold_key(name),
+            address: fold_key(address),
+            parsed: address.to_str().ok().and_then(|text| text.parse().ok()),
+            parents: self.parents,
+        };
+        for item in &mut self.items {
+            let found = match self.kind {
+                MatchKind::Text => query.text(&mut item.pattern)?,
+                MatchKind::Domain => query.domain(&mut item.pattern)?,
+                MatchKind::NameAddress => {
+                    query.domain(&mut item.pattern)? || query.address(&mut item.pattern)?
+                }
+                MatchKind::Address => query.address(&mut item.pattern)?,
+            };
+            if found {
+                return Ok(!item.negated);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn pattern(config: &Config, text: &str) -> Pattern {
+    if text.contains(':') && !text.starts_with('[') {
+        let table = open(config, text, Flags::LOCK | Flags::UTF8_REQUEST);
+        return Pattern::Table {
+            type_name: text.to_owned(),
+            table,
+        };
+    }
+    let like_a_net = text.contains('/') || text.starts_with('[');
+    let characters = text
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || b".:/[]".contains(&byte));
+    let net =
+        (like_a_net && characters).then(|| Net::parse(text).map_err(|error| error.to_string()));
+    Pattern::Literal {
+        text: fold_key(BStr::new(text)).into_owned(),
+        net,
+    }
+}
+
+/// One question to a list.
+struct Query<'a> {
+    title: &'a str,
+    name: Cow<'a, BStr>,
+    address: Cow<'a, BStr>,
+    parsed: Option<IpAddr>,
+    parents: bool,
+}
+
+impl Query<'_> {
+    fn ask(&self, type_name: &str, table: &mut dyn Table, key: &BStr) -> Result<bool, LookupError> {
+        table
+            .lookup(key)
+            .map(|found| found.is_some())
+            .inspect_err(|_| {
+                log::warn!("{}: {type_name}: table lookup problem", self.title);
+            })
+    }
+
+    fn failed<T>(&self, why: &str) -> Result<T, LookupError> {
+        log::warn!("{}: {why}", self.title);
+        Err(LookupError::retry(self.title, why))
+    }
+
+    fn text(&self, pattern: &mut Pattern) -> Result<bool, LookupError> {
+        match pattern {
+            Pattern::Table { type_name, table } => {
+                self.ask(type_name, table.as_mut(), self.name.as_ref())
+            }
+            Pattern::Literal { text, .. } => Ok(*text == **self.name),
+            Pattern::Failed(why) => self.failed(why),
+        }
+    }
+
+    fn domain(&self, pattern: &mut Pattern) -> Result<bool, LookupError> {
+        if self.name.is_empty() {
+            return Ok(false);
+        }
+        match pattern {
+            Pattern::Table { type_name, table } => {
+                for (level, key) in domain_keys(self.name.as_ref(), self.parents).enumerate() {
+                    if level > 0 && !table.flags().contains(Flags::FIXED) {
+                        break;
+                    }
+                    if self.ask(type_name, table.as_mut(), key)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Pattern::Literal { text, .. } => Ok(domain_matches(
+                self.name.as_ref(),
+                BStr::new(text),
+                self.parents,
+            )),
+            Pattern::Failed(why) => self.failed(why),
+        }
+    }
+
+    fn address(&self, pattern: &mut Pattern) -> Result<bool, LookupError> {
+        if self.address.is_empty() {
+            return Ok(false);
+        }
+        match pattern {
+            Pattern::Table { type_name, table } => {
+                self.ask(type_name, table.as_mut(), self.address.as_ref())
+            }
+            Pattern::Failed(why) => self.failed(why),
+            Pattern::Literal { text, net } => {
+                if *text == **self.address {
+                    return Ok(true);
+                }
+                let Some(address) = self.parsed else {
+                    return Ok(false);
+                };
+                match net {
+                    Some(Ok(net)) => Ok(net.contains(address)),
+                    // A malformed pattern counts only for addresses that it could be meant for.
+                    Some(Err(why)) if text.contains(&b':') == address.is_ipv6() => self.failed(why),
+                    Some(Err(_)) | None => Ok(false),
+                }
+            }
+        }
+    }
+}
+
+/// Whether `name` is `pattern` or below it: `.example.com` matches subdomains; `example.com` does
+/// so when `parents` is set. Both are folded.
+fn domain_matches(name: &BStr, pattern: &BStr, parents: bool) -> bool {
+    if name == pattern {
+        return true;
+    }
+    let Some(head) = name.strip_suffix(pattern.as_bytes()) else {
+        return false;
+    };
+    if parents {
+        head.ends_with(b".") && !pattern.starts_with(b".")
+    } else {
+        pattern.starts_with(b".")
+    }
+}
+
+/// The keys to look a domain up by: itself, then `sub.dom`, `dom` if `parents` is set, else
+/// `.sub.dom`, `.dom`. All but the first are partial.
+pub fn domain_keys(name: &BStr, parents: bool) -> impl Iterator<Item = &BStr> {
+    let mut next = Some(name);
+    std::iter::from_fn(move || {
+        let key = next?;
+        // A key that begins with a dot has its next dot behind that.
+        let from = usize::from(key.starts_with(b"."));
+        let dot = key.get(from..)?.find_byte(b'.').map(|at| at + from);
+        next = dot
+            .and_then(|at| key.get(at + usize::from(parents)..))
+            .filter(|rest| !rest.is_empty())
+            .map(BStr::new);
+        Some(key)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(kind: MatchKind, parents: bool, value: &str) -> MatchList {
+        let config = Config::from_text("").unwrap();
+        MatchList::open_with(&config, "test", value, kind, parents)
+    }
+
+    #[test]
+    fn domains_match_with_or_without_their_subdomains() {
+        #[rustfmt::skip]
+        let cases = [
+            // pattern, parents, name, want
+            ("example.com",       true,  "EXAMPLE.com",      true),
+            ("example.com",       true,  "sub.example.com",  true),
+            ("example.com",       true,  "xexample.com",     false),
+            ("example.com",       false, "sub.example.com",  false),
+            (".example.com",      false, "sub.example.com",  true),
+            (".example.com",      false, "example.com",      false),
+            (".example.com",      true,  "sub.example.com",  false),
+            ("!a.example.com example.com", true, "x.a.example.com", false),
+            ("!a.example.com, example.com", true, "b.example.com",  true),
+            ("inline:{{example.com = x}}", true,  "a.b.example.com", true),
+            ("inline:{{example.com = x}}", false, "a.b.example.com", false),
+            ("inline:{{.example.com = x}}", false, "a.b.example.com", true),
+            ("regexp:{{/^example.com$/ x}}", true, "b.example.com", false),
+            ("!inline:{{a=1}} b", true, "a", false),
+        ];
+        for (value, parents, name, want) in cases {
+            let got = list(MatchKind::Domain, parents, value).matches(BStr::new(name));
+            assert_eq!(got, Ok(want), "{value} {parents} {name}");
+        }
+    }
+
+    #[test]
+    fn clients_match_by_name_or_network() {
+        let value = "127.0.0.0/8, [2001:db8::]/32 192.0.2.7 !10.1.0.0/16 10.0.0.0/8 trusted.example cidr:{{203.0.113.0/24 x}}";
+        #[rustfmt::skip]
+        let cases = [
+            ("unknown", "127.0.0.1", true), ("unknown", "2001:db8::5", true), ("unknown", "192.0.2.7", true),
+            ("unknown", "10.1.2.3", false), ("unknown", "10.2.2.3", true), ("a.trusted.example", "198.51.100.1", true),
+            ("unknown", "198.51.100.1", false), ("unknown", "203.0.113.9", true), ("unknown", "2001:db9::1", false),
+        ];
+        let mut list = list(MatchKind::NameAddress, true, value);
+        for (name, address, want) in cases {
+            let got = list.matches_client(BStr::new(name), BStr::new(address));
+            assert_eq!(got, Ok(want), "{name} {address}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_an_error_and_not_a_miss() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("none").display().to_string();
+        for value in [
+            format!("a {missing}"),
+            "fail:x".to_owned(),
+            "foo:bar".to_owned(),
+            "a !".to_owned(),
+        ] {
+            assert!(
+                list(MatchKind::Text, false, &value)
+                    .matches(BStr::new("b"))
+                    .is_err(),
+                "{value}"
+            );
+        }
+        assert!(
+            list(MatchKind::NameAddress, true, "10.0.0.1/8")
+                .matches_client(BStr::new("u"), BStr::new("10.0.0.1"))
+                .is_err()
+        );
+        assert!(
+            list(MatchKind::NameAddress, true, "10.0.0.1/8")
+                .matches_client(BStr::new("u"), BStr::new("::1"))
+                == Ok(false)
+        );
+    }
+
+    #[test]
+    fn files_stand_for_their_patterns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(
+            &path,
+            "# comment\na.example\n  !b.example\nc.example # tail d.example\n",
+        )
+        .unwrap();
+        let name = path.display();
+        for (value, text, want) in [
+            (format!("{name}"), "a.example", true),
+            (format!("{name}"), "b.example", false),
+            (format!("!{name} b.example"), "b.example", true),
+            (format!("!{name} a.example"), "a.example", false),
+            (format!("{name}"), "c.example", true),
+            (format!("{name}"), "d.example", false),
+        ] {
+            assert_eq!(
+                list(MatchKind::Text, false, &value).matches(BStr::new(text)),
+                Ok(want),
+                "{value} {text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Entries of table source files (`key whitespace value`), file contents as values, text of
+//! pattern tables from a file or from `{…}`, and careful reading of text files.
+//!
+//! Source: tables.md §3 of the specification.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bstr::{BStr, BString, ByteSlice};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::lines::{is_space, trim};
+use crate::{OpenError, Owner, io_text, split_list};
+
+/// What is wrong with one line of a table source; `Display` is the text after `F, line N: `.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// The line is not valid UTF-8 and the UTF-8 layer is on.
+    #[error("non-UTF-8 input \"{0}\" -- ignoring this line")]
+    NotUtf8(BString),
+    /// A double quote is not closed.
+    #[error("unbalanced '\"' in '{0}' -- ignoring this line")]
+    Unbalanced(BString),
+    /// Key or value is missing.
+    #[error("expected format: key whitespace value")]
+    Incomplete,
+}
+
+/// Splits one logical line into key and value; the key keeps quotes and backslashes.
+pub fn split_entry(line: &BStr, utf8: bool) -> Result<(&BStr, &BStr), EntryError> {
+    if utf8 && !line.is_ascii() && line.to_str().is_err() {
+        return Err(EntryError::NotUtf8(line.to_owned()));
+    }
+    let (mut quoted, mut at) = (false, 0);
+    while let Some(&byte) = line.get(at) {
+        match byte {
+            b'\\' if line.get(at + 1).is_some() => at += 1,
+            b'"' => quoted = !quoted,
+            _ if !quoted && is_space(byte) => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    if quoted {
+        return Err(EntryError::Unbalanced(line.to_owned()));
+    }
+    let (key, rest) = line.split_at(at.min(line.len()));
+    let value = trim(rest);
+    if key.is_empty() || value.is_empty() {
+        return Err(EntryError::Incomplete);
+    }
+    Ok((BStr::new(key), BStr::new(value)))
+}
+
+/// Reads the files named in `list` and returns their contents, joined with a newline, in base64.
+/// The error is Postfix's text.
+pub fn files_as_base64(list: &BStr) -> Result<BString, String> {
+    /// More than any certificate chain or key; keeps a mistaken path from filling the memory.
+    const LIMIT: u64 = 10 * 1024 * 1024;
+    let text = list
+        .to_str()
+        .map_err(|_| format!("open {list}: No such file or directory"))?;
+    let names: Vec<&str> = text
+        .split([',', ' ', '\t', '\r', '\n'])
+        .filter(|name| !name.is_empty())
+        .collect();
+    if names.is_empty() {
+        return Err(format!("empty pathname list: >>{text}<<'"));
+    }
+    let mut content = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let file = File::open(name).map_err(|error| format!("open {name}: {}", io_text(&error)))?;
+        if index > 0 {
+            content.push(b'\n');
+        }
+        let read = file.take(LIMIT + 1).read_to_end(&mut content);
+        let count = read.map_err(|error| format!("read {name}: {}", io_text(&error)))?;
+        if u64::try_from(count).unwrap_or(u64::MAX) > LIMIT {
+            return Err(format!("file too large: {name}"));
+        }
+    }
+    Ok(BString::from(STANDARD.encode(content)))
+}
+
+/// A text file in memory with its owner.
+pub struct TextFile {
+    /// The contents.
+    pub content: Vec<u8>,
+    /// By the file's uid.
+    pub owner: Owner,
+}
+
+/// Reads a text file whole. A file that was written within the last second is read again until
+/// it has settled, because a half-written table would lose entries until the next restart.
+pub fn read_settled(path: &str, what: &str) -> Result<TextFile, OpenError> {
+    const PAUSE: Duration = Duration::from_millis(300);
+    let failed = |error: &std::io::Error| OpenError::io(format!("{what}{path}"), error);
+    loop {
+        let before = now_seconds();
+        let mut file = File::open(path).map_err(|error| failed(&error))?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)
+            .map_err(|error| failed(&error))?;
+        let status = file.metadata().map_err(|error| failed(&error))?;
+        if status.mtime() < before - 1 || status.mtime() > now_seconds() {
+            return Ok(TextFile {
+                content,
+                owner: Owner::of_uid(status.uid()),
+            });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Seconds since 1970.
+pub fn now_seconds() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The text of a pattern table: a file, or the lines of `{ {line 1}, {line 2} }`.
+pub fn pattern_text(kind: &str, name: &str) -> Result<TextFile, OpenError> {
+    if !name.starts_with('{') {
+        let mut content = Vec::new();
+        let failed = |error: &std::io::Error| OpenError::io(name, error);
+        let mut file = File::open(name).map_err(|error| failed(&error))?;
+        file.read_to_end(&mut content)
+            .map_err(|error| failed(&error))?;
+        let uid = file.metadata().map_err(|error| failed(&error))?.uid();
+        return Ok(TextFile {
+            content,
+            owner: Owner::of_uid(uid),
+        });
+    }
+    let syntax = |error: BraceError| OpenError(format!("{kind} map: {error}"));
+    let mut content = Vec::new();
+    for item in split_list(unbrace(name).map_err(syntax)?) {
+        content.extend_from_slice(unbrace(item).map_err(syntax)?.as_bytes());
+        content.push(b'\n');
+    }
+    Ok(TextFile {
+        content,
+        owner: Owner::of_uid(nix::unistd::getuid().as_raw()),
+    })
+}
+
+/// What is wrong with a `{…}` text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BraceError {
+    /// It does not begin with a brace.
+    #[error("missing '{{' in \"{0}\"")]
+    NoOpen(String),
+    /// The brace is not closed.
+    #[error("missing '}}' in \"{0}\"")]
+    NoClose(String),
+    /// Text follows the closing brace.
+    #[error("syntax error after '}}' in \"{0}\"")]
+    After(String),
+}
+
+/// The text inside the outer braces of `text`, without surrounding blanks.
+pub fn unbrace(text: &str) -> Result<&str, BraceError> {
+    let body = text
+        .strip_prefix('{')
+        .ok_or_else(|| BraceError::NoOpen(text.to_owned()))?;
+    let mut depth = 1usize;
+    for (at, byte) in body.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            let (inside, rest) = body.split_at(at);
+            if !rest.get(1..).unwrap_or_default().trim().is_empty() {
+                return Err(BraceError::After(text.to_owned()));
+            }
+            return Ok(inside.trim());
+        }
+    }
+    Err(BraceError::NoClose(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_splits_at_the_first_unquoted_blank() {
+        #[rustfmt::skip]
+        let cases: &[(&str, Option<(&str, &str)>)] = &[
+            ("key value",               Some(("key", "value"))),
+            ("key \t value with  sp ",  Some(("key", "value with  sp"))),
+            (r#""quoted key" val"#,     Some((r#""quoted key""#, "val"))),
+            (r"a\ b c",                 Some((r"a\ b", "c"))),
+            ("alias: you",              Some(("alias:", "you"))),
+            ("key",                     None),
+            ("key  ",                   None),
+            (r#""open key val"#,        None),
+        ];
+        for (line, want) in cases {
+            let got = split_entry(BStr::new(line), false)
+                .ok()
+                .map(|(k, v)| (k.to_string(), v.to_string()));
+            let want = want.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            assert_eq!(got, want, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn inline_pattern_text_is_one_line_an_item() {
+        let text = pattern_text("cidr", "{ {10.0.0.0/8 ok}, { ::1 v6 } }").unwrap();
+        assert_eq!(text.content.as_bstr(), "10.0.0.0/8 ok\n::1 v6\n");
+        let error = pattern_text("regexp", "{/a(b)/ got $1}x").err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "regexp map: syntax error after '}' in \"{/a(b)/ got $1}x\""
+        );
+    }
+}

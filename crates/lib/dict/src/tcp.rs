@@ -1,0 +1,258 @@
+//! `tcp`: a table server with a line protocol. Source: tcp_table(5).
+
+use bstr::{BStr, BString, ByteSlice};
+use postern_wire::{Channel, LineEnd};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::network::Server;
+use crate::simple::read_only;
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
+
+const LIMIT: Duration = Duration::from_secs(100);
+const LONGEST_REPLY: usize = 4096;
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+struct Tcp {
+    name: String,
+    /// `host:port`, for messages.
+    place: String,
+    flags: Flags,
+    server: Server,
+    channel: Option<Channel>,
+}
+
+/// Opens `tcp:host:port`; the connection is made by the first lookup.
+pub(crate) fn open(name: &str, mode: OpenMode, flags: Flags) -> Result<Box<dyn Table>, OpenError> {
+    read_only("tcp", name, mode)?;
+    if flags.contains(Flags::NO_UNAUTH) {
+        return Err(OpenError(format!(
+            "tcp:{name} map is not allowed for security sensitive data"
+        )));
+    }
+    Ok(Box::new(Tcp {
+        name: format!("tcp:{name}"),
+        place: name.to_owned(),
+        flags: flags | Flags::PATTERN,
+        server: Server::Inet(name.to_owned()),
+        channel: None,
+    }))
+}
+
+/// `%XX` for everything that is not printable, for `%` and for space.
+fn quote(text: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(text.len());
+    for &byte in text {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            quoted.push(byte);
+        } else {
+            quoted.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    quoted
+}
+
+fn unquote(text: &[u8]) -> Option<BString> {
+    let mut plain = BString::default();
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            let digits = digits
+                .to_str()
+                .ok()
+                .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+            plain.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = tail;
+        } else {
+            plain.push(byte);
+        }
+    }
+    Some(plain)
+}
+
+/// A reply line taken apart.
+#[derive(Debug, PartialEq, Eq)]
+enum Reply {
+    Found(BString),
+    Retry,
+    NotFound,
+    BadStatus,
+    Malformed,
+}
+
+fn parse(line: &[u8]) -> Reply {
+    let Some((status, rest)) = line.split_at_checked(3) else {
+        return Reply::Malformed;
+    };
+    let digits = status.iter().all(u8::is_ascii_digit);
+    let Some((&blank, text)) = rest.split_first() else {
+        return Reply::Malformed;
+    };
+    if !digits || !crate::lines::is_space(blank) {
+        return Reply::Malformed;
+    }
+    let Some(text) = unquote(text) else {
+        return Reply::Malformed;
+    };
+    match status.first() {
+        Some(b'2') => Reply::Found(text),
+        Some(b'4') => Reply::Retry,
+        Some(b'5') => Reply::NotFound,
+        _ => Reply::BadStatus,
+    }
+}
+
+impl Tcp {
+    fn ask(&mut self, request: &[u8]) -> io::Result<(Vec<u8>, LineEnd)> {
+        let channel = match &mut self.channel {
+            Some(channel) => channel,
+            None => self.channel.insert(self.server.connect(LIMIT)?),
+        };
+        channel.write_all(request)?;
+        channel.flush()?;
+        let mut line = Vec::new();
+        let end = channel.read_line(LONGEST_REPLY, &mut line)?;
+        Ok((line, end))
+    }
+
+    /// One try; `None` asks for another.
+    fn attempt(&mut self, request: &[u8], why: &mut String) -> Option<Vec<u8>> {
+        let place = &self.place;
+        if self.channel.is_none() {
+            match self.server.connect(LIMIT) {
+                Ok(channel) => self.channel = Some(channel),
+                Err(error) => {
+                    *why = io_text(&error);
+                    log::warn!("connect to TCP map {place}: {why}");
+                    return None;
+                }
+            }
+        }
+        match self.ask(request) {
+            Ok((line, end)) if end.is_complete() => return Some(line),
+            Ok((_, LineEnd::Partial)) => {
+                log::warn!(
+                    "read TCP map reply from {}: text longer than {LONGEST_REPLY}",
+                    self.place
+                );
+            }
+            Ok(_) => log::warn!(
+                "read TCP map reply from {}: unexpected EOF (Success)",
+                self.place
+            ),
+            Err(error) => {
+                log::warn!(
+                    "read TCP map reply from {}: unexpected EOF ({})",
+                    self.place,
+                    io_text(&error)
+                );
+            }
+        }
+        self.channel = None;
+        None
+    }
+
+    fn complain(&self, what: &str, line: &[u8]) {
+        let shown = BStr::new(line.get(..100).unwrap_or(line));
+        log::warn!("read TCP map reply from {}: {what}: {shown}", self.place);
+    }
+}
+
+impl Table for Tcp {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+    fn lookup(&mut self, key: &BStr) -> Lookup {
+        let request = [b"get ".as_slice(), &quote(key), b"\n"].concat();
+        let (mut tries, mut why) = (0, "no answer".to_owned());
+        let line = loop {
+            if let Some(line) = self.attempt(&request, &mut why) {
+                break line;
+            }
+            tries += 1;
+            if tries >= TRIES {
+                return Err(LookupError::retry(self.name.clone(), why));
+            }
+            std::thread::sleep(PAUSE);
+        };
+        let retry = |text: &str| Err(LookupError::retry(self.name.clone(), text));
+        match parse(&line) {
+            Reply::Found(text) => Ok(Some(text)),
+            Reply::NotFound => Ok(None),
+            Reply::Retry => {
+                let answer = retry("the table server reports a temporary error");
+                self.channel = None;
+                answer
+            }
+            Reply::BadStatus => {
+                self.complain("bad status code", &line);
+                retry("bad status code")
+            }
+            Reply::Malformed => {
+                self.complain("malformed reply", &line);
+                let answer = retry("malformed reply");
+                self.channel = None;
+                answer
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+
+    #[test]
+    fn keys_are_quoted_as_postfix_does() {
+        assert_eq!(quote("A b%c/é".as_bytes()).as_bstr(), "A%20b%25c/%C3%A9");
+        assert_eq!(unquote(b"A%20b%25c/%c3%A9"), Some(BString::from("A b%c/é")));
+        assert_eq!(unquote(b"a%2"), None);
+        assert_eq!(unquote(b"a%+1"), None);
+    }
+
+    #[test]
+    fn replies_are_told_apart() {
+        #[rustfmt::skip]
+        let cases: &[(&str, Reply)] = &[
+            ("200 a%20b", Reply::Found(BString::from("a b"))), ("250\tx", Reply::Found(BString::from("x"))),
+            ("400 later", Reply::Retry), ("500 no", Reply::NotFound), ("300 x", Reply::BadStatus),
+            ("200", Reply::Malformed), ("2x0 a", Reply::Malformed), ("200 %zz", Reply::Malformed), ("", Reply::Malformed),
+        ];
+        for (line, want) in cases {
+            assert_eq!(&parse(line.as_bytes()), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn one_connection_serves_many_lookups() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut input = BufReader::new(stream.try_clone().unwrap());
+            let mut out = stream;
+            for reply in ["200 one%20two\n", "500 none\n", "400 later\n"] {
+                let mut line = String::new();
+                input.read_line(&mut line).unwrap();
+                assert_eq!(line, "get a%20b\n");
+                out.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        let mut table = open(&place, OpenMode::Read, Flags::NONE).unwrap();
+        assert_eq!(
+            table.lookup(BStr::new("a b")),
+            Ok(Some(BString::from("one two")))
+        );
+        assert_eq!(table.lookup(BStr::new("a b")), Ok(None));
+        assert!(table.lookup(BStr::new("a b")).is_err());
+        server.join().unwrap();
+    }
+}

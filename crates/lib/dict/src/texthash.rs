@@ -1,0 +1,82 @@
+//! `texthash`: a text file read whole when it is opened.
+
+use bstr::ByteSlice;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::layer::{fold_ascii, fold_key};
+use crate::lines::LogicalLines;
+use crate::simple::{Memory, read_only};
+use crate::source::{EntryError, files_as_base64, read_settled, split_entry};
+use crate::{Flags, OpenError, OpenMode, Table, io_text};
+
+/// Opens `texthash:path`. `utf8` is `smtputf8_enable`.
+pub(crate) fn open(
+    path: &str,
+    mode: OpenMode,
+    flags: Flags,
+    utf8: bool,
+) -> Result<Box<dyn Table>, OpenError> {
+    read_only("texthash", path, mode)?;
+    let file = read_settled(path, "database ")?;
+    let utf8 = utf8 && flags.contains(Flags::UTF8_REQUEST);
+    let mut entries = BTreeMap::new();
+    let mut lines = LogicalLines::new(file.content.as_slice(), path);
+    while let Some(line) = lines
+        .next_line()
+        .map_err(|e| OpenError(format!("read {path}: {}", io_text(&e))))?
+    {
+        let place = format!("{path}, line {}", line.first);
+        let (key, value) = match split_entry(line.text.as_bstr(), utf8) {
+            Ok(entry) => entry,
+            Err(EntryError::Incomplete) => {
+                log::warn!("{place}: {} -- ignoring this line", EntryError::Incomplete);
+                continue;
+            }
+            Err(error) => {
+                log::warn!("{place}: {error}");
+                continue;
+            }
+        };
+        if key.ends_with(b":") {
+            log::warn!("{place}: record is in \"key: value\" format; is this an alias file?");
+        }
+        let stored = if flags.contains(Flags::SRC_RHS_IS_FILE) {
+            match files_as_base64(value) {
+                Ok(content) => content,
+                Err(error) => {
+                    log::warn!("{place}: {error}: skipping this entry");
+                    continue;
+                }
+            }
+        } else {
+            value.to_owned()
+        };
+        let folded = match (flags.contains(Flags::FOLD_FIX), utf8) {
+            (false, _) => key.to_owned(),
+            (true, true) => fold_key(key).into_owned(),
+            (true, false) => fold_ascii(key).into_owned(),
+        };
+        match entries.entry(folded) {
+            Entry::Vacant(free) => {
+                free.insert(stored);
+            }
+            Entry::Occupied(mut taken) if flags.contains(Flags::DUP_REPLACE) => {
+                taken.insert(stored);
+            }
+            Entry::Occupied(_) if flags.contains(Flags::DUP_IGNORE) => {}
+            Entry::Occupied(_) if flags.contains(Flags::DUP_WARN) => {
+                log::warn!("{place}: duplicate entry: \"{key}\"");
+            }
+            Entry::Occupied(_) => {
+                return Err(OpenError(format!("{place}: duplicate entry: \"{key}\"")));
+            }
+        }
+    }
+    Ok(Box::new(Memory::fixed(
+        format!("texthash:{path}"),
+        flags,
+        file.owner,
+        entries,
+    )))
+}

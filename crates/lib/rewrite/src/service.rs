@@ -1,0 +1,294 @@
+//! What a program holds that rewrites and resolves addresses: in process, or by asking.
+
+use std::time::{Duration, Instant};
+
+use bstr::{BStr, BString};
+use postern_attr::{Encoding, Extra};
+use postern_config::words::grouped_words;
+use postern_config::{Config, params};
+use postern_dict::LookupError;
+use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
+use postern_ipc::rewrite::{
+    PROTOCOL, ResolveReply, ResolveRequest, RewriteReply, RewriteRequest, resolve_flag,
+};
+
+use crate::{Context, Resolved, Resolver, Rewriter};
+
+/// How long an answer is remembered, as Postfix's clients do.
+const CACHE_TTL: Duration = Duration::from_secs(30);
+/// Remembered answers: the sender and a few recipients of one transaction.
+const CACHE_SIZE: usize = 8;
+/// Files of address lists may name other files; deeper is not followed.
+const MAX_FILE_DEPTH: u32 = 3;
+
+/// Rewrites and resolves for one program.
+pub struct AddressService {
+    backend: Backend,
+    cache: Vec<Remembered>,
+}
+
+enum Backend {
+    Here(Box<Here>),
+    Service(Box<Persistent>),
+}
+
+struct Here {
+    config: Config,
+    rewriter: Rewriter,
+    mail: Resolver,
+    /// Opened with the first probe.
+    probe: Option<Resolver>,
+}
+
+/// Which transports a resolve request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Resolve,
+    Verify,
+}
+
+struct Remembered {
+    kind: Kind,
+    sender: BString,
+    address: BString,
+    answer: Resolved,
+    until: Instant,
+}
+
+impl AddressService {
+    /// Works in process when [`tables_open_here`] says so, else asks the rewrite service. Call it
+    /// before the process gives up privileges or its root directory.
+    pub fn new(config: &Config) -> Self {
+        if tables_open_here(config) {
+            Self::in_process(config)
+        } else {
+            Self::by_service(config, config.get(params::IPC_TIMEOUT))
+        }
+    }
+
+    /// Works in process; opens the tables.
+    pub fn in_process(config: &Config) -> Self {
+        Self::with_backend(Backend::Here(Box::new(Here {
+            config: config.clone(),
+            rewriter: Rewriter::new(config),
+            mail: Resolver::new(config),
+            probe: None,
+        })))
+    }
+
+    /// Asks the service `rewrite_service_name` over a kept connection; reads and writes time out
+    /// after `timeout`.
+    pub fn by_service(config: &Config, timeout: Duration) -> Self {
+        let service = config.get(params::REWRITE_SERVICE_NAME);
+        let limits = (config.get(params::IPC_IDLE), config.get(params::IPC_TTL));
+        Self::with_backend(Backend::Service(Box::new(Persistent::new(
+            Endpoint::new(PRIVATE, &service),
+            PROTOCOL,
+            Encoding::Null,
+            timeout,
+            Some(limits),
+        ))))
+    }
+
+    fn with_backend(backend: Backend) -> Self {
+        Self {
+            backend,
+            cache: Vec::new(),
+        }
+    }
+
+    /// Whether this process answers by itself.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.backend, Backend::Here(_))
+    }
+
+    /// Rewrites an address to standard form; external form in and out. Waits for the service
+    /// when that is asked and not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rewriter::rewrite`].
+    pub fn rewrite(&mut self, rule: Context, address: &BStr) -> Result<BString, LookupError> {
+        match &mut self.backend {
+            Backend::Here(here) => here.rewriter.rewrite(rule, address),
+            Backend::Service(service) => {
+                let request = RewriteRequest {
+                    request: "rewrite".to_owned(),
+                    rule: BString::from(rule.as_str()),
+                    address: address.to_owned(),
+                };
+                let reply: RewriteReply = service.ask_forever(&request, Extra::Refuse);
+                if reply.flags != 0 {
+                    service.close();
+                }
+                Ok(reply.address)
+            }
+        }
+    }
+
+    /// Resolves a recipient (internal form) of mail from `sender` (internal form).
+    pub fn resolve(&mut self, sender: &BStr, address: &BStr) -> Resolved {
+        self.ask(Kind::Resolve, sender, address)
+    }
+
+    /// As [`AddressService::resolve`] for address probes.
+    pub fn verify(&mut self, sender: &BStr, address: &BStr) -> Resolved {
+        self.ask(Kind::Verify, sender, address)
+    }
+
+    /// The registered name of a table that changed since it was opened: log
+    /// `table NAME has changed -- restarting` and end.
+    pub fn tables_changed(&self) -> Option<String> {
+        match self.backend {
+            Backend::Here(_) => postern_dict::changed_table(),
+            Backend::Service(_) => None,
+        }
+    }
+
+    fn ask(&mut self, kind: Kind, sender: &BStr, address: &BStr) -> Resolved {
+        let now = Instant::now();
+        self.cache.retain(|known| known.until > now);
+        let known = |known: &&Remembered| {
+            known.kind == kind && known.address == address && known.sender == sender
+        };
+        if let Some(known) = self.cache.iter().find(known) {
+            return known.answer.clone();
+        }
+        let answer = self.backend.resolve(kind, sender, address);
+        if !answer.failed() {
+            if self.cache.len() >= CACHE_SIZE {
+                self.cache.remove(0);
+            }
+            self.cache.push(Remembered {
+                kind,
+                sender: sender.to_owned(),
+                address: address.to_owned(),
+                answer: answer.clone(),
+                until: now + CACHE_TTL,
+            });
+        }
+        answer
+    }
+}
+
+impl Backend {
+    fn resolve(&mut self, kind: Kind, sender: &BStr, address: &BStr) -> Resolved {
+        match self {
+            Self::Here(here) => here.resolver(kind).resolve(sender, address),
+            Self::Service(service) => ask_service(service, kind, sender, address),
+        }
+    }
+}
+
+impl Here {
+    fn resolver(&mut self, kind: Kind) -> &mut Resolver {
+        match kind {
+            Kind::Resolve => &mut self.mail,
+            Kind::Verify => self
+                .probe
+                .get_or_insert_with(|| Resolver::for_verify(&self.config)),
+        }
+    }
+}
+
+fn ask_service(service: &mut Persistent, kind: Kind, sender: &BStr, address: &BStr) -> Resolved {
+    let request = ResolveRequest {
+        request: match kind {
+            Kind::Resolve => "resolve",
+            Kind::Verify => "verify",
+        }
+        .to_owned(),
+        sender: sender.to_owned(),
+        address: address.to_owned(),
+    };
+    let reply: ResolveReply = service.ask_forever(&request, Extra::Refuse);
+    if reply.server_flags != 0 {
+        service.close();
+    }
+    let mut flags = reply.result_flags;
+    // Postfix's clients ask again for ever; mail is better deferred.
+    if reply.transport.is_empty() {
+        log::warn!("resolve_clnt: null transport result for: <{address}>");
+        flags |= resolve_flag::FAIL;
+    } else if reply.recipient.is_empty() && !address.is_empty() {
+        log::warn!("resolve_clnt: null recipient result for: <{address}>");
+        flags |= resolve_flag::FAIL;
+    }
+    Resolved {
+        transport: reply.transport,
+        nexthop: reply.nexthop,
+        recipient: reply.recipient,
+        flags,
+    }
+}
+
+/// Whether every table that resolving needs can be opened by this process, so that it gives the
+/// answers that the service gives.
+///
+/// Tables behind `proxy:`, tables that need a server of their own (one connection per process is
+/// too many) and tables that depend on the process (`environ:`, `unix:`) stay with the service.
+pub fn tables_open_here(config: &Config) -> bool {
+    let lists = [
+        params::MYDESTINATION,
+        params::VIRTUAL_ALIAS_DOMAINS,
+        params::VIRTUAL_MAILBOX_DOMAINS,
+        params::RELAY_DOMAINS,
+        params::TRANSPORT_MAPS,
+        params::RELOCATED_MAPS,
+        params::SENDER_DEPENDENT_RELAYHOST_MAPS,
+        params::SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
+        params::ADDRESS_VERIFY_TRANSPORT_MAPS,
+        params::ADDRESS_VERIFY_SENDER_DEPENDENT_RELAYHOST_MAPS,
+        params::ADDRESS_VERIFY_SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
+    ];
+    lists
+        .iter()
+        .all(|list| list_opens_here(&config.get(*list), MAX_FILE_DEPTH))
+}
+
+fn list_opens_here(list: &str, depth: u32) -> bool {
+    grouped_words(list)
+        .into_iter()
+        .all(|item| item_opens_here(item.trim_start_matches('!'), depth))
+}
+
+fn item_opens_here(item: &str, depth: u32) -> bool {
+    if item.starts_with('/') {
+        // A file of patterns.
+        return depth > 0
+            && std::fs::read_to_string(item)
+                .is_ok_and(|text| list_opens_here(&without_comments(&text), depth - 1));
+    }
+    if item.starts_with('[') {
+        return true;
+    }
+    let Some((kind, name)) = item.split_once(':') else {
+        return true;
+    };
+    match kind {
+        "inline" | "static" | "fail" | "randmap" => true,
+        "hash" | "btree" => is_readable(name, ".db"),
+        "lmdb" => is_readable(name, ".lmdb"),
+        "cdb" => is_readable(name, ".cdb"),
+        "texthash" => is_readable(name, ""),
+        "cidr" | "regexp" | "pcre" => name.starts_with('{') || is_readable(name, ""),
+        "pipemap" | "unionmap" => {
+            let members = name
+                .strip_prefix('{')
+                .and_then(|rest| rest.strip_suffix('}'));
+            members.is_some_and(|members| list_opens_here(members, depth))
+        }
+        _ => false,
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn is_readable(name: &str, suffix: &str) -> bool {
+    std::fs::File::open(format!("{name}{suffix}")).is_ok()
+}
