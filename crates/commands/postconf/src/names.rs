@@ -256,9 +256,7 @@ fn built_in_and_service_names(model: &Model) -> BTreeMap<String, u32> {
         .collect();
     for entry in &model.entries {
         for (suffix, _) in service_suffixes(entry.command()) {
-            known
-                .entry(format!("{}_{suffix}", entry.name()))
-                .or_insert(SERVICE);
+            known.insert(format!("{}_{suffix}", entry.name()), SERVICE);
         }
     }
     known
