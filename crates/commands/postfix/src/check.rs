@@ -14,7 +14,8 @@ use crate::walk::{dotted, walk};
 
 /// Queue directories that mail_owner alone may use.
 const QUEUES: &[&str] = &[
-    "saved", "incoming", "active", "defer", "deferred", "bounce", "hold", "trace", "corrupt", "public", "private", "flush",
+    "saved", "incoming", "active", "defer", "deferred", "bounce", "hold", "trace", "corrupt",
+    "public", "private", "flush",
 ];
 /// Copies for jailed processes.
 const JAIL: &[&str] = &["bin", "etc", "lib", "sbin", "usr"];
@@ -41,7 +42,10 @@ impl Program {
             let service = self.config.get(params::POSTLOG_SERVICE_NAME);
             let is_there = master_cf::entries(&shown, &content, drop)
                 .iter()
-                .any(|entry| entry.fields.first() == Some(&service) && entry.fields.get(1).is_some_and(|kind| kind == "unix-dgram"));
+                .any(|entry| {
+                    entry.fields.first() == Some(&service)
+                        && entry.fields.get(1).is_some_and(|kind| kind == "unix-dgram")
+                });
             if !is_there {
                 return Err(Failure::new(
                     "missing 'postlog' service in master.cf - run 'postfix upgrade-configuration'",
@@ -77,8 +81,14 @@ impl Program {
     fn expected(&self) -> Expected {
         let owner = self.config.get(params::MAIL_OWNER);
         let group = self.config.get(params::SETGID_GROUP);
-        let owner_id = user::user_by_name(&owner).ok().flatten().map(|user| (user.uid, owner));
-        let group_id = user::group_by_name(&group).ok().flatten().map(|entry| (entry.gid, group));
+        let owner_id = user::user_by_name(&owner)
+            .ok()
+            .flatten()
+            .map(|user| (user.uid, owner));
+        let group_id = user::group_by_name(&group)
+            .ok()
+            .flatten()
+            .map(|entry| (entry.gid, group));
         Expected {
             // Without privileges everything is the administrator's own, and groups do not matter.
             root: if self.is_root { 0 } else { user::euid() },
@@ -92,7 +102,11 @@ impl Program {
         let mut trees = BTreeSet::from([dotted(&self.config.get(params::CONFIG_DIRECTORY))]);
         let is_primary = self.config.directory() == Path::new(DEFAULT_DIRECTORY);
         if is_primary {
-            for param in [params::DAEMON_DIRECTORY, params::META_DIRECTORY, params::SHLIB_DIRECTORY] {
+            for param in [
+                params::DAEMON_DIRECTORY,
+                params::META_DIRECTORY,
+                params::SHLIB_DIRECTORY,
+            ] {
                 let directory = self.config.get(param);
                 if directory != "no" {
                     trees.insert(dotted(&directory));
@@ -115,7 +129,12 @@ impl Program {
             }
         }
         let data = dotted(&self.config.get(params::DATA_DIRECTORY));
-        for (root, is_roots) in self.root_trees().iter().map(|root| (root, true)).chain([(&data, false)]) {
+        for (root, is_roots) in self
+            .root_trees()
+            .iter()
+            .map(|root| (root, true))
+            .chain([(&data, false)])
+        {
             walk(root, &mut |path, metadata| {
                 if is_roots && metadata.uid() != expected.root {
                     warn(format!("not owned by root: {}", path.display()));
@@ -134,12 +153,17 @@ impl Program {
     }
 
     fn check_owner_trees(&self, expected: &Expected, warn: &mut dyn FnMut(String)) {
-        let Some((uid, name)) = &expected.owner else { return };
-        walk(&dotted(&self.config.get(params::DATA_DIRECTORY)), &mut |path, metadata| {
-            if metadata.uid() != *uid {
-                warn(format!("not owned by {name}: {}", path.display()));
-            }
-        });
+        let Some((uid, name)) = &expected.owner else {
+            return;
+        };
+        walk(
+            &dotted(&self.config.get(params::DATA_DIRECTORY)),
+            &mut |path, metadata| {
+                if metadata.uid() != *uid {
+                    warn(format!("not owned by {name}: {}", path.display()));
+                }
+            },
+        );
         for queue in QUEUES {
             walk(&self.queue_directory.join(queue), &mut |path, metadata| {
                 let kind = metadata.file_type();
@@ -155,9 +179,14 @@ impl Program {
     }
 
     fn check_group(&self, expected: &Expected, warn: &mut dyn FnMut(String)) {
-        let Some((gid, name)) = &expected.group else { return };
+        let Some((gid, name)) = &expected.group else {
+            return;
+        };
         let directories = ["public", "maildrop"].map(|name| self.queue_directory.join(name));
-        let commands: Vec<PathBuf> = SET_GID_COMMANDS.iter().map(|name| self.command_directory.join(name)).collect();
+        let commands: Vec<PathBuf> = SET_GID_COMMANDS
+            .iter()
+            .map(|name| self.command_directory.join(name))
+            .collect();
         for path in directories.iter().chain(&commands) {
             if fs::metadata(path).is_ok_and(|metadata| metadata.gid() != *gid) {
                 warn(format!("not owned by group {name}: {}", path.display()));
@@ -165,7 +194,10 @@ impl Program {
         }
         for path in &commands {
             if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o2111 != 0o2111) {
-                warn(format!("not set-gid or not owner+group+world executable: {}", path.display()));
+                warn(format!(
+                    "not set-gid or not owner+group+world executable: {}",
+                    path.display()
+                ));
             }
         }
     }
@@ -178,10 +210,16 @@ impl Program {
                 if metadata.uid() != expected.root {
                     warn(format!("not owned by root: {}", path.display()));
                 }
-                let Ok(inside) = path.strip_prefix(&self.queue_directory) else { return };
+                let Ok(inside) = path.strip_prefix(&self.queue_directory) else {
+                    return;
+                };
                 let original = Path::new("/").join(inside);
                 if metadata.is_file() && original.is_file() && !is_same(path, &original) {
-                    warn(format!("{} and {} differ", path.display(), original.display()));
+                    warn(format!(
+                        "{} and {} differ",
+                        path.display(),
+                        original.display()
+                    ));
                 }
             });
         }
@@ -201,5 +239,6 @@ fn leaves_directory(path: &Path) -> bool {
 /// Compares two files; what cannot be read counts as different.
 fn is_same(left: &Path, right: &Path) -> bool {
     let size = |path: &Path| fs::metadata(path).map(|metadata| metadata.len()).ok();
-    size(left) == size(right) && matches!((fs::read(left), fs::read(right)), (Ok(left), Ok(right)) if left == right)
+    size(left) == size(right)
+        && matches!((fs::read(left), fs::read(right)), (Ok(left), Ok(right)) if left == right)
 }

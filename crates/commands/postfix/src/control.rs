@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use postern_config::params;
+use postern_config::{DEFAULT_DIRECTORY, params};
 use postern_sys::error_text;
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
 
@@ -23,7 +24,11 @@ const NOT_RUNNING: &str = "the Postfix mail system is not running";
 impl Program {
     /// Whether master(8) holds its lock. A lock file that cannot be read counts as running.
     fn is_running(&self) -> bool {
-        let Ok(file) = File::options().read(true).write(true).open(self.queue_directory.join("pid/master.pid")) else {
+        let Ok(file) = File::options()
+            .read(true)
+            .write(true)
+            .open(self.queue_directory.join("pid/master.pid"))
+        else {
             return false;
         };
         !try_lock(&file, LockStyle::Flock, LockMode::Exclusive).unwrap_or(false)
@@ -32,7 +37,12 @@ impl Program {
     /// The process number in the lock file.
     fn master_pid(&self) -> Option<i32> {
         let text = fs::read_to_string(self.queue_directory.join("pid/master.pid")).ok()?;
-        text.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)
+        text.lines()
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+            .filter(|pid| *pid > 1)
     }
 
     fn running_pid(&self) -> Result<i32, Failure> {
@@ -43,7 +53,8 @@ impl Program {
     }
 
     fn signal(&self, pid: i32, signal: Signal) -> Result<(), Failure> {
-        postern_sys::signal::kill(pid, signal).map_err(|error| Failure::new(format!("kill {pid}: {}", error_text(&error))))
+        postern_sys::signal::kill(pid, signal)
+            .map_err(|error| Failure::new(format!("kill {pid}: {}", error_text(&error))))
     }
 
     /// The checks before a start; they are skipped once after `quick-stop`.
@@ -75,14 +86,21 @@ impl Program {
 
     pub(crate) fn start_in_foreground(&self) -> Result<u8, Failure> {
         let others = self.config.get(params::MULTI_INSTANCE_DIRECTORIES);
-        if !others.trim().is_empty() {
-            return Err(Failure::new("start-fg does not support multi_instance_directories"));
+        let is_primary = self.config.directory() == Path::new(DEFAULT_DIRECTORY);
+        if is_primary && !others.trim().is_empty() {
+            return Err(Failure::new(
+                "start-fg does not support multi_instance_directories",
+            ));
         }
         self.check_before_start()?;
         let mode = if std::process::id() == 1 { "-i" } else { "-s" };
         let master = self.daemon_directory.join("master");
         let error = Command::new(&master).arg(mode).exec();
-        Err(Failure::new(format!("{}: {}", master.display(), error_text(&error))))
+        Err(Failure::new(format!(
+            "{}: {}",
+            master.display(),
+            error_text(&error)
+        )))
     }
 
     pub(crate) fn stop(&self) -> Result<u8, Failure> {
@@ -120,7 +138,8 @@ impl Program {
     pub(crate) fn quick_stop(&self) -> Result<u8, Failure> {
         self.stop()?;
         let path = self.queue_directory.join("quick-start");
-        File::create(&path).map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
+        File::create(&path)
+            .map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
         Ok(0)
     }
 
@@ -147,19 +166,26 @@ impl Program {
         }
         self.signal(pid, Signal::SIGHUP)?;
         // The rest of the queue is looked after while the mail system goes on.
-        let _ = Command::new(&postsuper).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let _ = Command::new(&postsuper)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
         Ok(0)
     }
 
     /// Has the mail system open its files anew; false when it does not run.
     pub(crate) fn tell_master_to_reopen(&self) -> bool {
-        self.running_pid().is_ok_and(|pid| self.signal(pid, Signal::SIGHUP).is_ok())
+        self.running_pid()
+            .is_ok_and(|pid| self.signal(pid, Signal::SIGHUP).is_ok())
     }
 
     pub(crate) fn status(&self) -> Result<u8, Failure> {
         match self.running_pid() {
             Ok(pid) => {
-                self.say("", &format!("the Postfix mail system is running: PID: {pid}"));
+                self.say(
+                    "",
+                    &format!("the Postfix mail system is running: PID: {pid}"),
+                );
                 Ok(0)
             }
             Err(_) => {
@@ -181,15 +207,27 @@ impl Program {
         for word in arguments {
             match word.to_string_lossy().as_ref() {
                 "create-missing" => known = true,
-                "set-permissions" | "upgrade-permissions" => (known, wants_permissions) = (true, true),
+                "set-permissions" | "upgrade-permissions" => {
+                    (known, wants_permissions) = (true, true)
+                }
                 "upgrade-configuration" => return self.upgrade_configuration(),
                 text if text.contains('=') => {}
-                text => return Err(Failure::new(format!("post-install: unknown command: '{text}'"))),
+                text => {
+                    return Err(Failure::new(format!(
+                        "post-install: unknown command: '{text}'"
+                    )));
+                }
             }
         }
         if !known {
-            return Err(Failure::new("usage: postfix post-install [name=value] create-missing|set-permissions|upgrade-configuration"));
+            return Err(Failure::new(
+                "usage: postfix post-install [name=value] create-missing|set-permissions|upgrade-configuration",
+            ));
         }
-        if wants_permissions { self.set_permissions() } else { self.create_missing().map(|()| 0) }
+        if wants_permissions {
+            self.set_permissions()
+        } else {
+            self.create_missing().map(|()| 0)
+        }
     }
 }

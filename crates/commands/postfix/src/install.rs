@@ -43,27 +43,80 @@ $queue_directory/trace:d:$mail_owner:-:700:ucr
 
 /// Services that every installation needs: name, type, and the entry.
 const SERVICES: &[(&str, &str, &str)] = &[
-    ("relay", "unix", "relay     unix  -       -       n       -       -       smtp"),
-    ("flush", "unix", "flush     unix  n       -       n       1000?   0       flush"),
-    ("trace", "unix", "trace     unix  -       -       n       -       0       bounce"),
-    ("verify", "unix", "verify    unix  -       -       n       -       1       verify"),
-    ("proxymap", "unix", "proxymap  unix  -       -       n       -       -       proxymap"),
-    ("anvil", "unix", "anvil     unix  -       -       n       -       1       anvil"),
-    ("scache", "unix", "scache    unix  -       -       n       -       1       scache"),
-    ("discard", "unix", "discard   unix  -       -       n       -       -       discard"),
-    ("tlsmgr", "unix", "tlsmgr    unix  -       -       n       1000?   1       tlsmgr"),
-    ("retry", "unix", "retry     unix  -       -       n       -       -       error"),
-    ("proxywrite", "unix", "proxywrite unix -       -       n       -       1       proxymap"),
-    ("postlog", "unix-dgram", "postlog   unix-dgram n  -       n       -       1       postlogd"),
+    (
+        "relay",
+        "unix",
+        "relay     unix  -       -       n       -       -       smtp",
+    ),
+    (
+        "flush",
+        "unix",
+        "flush     unix  n       -       n       1000?   0       flush",
+    ),
+    (
+        "trace",
+        "unix",
+        "trace     unix  -       -       n       -       0       bounce",
+    ),
+    (
+        "verify",
+        "unix",
+        "verify    unix  -       -       n       -       1       verify",
+    ),
+    (
+        "proxymap",
+        "unix",
+        "proxymap  unix  -       -       n       -       -       proxymap",
+    ),
+    (
+        "anvil",
+        "unix",
+        "anvil     unix  -       -       n       -       1       anvil",
+    ),
+    (
+        "scache",
+        "unix",
+        "scache    unix  -       -       n       -       1       scache",
+    ),
+    (
+        "discard",
+        "unix",
+        "discard   unix  -       -       n       -       -       discard",
+    ),
+    (
+        "tlsmgr",
+        "unix",
+        "tlsmgr    unix  -       -       n       1000?   1       tlsmgr",
+    ),
+    (
+        "retry",
+        "unix",
+        "retry     unix  -       -       n       -       -       error",
+    ),
+    (
+        "proxywrite",
+        "unix",
+        "proxywrite unix -       -       n       -       1       proxymap",
+    ),
+    (
+        "postlog",
+        "unix-dgram",
+        "postlog   unix-dgram n  -       n       -       1       postlogd",
+    ),
 ];
 
 impl Program {
     /// Makes the directories that are missing.
     pub(crate) fn create_missing(&self) -> Result<(), Failure> {
-        for directory in self.directories().iter().filter(|directory| directory.is_created) {
+        for directory in self
+            .directories()
+            .iter()
+            .filter(|directory| directory.is_created)
+        {
             let path = Path::new(&directory.path);
             if !path.is_dir() {
-                fs::create_dir_all(path).map_err(|_| Failure::new("unable to create missing queue directories"))?;
+                fs::create_dir_all(path)
+                    .map_err(|_| Failure::new("unable to create missing queue directories"))?;
                 self.settle(directory)?;
             }
         }
@@ -96,14 +149,19 @@ impl Program {
         self.create_missing()?;
         let path = self.config.directory().join("master.cf");
         let shown = path.display().to_string();
-        let content = fs::read(&path).map_err(|_| Failure::new(format!("no {shown} file found")))?;
+        let content =
+            fs::read(&path).map_err(|_| Failure::new(format!("no {shown} file found")))?;
         let entries = master_cf::entries(&shown, &content, drop);
         let is_there = |name: &str, kind: &str| {
             entries.iter().any(|entry| {
-                entry.fields.first().is_some_and(|field| field == name) && entry.fields.get(1).is_some_and(|field| field == kind)
+                entry.fields.first().is_some_and(|field| field == name)
+                    && entry.fields.get(1).is_some_and(|field| field == kind)
             })
         };
-        let missing: Vec<_> = SERVICES.iter().filter(|(name, kind, _)| !is_there(name, kind)).collect();
+        let missing: Vec<_> = SERVICES
+            .iter()
+            .filter(|(name, kind, _)| !is_there(name, kind))
+            .collect();
         if missing.is_empty() {
             return Ok(0);
         }
@@ -113,7 +171,11 @@ impl Program {
                 new.push(b'\n');
             }
             for (name, kind, entry) in &missing {
-                let what = if *kind == "unix-dgram" { " unix-domain datagram" } else { "" };
+                let what = if *kind == "unix-dgram" {
+                    " unix-domain datagram"
+                } else {
+                    ""
+                };
                 println!("Editing {shown}, adding missing entry for {name}{what} service");
                 new.extend_from_slice(entry.as_bytes());
                 new.push(b'\n');
@@ -136,7 +198,9 @@ impl Program {
     }
 
     fn expand(&self, text: &str) -> String {
-        self.config.expand(text, &|_| None).unwrap_or_else(|_| text.to_string())
+        self.config
+            .expand(text, &|_| None)
+            .unwrap_or_else(|_| text.to_string())
     }
 
     /// Gives a directory its owner, group and mode.
@@ -146,19 +210,32 @@ impl Program {
             self.own(path, &directory.owner, &directory.group)?;
         }
         // Without privileges nobody else may have to reach the sockets, and a group cannot be kept.
-        let mode = if self.is_root { directory.mode } else { directory.mode & 0o777 };
+        let mode = if self.is_root {
+            directory.mode
+        } else {
+            directory.mode & 0o777
+        };
         set_mode(path, mode)
     }
 
     fn own(&self, path: &Path, owner: &str, group: &str) -> Result<(), Failure> {
         let unknown = |what: &str, name: &str| Failure::new(format!("unknown {what} name: {name}"));
-        let owner = user::user_by_name(owner).ok().flatten().ok_or_else(|| unknown("user", owner))?;
+        let owner = user::user_by_name(owner)
+            .ok()
+            .flatten()
+            .ok_or_else(|| unknown("user", owner))?;
         let group = match group {
             "-" => None,
-            name => Some(user::group_by_name(name).ok().flatten().ok_or_else(|| unknown("group", name))?),
+            name => Some(
+                user::group_by_name(name)
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| unknown("group", name))?,
+            ),
         };
-        user::chown(path, Some(owner.uid), group.map(|group| group.gid))
-            .map_err(|error| Failure::new(format!("chown {}: {}", path.display(), error_text(&error))))
+        user::chown(path, Some(owner.uid), group.map(|group| group.gid)).map_err(|error| {
+            Failure::new(format!("chown {}: {}", path.display(), error_text(&error)))
+        })
     }
 }
 
@@ -175,8 +252,12 @@ fn parse_directories(text: &str, expand: &dyn Fn(&str) -> String) -> Vec<Directo
     let mut found = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split(':').collect();
-        let [path, "d", owner, group, mode, rest @ ..] = fields.as_slice() else { continue };
-        let Ok(mode) = u32::from_str_radix(mode, 8) else { continue };
+        let [path, "d", owner, group, mode, rest @ ..] = fields.as_slice() else {
+            continue;
+        };
+        let Ok(mode) = u32::from_str_radix(mode, 8) else {
+            continue;
+        };
         let path = expand(path);
         if path.starts_with('/') {
             found.push(Directory {
@@ -198,13 +279,32 @@ mod tests {
     #[test]
     fn only_directories_are_read() {
         let text = "#$a:d:x\n$queue_directory/hold:d:$mail_owner:-:700:ucr\n$daemon_directory/master:f:root:-:755\n$config_directory:d:root:-:755:u\n";
-        let expand = |text: &str| text.replace("$queue_directory", "/q").replace("$mail_owner", "m").replace("$config_directory", "/c");
+        let expand = |text: &str| {
+            text.replace("$queue_directory", "/q")
+                .replace("$mail_owner", "m")
+                .replace("$config_directory", "/c")
+        };
         let found = parse_directories(text, &expand);
         let want = [
-            Directory { path: "/q/hold".into(), owner: "m".into(), group: "-".into(), mode: 0o700, is_created: true },
-            Directory { path: "/c".into(), owner: "root".into(), group: "-".into(), mode: 0o755, is_created: false },
+            Directory {
+                path: "/q/hold".into(),
+                owner: "m".into(),
+                group: "-".into(),
+                mode: 0o700,
+                is_created: true,
+            },
+            Directory {
+                path: "/c".into(),
+                owner: "root".into(),
+                group: "-".into(),
+                mode: 0o755,
+                is_created: false,
+            },
         ];
         assert_eq!(found, want);
-        assert_eq!(parse_directories(BUILT_IN, &|text| text.replace('$', "/")).len(), 16);
+        assert_eq!(
+            parse_directories(BUILT_IN, &|text| text.replace('$', "/")).len(),
+            16
+        );
     }
 }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use postern_command::{Getopt, Opt};
-use postern_config::{Config, DEFAULT_DIRECTORY, Level, params, words};
-use postern_maillog::fatal;
+use postern_config::{Config, Level, params, words};
+use postern_maillog::{Echo, fatal};
 use postern_sys::error_text;
 
 use crate::program::Program;
@@ -55,23 +55,16 @@ pub fn main() -> ExitCode {
     postern_sys::file::umask(0o022);
     postern_command::begin("postfix");
     postern_maillog::set_tag("postfix");
+    postern_maillog::set_echo(echo(false));
     postern_maillog::allow_direct_file();
     let (directory, operands) = options();
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
-    if std::env::var_os("MAIL_CONFIG").is_none() && directory.is_none() {
-        postern_sys::env::set_env("MAIL_CONFIG", DEFAULT_DIRECTORY);
-    }
-    let config = postern_command::load_config(directory.as_deref());
+    let config = load(directory.as_deref());
     let name = config.get(params::SYSLOG_NAME);
-    if name == "postfix" {
-        postern_maillog::set_tag("postfix");
-    }
     refuse_strangers(&config);
     if let Err(error) = config.check("postfix") {
         postern_maillog::die_of_config(&error);
     }
-    let shows = config.look().command_stderr();
-    postern_maillog::set_echo(if shows || is_terminal() { postern_maillog::Echo::Stderr } else { postern_maillog::Echo::Nothing });
     postern_command::clean_environment(&config);
     remind(&config);
     export(&config);
@@ -81,6 +74,32 @@ pub fn main() -> ExitCode {
     }
     obey_script(&config, &operands);
     ExitCode::from(Program::new(config, &name).run(&operands))
+}
+
+/// Reads main.cf. The program's own name needs no repetition in the log's tag.
+fn load(directory: Option<&Path>) -> Config {
+    if let Some(directory) = directory {
+        postern_sys::env::set_env("MAIL_CONFIG", directory);
+    }
+    let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    postern_maillog::configure(&config);
+    if config.get(params::SYSLOG_NAME) == "postfix" {
+        postern_maillog::set_tag("postfix");
+    }
+    postern_maillog::set_echo(echo(config.look().command_stderr()));
+    for warning in config.warnings() {
+        log::warn!("{warning}");
+    }
+    config
+}
+
+/// Lines go to a terminal, and from level 3.8 on to any stderr.
+fn echo(always: bool) -> Echo {
+    if always || is_terminal() {
+        Echo::Stderr
+    } else {
+        Echo::Nothing
+    }
 }
 
 fn is_terminal() -> bool {
@@ -94,7 +113,9 @@ fn options() -> (Option<PathBuf>, Vec<OsString>) {
     let mut options = Getopt::from_process("c:Dv");
     for option in options.by_ref() {
         match option {
-            Opt::Value('c', value) if value.as_bytes().starts_with(b"/") => directory = Some(PathBuf::from(value)),
+            Opt::Value('c', value) if value.as_bytes().starts_with(b"/") => {
+                directory = Some(PathBuf::from(value))
+            }
             Opt::Value('c', _) => fatal!("-c requires absolute pathname"),
             Opt::Flag('D') => postern_sys::env::set_env("MAIL_DEBUG", ""),
             Opt::Flag('v') => {
@@ -138,7 +159,11 @@ fn export(config: &Config) {
 
 /// The last one becomes the working directory.
 fn enter_directories(config: &Config) {
-    for param in [params::COMMAND_DIRECTORY, params::DAEMON_DIRECTORY, params::QUEUE_DIRECTORY] {
+    for param in [
+        params::COMMAND_DIRECTORY,
+        params::DAEMON_DIRECTORY,
+        params::QUEUE_DIRECTORY,
+    ] {
         let directory = config.get(param);
         if let Err(error) = std::env::set_current_dir(&directory) {
             fatal!("chdir({directory}): {}", error_text(&error));
@@ -148,7 +173,10 @@ fn enter_directories(config: &Config) {
 
 /// With several instances, the wrapper does the command for each.
 fn run_wrapper(config: &Config, operands: &[OsString]) {
-    if words::words(&config.get(params::MULTI_INSTANCE_DIRECTORIES)).next().is_none() {
+    if words::words(&config.get(params::MULTI_INSTANCE_DIRECTORIES))
+        .next()
+        .is_none()
+    {
         return;
     }
     let wrapper = config.get(params::MULTI_INSTANCE_WRAPPER);
@@ -163,7 +191,9 @@ fn run_wrapper(config: &Config, operands: &[OsString]) {
 /// Hands over to `postfix-script` when the administrator has made it his own.
 fn obey_script(config: &Config, operands: &[OsString]) {
     let path = Path::new(&config.get(params::DAEMON_DIRECTORY)).join("postfix-script");
-    let Ok(text) = std::fs::read(&path) else { return };
+    let Ok(text) = std::fs::read(&path) else {
+        return;
+    };
     if STOCK_SCRIPTS.contains(&(text.len(), checksum(&text))) {
         return;
     }
@@ -173,7 +203,9 @@ fn obey_script(config: &Config, operands: &[OsString]) {
 
 /// FNV-1a, 64 bits. Good enough to recognise a file that nobody forges against its own administrator.
 fn checksum(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

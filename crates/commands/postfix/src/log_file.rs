@@ -21,24 +21,33 @@ impl Program {
             ("maillog_file_rotate_suffix", &suffix),
         ] {
             if value.is_empty() {
-                return Err(Failure::new(format!("empty '{name}' parameter value - logfile rotation failed")));
+                return Err(Failure::new(format!(
+                    "empty '{name}' parameter value - logfile rotation failed"
+                )));
             }
         }
         if file.starts_with("/dev/") {
             return Err(Failure::new(format!("not rotating '{file}'")));
         }
         let old = format!("{file}.{}", format_time(&suffix, &local_now()));
-        fs::rename(&file, &old)
-            .map_err(|error| Failure::new(format!("rename {file} to {old}: {}", error_text(&error))))?;
+        fs::rename(&file, &old).map_err(|error| {
+            Failure::new(format!("rename {file} to {old}: {}", error_text(&error)))
+        })?;
         if self.tell_master_to_reopen() {
             // Processes finish their lines in the old file.
             std::thread::sleep(Duration::from_secs(1));
         }
-        let status = Command::new(&compressor).arg(&old).stdin(Stdio::null()).status();
+        let status = Command::new(&compressor)
+            .arg(&old)
+            .stdin(Stdio::null())
+            .status();
         match status {
             Ok(status) if status.success() => Ok(0),
             Ok(status) => Ok(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
-            Err(error) => Err(Failure::new(format!("{compressor}: {}", error_text(&error)))),
+            Err(error) => Err(Failure::new(format!(
+                "{compressor}: {}",
+                error_text(&error)
+            ))),
         }
     }
 }
@@ -79,7 +88,10 @@ mod tests {
     fn suffixes_are_made_from_the_local_time() {
         let time = postern_sys::clock::local_time(1_700_000_000);
         let text = format_time("%Y%m%d-%H%M%S%%%q", &time);
-        assert!(text.starts_with("2023111") && text.ends_with("%%q"), "{text}");
+        assert!(
+            text.starts_with("2023111") && text.ends_with("%%q"),
+            "{text}"
+        );
         assert_eq!(text.len(), 18);
     }
 }

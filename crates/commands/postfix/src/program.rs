@@ -47,7 +47,10 @@ impl Program {
 
     /// Runs the command in `operands` and gives the exit status.
     pub(crate) fn run(&self, operands: &[OsString]) -> u8 {
-        let verb = operands.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        let verb = operands
+            .first()
+            .map(|word| word.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if verb.starts_with('/') {
             return self.run_given(operands);
         }
@@ -113,19 +116,28 @@ impl Program {
         ] {
             let directory = self.config.get(param);
             if directory != "no" && !Path::new(&directory).is_dir() {
-                return Err(Failure::new(format!("no Postfix {what} directory {directory}!")));
+                return Err(Failure::new(format!(
+                    "no Postfix {what} directory {directory}!"
+                )));
             }
         }
         let master = self.daemon_directory.join("master");
         if !master.is_file() {
-            return Err(Failure::new(format!("no Postfix master program {}!", master.display())));
+            return Err(Failure::new(format!(
+                "no Postfix master program {}!",
+                master.display()
+            )));
         }
         Ok(())
     }
 
     /// Reads master.cf and expands main.cf as postconf(1) would, and complains in its name.
     fn verify_text(&self) -> Result<(), Failure> {
-        let postconf = self.command_directory.join("postconf").display().to_string();
+        let postconf = self
+            .command_directory
+            .join("postconf")
+            .display()
+            .to_string();
         let refuse = |text: &str| {
             eprintln!("{postconf}: fatal: {text}");
             Failure::new(format!("cannot execute {postconf}!"))
@@ -153,8 +165,12 @@ impl Program {
 
     /// Runs a program of ours and gives its exit status.
     pub(crate) fn run_program(&self, path: &Path, arguments: &[&str]) -> Result<i32, Failure> {
-        let status = Command::new(path).args(arguments).stdin(Stdio::null()).status();
-        let status = status.map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
+        let status = Command::new(path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .status();
+        let status = status
+            .map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
         Ok(status.code().unwrap_or(1))
     }
 
@@ -167,15 +183,24 @@ impl Program {
 
     /// `postfix /path/to/program …`: runs it in the prepared environment.
     fn run_given(&self, operands: &[OsString]) -> u8 {
-        let Some((path, arguments)) = operands.split_first() else { return 1 };
+        let Some((path, arguments)) = operands.split_first() else {
+            return 1;
+        };
         let error = Command::new(path).args(arguments).exec();
-        self.say("fatal: ", &format!("{}: {}", path.to_string_lossy(), error_text(&error)));
+        self.say(
+            "fatal: ",
+            &format!("{}: {}", path.to_string_lossy(), error_text(&error)),
+        );
         1
     }
 
     fn run_tls_script(&self, arguments: &[OsString]) -> Result<u8, Failure> {
         let path = self.daemon_directory.join("postfix-tls-script");
         let error = Command::new(&path).args(arguments).exec();
-        Err(Failure::new(format!("{}: {}", path.display(), error_text(&error))))
+        Err(Failure::new(format!(
+            "{}: {}",
+            path.display(),
+            error_text(&error)
+        )))
     }
 }

@@ -11,17 +11,26 @@ const MAX_DEPTH: usize = 32;
 pub(crate) fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
     let mut open = vec![(root.to_path_buf(), 0)];
     while let Some((path, depth)) = open.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
         visit(&path, &metadata);
         if metadata.is_dir() && depth < MAX_DEPTH {
-            open.extend(children(&path).into_iter().rev().map(|child| (child, depth + 1)));
+            open.extend(
+                children(&path)
+                    .into_iter()
+                    .rev()
+                    .map(|child| (child, depth + 1)),
+            );
         }
     }
 }
 
 /// The entries of a directory, sorted; below `DIR/.` they are `DIR/./NAME`.
 fn children(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
     let mut found: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| {
@@ -51,7 +60,9 @@ mod tests {
         fs::write(directory.path().join("sub/file"), "").unwrap();
         let mut seen = Vec::new();
         let start = directory.path().to_string_lossy().into_owned();
-        walk(&dotted(&start), &mut |path, _| seen.push(path.to_string_lossy()[start.len()..].to_string()));
+        walk(&dotted(&start), &mut |path, _| {
+            seen.push(path.to_string_lossy()[start.len()..].to_string())
+        });
         assert_eq!(seen, ["/.", "/./sub", "/./sub/file"]);
     }
 }

@@ -244,8 +244,8 @@ impl Config {
 
     /// Expands every explicitly set parameter, as postconf(1) does before anything.
     pub fn check_expansion(&self) -> Result<(), ConfigError> {
-        let declared = self.explicit().filter_map(|(name, _)| params::find(name));
-        declared.map(|info| self.text_of(info).map(drop)).collect()
+        let mut declared = self.explicit().filter_map(|(name, _)| params::find(name));
+        declared.try_for_each(|info| self.text_of(info).map(drop))
     }
 
     /// Whether the value of `info` can be expanded and parsed.
