@@ -64,7 +64,7 @@ impl MasterEntry {
             if word.starts_with('{') {
                 self.arguments.push(strip(word));
                 at += 1;
-                continue;
+                break;
             }
             if !word.starts_with('-') || word == "--" {
                 break;
@@ -90,7 +90,8 @@ impl MasterEntry {
             }
         }
         self.options = self.arguments.len();
-        self.arguments.extend(words.iter().skip(at).cloned());
+        self.arguments
+            .extend(words.iter().skip(at).map(|word| normal_group(word)));
     }
 
     fn push_setting(&mut self, value: &str) {
@@ -132,6 +133,19 @@ pub(crate) fn setting_text(name: &str, value: &str) -> String {
         format!("{{{text}}}")
     } else {
         text
+    }
+}
+
+/// An argument without braces where it does not need them, and without blanks next to them.
+fn normal_group(word: &str) -> String {
+    if !word.starts_with('{') {
+        return word.to_string();
+    }
+    let inner = strip(word);
+    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{inner}}}")
+    } else {
+        inner
     }
 }
 
