@@ -82,11 +82,11 @@ fn load(directory: Option<&Path>) -> Config {
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
     let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
     if config.get(params::SYSLOG_NAME) == "postfix" {
         postern_maillog::set_tag("postfix");
     }
-    postern_maillog::set_echo(echo(config.look().command_stderr()));
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
