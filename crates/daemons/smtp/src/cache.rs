@@ -136,9 +136,6 @@ impl Cache {
         endpoint: (&BStr, &EndpointProperties),
         destination: Option<(&BStr, &DestinationProperties)>,
     ) {
-        if self.save_endpoint(ttl, socket, endpoint.0, endpoint.1).is_none() {
-            return;
-        }
         if let Some((label, properties)) = destination {
             let request = SaveDestination {
                 request: "save_dest",
@@ -147,13 +144,20 @@ impl Cache {
                 property: text(properties),
                 endpoint: endpoint.0,
             };
-            let _: Option<StatusReply> = self.ask(&request);
+            let saved: Option<StatusReply> = self.ask(&request);
+            if saved.is_none() {
+                return;
+            }
         }
+        self.save_endpoint(ttl, socket, endpoint.0, endpoint.1);
     }
 
-    fn save_endpoint(&mut self, ttl: i32, socket: &OwnedFd, label: &BStr, properties: &EndpointProperties) -> Option<()> {
+    fn save_endpoint(&mut self, ttl: i32, socket: &OwnedFd, label: &BStr, properties: &EndpointProperties) {
         let request = SaveEndpoint { request: "save_endp", ttl, label, property: text(properties) };
-        let _: scache::Dummy = self.ask(&request)?;
+        let ready: Option<scache::Dummy> = self.ask(&request);
+        if ready.is_none() {
+            return;
+        }
         let at = self.link.endpoint().clone();
         let result = (|| -> Result<i32, ClientError> {
             let channel = self.link.channel()?;
@@ -161,7 +165,8 @@ impl Cache {
             let reply: StatusReply = client::receive(channel, &at, Encoding::Null, Extra::Refuse)?;
             Ok(reply.status)
         })();
-        self.settle(result).filter(|status| *status == scache::status::OK).map(|_| ())
+        // A session that was not taken is lost with the caller's copy; that is all.
+        let _ = self.settle(result);
     }
 
     fn take_socket(&mut self) -> Option<OwnedFd> {
@@ -169,7 +174,10 @@ impl Cache {
         let result = (|| -> Result<OwnedFd, ClientError> {
             let channel = self.link.channel()?;
             client::send(channel, &at, Encoding::Null, &scache::Dummy::default())?;
-            postern_sys::fdpass::recv_fd(&*channel).map_err(|error| exchange(&at, error))
+            let socket = postern_sys::fdpass::recv_fd(&*channel).map_err(|error| exchange(&at, error))?;
+            // The server waits for this before it lets go of its own copy.
+            client::send(channel, &at, Encoding::Null, &scache::Dummy::default())?;
+            Ok(socket)
         })();
         self.settle(result)
     }

@@ -243,7 +243,7 @@ impl Client<'_> {
         while job.has_open() && at < targets.len() && (limit == 0 || *sessions < limit) {
             let Some(target) = targets.get(at).filter(|target| target.preference == hop.best).cloned() else { break };
             let peer = self.peer(&target, inet);
-            let label = self.endpoint_label(&peer, hop);
+            let label = self.endpoint_label(&peer);
             let kept = self.cache.find_endpoint(label.as_bstr());
             let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer))) else {
                 at += 1;
@@ -305,7 +305,7 @@ impl Client<'_> {
                     job.final_server = true;
                 }
                 job.site_fail(&refusal.failure);
-                self.part(job, hop, session);
+                self.part(job, session);
                 continue;
             }
             sessions += 1;
@@ -346,15 +346,15 @@ impl Client<'_> {
             options: self.options,
         };
         transaction.run();
-        self.part(job, hop, session);
+        self.part(job, session);
     }
 
     /// Keeps the session or says goodbye.
-    fn part(&mut self, job: &Job<'_>, hop: &Hop<'_>, mut session: Session) {
+    fn part(&mut self, job: &Job<'_>, mut session: Session) {
         let wanted = (session.protocol_error && self.settings.notify_protocol)
             || (session.data_error && self.settings.notify_data);
         if session.keep && session.in_step && !session.dead && !session.quit_sent && !session.channel.has_failed() {
-            self.keep(job, hop, session);
+            self.keep(job, session);
             return;
         }
         session.quit(self.settings, self.tables, &job.request.queue_id);
@@ -363,7 +363,7 @@ impl Client<'_> {
         }
     }
 
-    fn keep(&mut self, job: &Job<'_>, hop: &Hop<'_>, session: Session) {
+    fn keep(&mut self, job: &Job<'_>, session: Session) {
         let features = &session.features;
         let bits = i64::from(features.offered.bits()) | i64::from(features.forwardable.bits()) << 32;
         let endpoint = EndpointProperties {
@@ -380,7 +380,7 @@ impl Client<'_> {
             host_port: session.peer.port.map_or(0, i32::from),
             destination_features: BEST_HOST,
         };
-        let endpoint_label = self.endpoint_label(&session.peer, hop);
+        let endpoint_label = self.endpoint_label(&session.peer);
         let destination_label = self.destination_label(&job.request.nexthop);
         let socket = session.channel.into_fd();
         self.cache.save(
@@ -430,11 +430,10 @@ impl Client<'_> {
     }
 
     fn destination_label(&self, nexthop: &BString) -> BString {
-        let level = self.settings.tls_level.number().to_string();
-        cache::label(&[self.settings.service.as_bytes(), nexthop, level.as_bytes()])
+        cache::label(&[self.settings.service.as_bytes(), nexthop])
     }
 
-    fn endpoint_label(&self, peer: &Peer, _hop: &Hop<'_>) -> BString {
+    fn endpoint_label(&self, peer: &Peer) -> BString {
         let level = self.settings.tls_level.number().to_string();
         let port = peer.port.map_or_else(String::new, |port| port.to_string());
         cache::label(&[self.settings.service.as_bytes(), &peer.address, port.as_bytes(), level.as_bytes()])
@@ -482,7 +481,7 @@ impl Client<'_> {
         };
         if let Err(refusal) = handshake::shake_hands(&mut session, self.settings, self.tables, &context) {
             job.site_fail(&refusal.failure);
-            self.part(job, &hop, session);
+            self.part(job, session);
             return;
         }
         job.stats.conn_setup_done = Moment::now();

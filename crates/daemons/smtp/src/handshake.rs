@@ -196,9 +196,7 @@ struct Workarounds {
 
 /// A PIX hides the greeting behind `*`, but leaves 2, 0 and blanks.
 fn is_pix(greeting: &Reply) -> bool {
-    greeting.lines.first().is_some_and(|line| {
-        !line.is_empty() && line.iter().all(|byte| b"20* ".contains(byte)) && line.contains(&b'*')
-    })
+    greeting.text.iter().all(|byte| b"20* ".contains(byte))
 }
 
 fn pix_workarounds(

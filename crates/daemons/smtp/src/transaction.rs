@@ -97,7 +97,6 @@ impl Transaction<'_, '_, '_> {
         self.settings.convert_mime
             && !self.session.offers(Keywords::EIGHT_BIT_MIME)
             && self.job.request.encoding != "7bit"
-            && !self.job.request.encoding.is_empty()
     }
 
     /// What makes the message impossible for this server from the start.
