@@ -100,9 +100,19 @@ impl Client<'_> {
             let place = self.parse(name)?;
             let Place::Inet(inet) = &place else { continue };
             self.warn_wrapper(inet);
-            let (load, store) = if index == 0 { self.cache_policy(job, &place) } else { (false, false) };
-            let mut hop =
-                Hop { name, place: place.clone(), is_final: index + 1 == hops.len(), load, store, best: 0 };
+            let (load, store) = if index == 0 {
+                self.cache_policy(job, &place)
+            } else {
+                (false, false)
+            };
+            let mut hop = Hop {
+                name,
+                place: place.clone(),
+                is_final: index + 1 == hops.len(),
+                load,
+                store,
+                best: 0,
+            };
             why = self.try_hop(job, source, &mut hop, inet);
             if hop.is_final {
                 self.blame_relay(&mut why, &requested, index >= own_hops);
@@ -120,16 +130,22 @@ impl Client<'_> {
         }
         job.final_server = true;
         job.end_session();
-        let failure =
-            why.unwrap_or_else(|| Failure::local("4.3.0", "server unavailable or unable to receive mail"));
+        let failure = why.unwrap_or_else(|| {
+            Failure::local("4.3.0", "server unavailable or unable to receive mail")
+        });
         job.site_fail(&failure);
     }
 
     /// A relay of our own that does not exist is our own mistake, not the sender's.
     fn blame_relay(&self, why: &mut Option<Failure>, requested: &str, is_fallback: bool) {
-        let Some(failure) = why.as_mut().filter(|failure| !failure.is_soft()) else { return };
+        let Some(failure) = why.as_mut().filter(|failure| !failure.is_soft()) else {
+            return;
+        };
         if is_fallback {
-            log::warn!("{}_fallback_relay configuration problem", self.settings.role.name());
+            log::warn!(
+                "{}_fallback_relay configuration problem",
+                self.settings.role.name()
+            );
         } else if !self.settings.routing.relayhost.is_empty()
             && requested.eq_ignore_ascii_case(&self.settings.routing.relayhost)
         {
@@ -152,15 +168,21 @@ impl Client<'_> {
         }
         let recipient = &job.recipients.first()?.recipient.recipient;
         if options.delivered_to && content::has_delivered_to(source, recipient.as_bstr()) {
-            return Some(Failure::local("5.4.6", format!("mail forwarding loop for {recipient}")));
+            return Some(Failure::local(
+                "5.4.6",
+                format!("mail forwarding loop for {recipient}"),
+            ));
         }
         None
     }
 
     fn parse(&self, name: &str) -> Result<Place, NexthopError> {
         let routing = &self.settings.routing;
-        let services =
-            Services { default: &routing.default_port, known: &routing.known_ports, file: self.services };
+        let services = Services {
+            default: &routing.default_port,
+            known: &routing.known_ports,
+            file: self.services,
+        };
         nexthop::parse(name, self.settings.role, &services)
     }
 
@@ -180,7 +202,9 @@ impl Client<'_> {
             return (false, false);
         }
         let name = nexthop::cache_name(place).as_bytes().as_bstr();
-        if !self.tables.cache_destinations.is_empty() && self.tables.cache_destinations.matches(name) == Ok(true) {
+        if !self.tables.cache_destinations.is_empty()
+            && self.tables.cache_destinations.matches(name) == Ok(true)
+        {
             return (true, true);
         }
         let hint = |bit| self.settings.cache_on_demand && job.request.flags & bit != 0;
@@ -189,7 +213,13 @@ impl Client<'_> {
 
     /// One next hop: its addresses, kept sessions, new sessions. Returns the reason when no server
     /// could be talked to; the recipients that remain go to the next hop.
-    fn try_hop(&mut self, job: &mut Job<'_>, source: &Source<'_>, hop: &mut Hop<'_>, inet: &Inet) -> Option<Failure> {
+    fn try_hop(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source<'_>,
+        hop: &mut Hop<'_>,
+        inet: &Inet,
+    ) -> Option<Failure> {
         job.end_session();
         let is_smtp = self.settings.role == Role::Smtp;
         let mut finder = Finder {
@@ -198,9 +228,17 @@ impl Client<'_> {
             filter: &mut self.tables.dns_filter,
             detect_loop: is_smtp,
         };
-        let Found { mut targets, best, found_self } = match finder.find(inet) {
+        let Found {
+            mut targets,
+            best,
+            found_self,
+        } = match finder.find(inet) {
             Ok(found) => found,
-            Err(NoTarget { failure, is_loop, is_best }) => {
+            Err(NoTarget {
+                failure,
+                is_loop,
+                is_best,
+            }) => {
                 hop.is_final |= is_loop;
                 let transport = &self.settings.routing.best_mx_transport;
                 if is_best && !transport.is_empty() {
@@ -241,7 +279,13 @@ impl Client<'_> {
         }
         let mut at = 0;
         while job.has_open() && at < targets.len() && (limit == 0 || *sessions < limit) {
-            let Some(target) = targets.get(at).filter(|target| target.preference == hop.best).cloned() else { break };
+            let Some(target) = targets
+                .get(at)
+                .filter(|target| target.preference == hop.best)
+                .cloned()
+            else {
+                break;
+            };
             let peer = self.peer(&target, inet);
             let label = self.endpoint_label(&peer);
             let kept = self.cache.find_endpoint(label.as_bstr());
@@ -266,9 +310,15 @@ impl Client<'_> {
         targets: Vec<Target>,
         mut sessions: usize,
     ) -> Option<Failure> {
-        let (address_limit, session_limit) =
-            (self.settings.routing.address_limit, self.settings.routing.session_limit);
-        let count = if address_limit > 0 { targets.len().min(address_limit) } else { targets.len() };
+        let (address_limit, session_limit) = (
+            self.settings.routing.address_limit,
+            self.settings.routing.session_limit,
+        );
+        let count = if address_limit > 0 {
+            targets.len().min(address_limit)
+        } else {
+            targets.len()
+        };
         let mut why = None;
         for (index, target) in targets.iter().take(count).enumerate() {
             if !job.has_open() || (session_limit > 0 && sessions >= session_limit) {
@@ -294,12 +344,15 @@ impl Client<'_> {
             let context = Context {
                 queue_id: &job.request.queue_id,
                 nexthop: hop.domain(),
-                detect_loop: self.settings.role == Role::Smtp && session.peer.port == Some(SMTP_PORT),
+                detect_loop: self.settings.role == Role::Smtp
+                    && session.peer.port == Some(SMTP_PORT),
                 best_host: target.preference == hop.best,
                 age: job.stats.active_arrival.seconds - job.stats.incoming_arrival.seconds,
                 demand: &demand,
             };
-            if let Err(refusal) = handshake::shake_hands(&mut session, self.settings, self.tables, &context) {
+            if let Err(refusal) =
+                handshake::shake_hands(&mut session, self.settings, self.tables, &context)
+            {
                 if refusal.is_loop {
                     hop.is_final = true;
                     job.final_server = true;
@@ -316,22 +369,43 @@ impl Client<'_> {
         why
     }
 
-    fn open(&mut self, peer: &Peer, address: IpAddr, nexthop: &str) -> Result<(Session, Demand), Failure> {
+    fn open(
+        &mut self,
+        peer: &Peer,
+        address: IpAddr,
+        nexthop: &str,
+    ) -> Result<(Session, Demand), Failure> {
         let host = peer.host.to_str_lossy().into_owned();
         let demand = Demand::of(nexthop, &host, self.settings, self.tables)?;
         let (routing, timeout) = (&self.settings.routing, self.settings.timeouts.connect);
-        let channel = connect::tcp(peer, address, peer.port.unwrap_or(SMTP_PORT), routing, timeout)?;
+        let channel = connect::tcp(
+            peer,
+            address,
+            peer.port.unwrap_or(SMTP_PORT),
+            routing,
+            timeout,
+        )?;
         Ok((self.session(channel, peer.clone()), demand))
     }
 
     fn session(&self, channel: Channel, peer: Peer) -> Session {
-        let mut session = Session::new(channel, peer, self.settings.notify_protocol || self.settings.notify_data);
+        let mut session = Session::new(
+            channel,
+            peer,
+            self.settings.notify_protocol || self.settings.notify_data,
+        );
         session.expires = unix_time() + self.settings.reuse_time_limit;
         session
     }
 
     /// A transaction in an open session, and what becomes of the session.
-    fn converse(&mut self, job: &mut Job<'_>, source: &Source<'_>, hop: &Hop<'_>, mut session: Session) {
+    fn converse(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source<'_>,
+        hop: &Hop<'_>,
+        mut session: Session,
+    ) {
         let limit = self.settings.reuse_count_limit;
         session.keep = hop.store
             && (limit <= 0 || session.reuse_count < limit)
@@ -353,19 +427,30 @@ impl Client<'_> {
     fn part(&mut self, job: &Job<'_>, mut session: Session) {
         let wanted = (session.protocol_error && self.settings.notify_protocol)
             || (session.data_error && self.settings.notify_data);
-        if session.keep && session.in_step && !session.dead && !session.quit_sent && !session.channel.has_failed() {
+        if session.keep
+            && session.in_step
+            && !session.dead
+            && !session.quit_sent
+            && !session.channel.has_failed()
+        {
             self.keep(job, session);
             return;
         }
         session.quit(self.settings, self.tables, &job.request.queue_id);
         if wanted {
-            notice::send(self.config, self.settings.role, &session, &job.request.sender);
+            notice::send(
+                self.config,
+                self.settings.role,
+                &session,
+                &job.request.sender,
+            );
         }
     }
 
     fn keep(&mut self, job: &Job<'_>, session: Session) {
         let features = &session.features;
-        let bits = i64::from(features.offered.bits()) | i64::from(features.forwardable.bits()) << 32;
+        let bits =
+            i64::from(features.offered.bits()) | i64::from(features.forwardable.bits()) << 32;
         let endpoint = EndpointProperties {
             tls_level: 0,
             reuse_count: session.reuse_count,
@@ -398,7 +483,9 @@ impl Client<'_> {
             (None, Some(destination)) => Peer {
                 host: destination.host_name,
                 address: destination.host_addr,
-                port: u16::try_from(destination.host_port).ok().filter(|port| *port != 0),
+                port: u16::try_from(destination.host_port)
+                    .ok()
+                    .filter(|port| *port != 0),
             },
             (None, None) => return None,
         };
@@ -436,12 +523,20 @@ impl Client<'_> {
     fn endpoint_label(&self, peer: &Peer) -> BString {
         let level = self.settings.tls_level.number().to_string();
         let port = peer.port.map_or_else(String::new, |port| port.to_string());
-        cache::label(&[self.settings.service.as_bytes(), &peer.address, port.as_bytes(), level.as_bytes()])
+        cache::label(&[
+            self.settings.service.as_bytes(),
+            &peer.address,
+            port.as_bytes(),
+            level.as_bytes(),
+        ])
     }
 
     /// Delivers over a UNIX socket: one place, no alternatives.
     fn run_unix(&mut self, job: &mut Job<'_>, source: &Source<'_>, requested: &str) {
-        let path = requested.strip_prefix("unix:").unwrap_or(requested).to_owned();
+        let path = requested
+            .strip_prefix("unix:")
+            .unwrap_or(requested)
+            .to_owned();
         if !self.settings.routing.fallback_relay.is_empty() {
             log::warn!(
                 "ignoring \"lmtp_fallback_relay = {}\" setting for non-TCP connections",
@@ -450,18 +545,35 @@ impl Client<'_> {
         }
         let place = Place::Unix(path.clone());
         let (load, store) = self.cache_policy(job, &place);
-        let hop = Hop { name: requested, place, is_final: true, load, store, best: 0 };
-        let peer = Peer { host: self.settings.myhostname.as_str().into(), address: path.as_str().into(), port: None };
+        let hop = Hop {
+            name: requested,
+            place,
+            is_final: true,
+            load,
+            store,
+            best: 0,
+        };
+        let peer = Peer {
+            host: self.settings.myhostname.as_str().into(),
+            address: path.as_str().into(),
+            port: None,
+        };
         job.final_server = true;
         if load {
             let label = self.destination_label(&job.request.nexthop);
             let kept = self.cache.find_destination(label.as_bstr());
-            if let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer.clone()))) {
+            if let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer.clone())))
+            {
                 self.converse(job, source, &hop, session);
                 return;
             }
         }
-        let demand = match Demand::of(requested, &self.settings.myhostname, self.settings, self.tables) {
+        let demand = match Demand::of(
+            requested,
+            &self.settings.myhostname,
+            self.settings,
+            self.tables,
+        ) {
             Ok(demand) => demand,
             Err(failure) => return job.site_fail(&failure),
         };
@@ -479,7 +591,9 @@ impl Client<'_> {
             age: job.stats.active_arrival.seconds - job.stats.incoming_arrival.seconds,
             demand: &demand,
         };
-        if let Err(refusal) = handshake::shake_hands(&mut session, self.settings, self.tables, &context) {
+        if let Err(refusal) =
+            handshake::shake_hands(&mut session, self.settings, self.tables, &context)
+        {
             job.site_fail(&refusal.failure);
             self.part(job, session);
             return;

@@ -15,7 +15,13 @@ pub struct Failure {
 impl Failure {
     /// A failure found out on this side.
     pub fn local(status: &str, reason: impl Into<BString>) -> Self {
-        Self { dsn: Dsn { status: status.into(), reason: reason.into(), ..Dsn::default() } }
+        Self {
+            dsn: Dsn {
+                status: status.into(),
+                reason: reason.into(),
+                ..Dsn::default()
+            },
+        }
     }
 
     /// A failure that a server told. `host` is its name, `reason` the whole text.
