@@ -275,11 +275,11 @@ mod tests {
     fn delivery_options_are_understood() {
         let options = read(&["-f", "a@b", "-FFull Name", "-oi", "-oem", "-N", "success,failure", "-R", "hdrs", "-V", "env", "bob"]);
         assert_eq!(options.mode, Mode::Submit);
-        assert_eq!(options.sender.as_deref(), Some(b"a@b".as_slice().into()));
-        assert_eq!(options.full_name.as_deref(), Some(b"Full Name".as_slice().into()));
+        assert_eq!(options.sender, Some(BString::from("a@b")));
+        assert_eq!(options.full_name, Some(BString::from("Full Name")));
         assert!(!options.dot_ends);
         assert_eq!((options.notify, options.ret), (6, 2));
-        assert_eq!(options.envelope_id.as_deref(), Some(b"env".as_slice().into()));
+        assert_eq!(options.envelope_id, Some(BString::from("env")));
         assert_eq!(options.operands, ["bob"]);
     }
 

@@ -84,18 +84,19 @@ fn identify(config: &Config, options: &Options) -> Submitter {
     let full_name = match (&options.full_name, std::env::var_os("NAME")) {
         (Some(name), _) => name.clone(),
         (None, Some(name)) => BString::from(name.as_bytes()),
-        (None, None) => account.map(|account| full_name(&account.gecos, &login)).unwrap_or_default(),
+        (None, None) => account.map(|account| full_name(account.gecos.as_bstr(), &login)).unwrap_or_default(),
     };
     Submitter { uid, sender, full_name }
 }
 
 /// The first field of the passwd entry's comment; `&` stands for the login name.
-fn full_name(gecos: &str, login: &str) -> BString {
+fn full_name(gecos: &BStr, login: &str) -> BString {
     let mut capital = login.to_owned();
     if let Some(first) = capital.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    gecos.split([',', ';', '%']).next().unwrap_or_default().replace('&', &capital).into()
+    let end = gecos.find_byteset(b",;%").unwrap_or(gecos.len());
+    gecos[..end].replace("&", &capital).into()
 }
 
 /// `-f '<>'` and `-f ''` are the null sender.
@@ -325,8 +326,8 @@ mod tests {
 
     #[test]
     fn full_name_is_the_first_field_with_the_login_name_filled_in() {
-        assert_eq!(full_name("Alice Test,,,", "alice"), "Alice Test");
-        assert_eq!(full_name("& Smith", "bob"), "Bob Smith");
+        assert_eq!(full_name("Alice Test,,,".into(), "alice"), "Alice Test");
+        assert_eq!(full_name("& Smith".into(), "bob"), "Bob Smith");
     }
 
     #[test]

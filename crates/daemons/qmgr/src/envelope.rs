@@ -65,11 +65,12 @@ pub(crate) struct Envelope {
     pub(crate) log_ident: BString,
     pub(crate) rewrite_context: BString,
     /// Real client attributes, for files without `log_…`.
-    client: ClientFallback,
+    pub(crate) client: ClientFallback,
 }
 
+/// The client as it is, as opposed to what the log calls it.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct ClientFallback {
+pub(crate) struct ClientFallback {
     name: BString,
     address: BString,
     port: BString,

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,11 @@ impl Destination {
 
     /// Opens the log file, created with `mode`; the umask counts unless `exact`.
     pub(crate) fn file(path: &Path, mode: u32, exact: bool) -> io::Result<Self> {
+        if path == Path::new("/dev/stdout") {
+            // The descriptor itself: opening the name again may be forbidden, or impossible.
+            let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+            return Ok(Self::File(stdout.into()));
+        }
         let created = !path.exists();
         let file = OpenOptions::new()
             .append(true)

@@ -22,6 +22,8 @@ pub enum Echo {
     Nothing,
     /// Commands: `program: text` on stderr, too.
     Stderr,
+    /// Commands such as postconf, postmap, postkick: stderr only, not the log.
+    StderrOnly,
 }
 
 /// Before main.cf is read: tag from `MAIL_LOGTAG`, destination from `POSTLOG_SERVICE`.
@@ -71,6 +73,11 @@ pub fn never_use_postlogd() {
 /// Logs under exactly this tag instead of `syslog_name/program`.
 pub fn set_tag(tag: &str) {
     state::with(|state| state.tag = tag.to_owned());
+}
+
+/// What precedes lines on stderr, when it is not the program's name.
+pub fn set_stderr_name(name: &str) {
+    state::with(|state| state.stderr_name = Some(name.to_owned()));
 }
 
 /// Switches the copy to stderr on or off.

@@ -26,6 +26,7 @@ pub(crate) struct State {
     pub(crate) tag: String,
     host: String,
     pub(crate) echo: Echo,
+    pub(crate) stderr_name: Option<String>,
     utf8: bool,
     /// Facility bits of a syslog priority.
     facility: u8,
@@ -104,6 +105,7 @@ impl State {
             tag: String::new(),
             host: String::new(),
             echo: Echo::Nothing,
+            stderr_name: None,
             utf8: false,
             facility: syslog::Facility::LOG_MAIL as u8,
             destination: None,
@@ -125,7 +127,9 @@ impl State {
         self.tag = format!("{name}/{program}");
         self.host = variable("POSTLOG_HOSTNAME").unwrap_or_else(|| "amnesiac".to_owned());
         self.destination = match variable("POSTLOG_SERVICE") {
-            Some(path) if !path.is_empty() => Some(Destination::postlog(Path::new(&path))),
+            Some(path) if !path.is_empty() && !self.never_postlogd => {
+                Some(Destination::postlog(Path::new(&path)))
+            }
             _ => Some(Destination::syslog()),
         };
     }
@@ -203,12 +207,12 @@ impl State {
         self.start_line(&mut line, severity, &tag, Some(process::id()));
         let head = line.len();
         append_text(&mut line, severity, text, self.utf8);
-        if self.echo == Echo::Stderr {
+        if self.echo != Echo::Nothing {
             let body = line.get(head..).unwrap_or_default();
-            let _ = std::io::stderr()
-                .write_all(&[self.program.as_bytes(), b": ", body, b"\n"].concat());
+            let name = self.stderr_name.as_ref().unwrap_or(&self.program);
+            let _ = std::io::stderr().write_all(&[name.as_bytes(), b": ", body, b"\n"].concat());
         }
-        if let Some(destination) = &mut self.destination {
+        if let (Some(destination), true) = (&mut self.destination, self.echo != Echo::StderrOnly) {
             destination.send(&mut line);
         }
         self.tag = tag;

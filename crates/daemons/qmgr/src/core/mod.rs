@@ -345,12 +345,9 @@ impl Core {
     }
 
     /// Recipients that the first read of a message may take.
-    pub(crate) fn first_batch(&self, message: MessageId) -> usize {
-        let own = usize::try_from(self.messages[message].recipient_limit).unwrap_or(0);
-        self.limits
-            .recipients
-            .saturating_sub(self.recipients)
-            .max(own)
+    pub(crate) fn first_batch(&self) -> usize {
+        let free = self.limits.recipients.saturating_sub(self.recipients);
+        free.max(self.limits.recipient_minimum)
     }
 
     /// Recipients that a later read may take.
@@ -364,7 +361,12 @@ impl Core {
     }
 
     /// Adds a recipient to the jobs of its message; [`Core::finish_batch`] after the last one.
-    pub(crate) fn assign(&mut self, message: MessageId, target: Target, recipient: Recipient) {
+    pub(crate) fn assign(
+        &mut self,
+        message: MessageId,
+        target: Target,
+        recipient: Recipient,
+    ) -> QueueId {
         let queue = self.queue(&target);
         let job = self.job(message, target.transport);
         let peer = self.peer(job, queue);
@@ -379,6 +381,7 @@ impl Core {
         self.jobs[job].recipients += 1;
         self.messages[message].recipients += 1;
         self.recipients += 1;
+        queue
     }
 
     fn new_entry(

@@ -274,8 +274,4 @@ impl Queue {
     pub(super) fn set_blocked(&mut self, tag: u64) {
         self.blocker_tag = tag;
     }
-
-    pub(super) fn is_blocked(&self, tag: u64) -> bool {
-        self.blocker_tag == tag
-    }
 }

@@ -373,7 +373,7 @@ proptest! {
                                 || core.queue_trouble(of, name.as_bytes()).is_some();
                             if dead {
                                 match core.retry_target(&trouble()) {
-                                    Some(target) => core.assign(id, target, recipient(&name)),
+                                    Some(target) => drop(core.assign(id, target, recipient(&name))),
                                     None => core.defer_directly(id, vec![recipient(&name)], trouble()),
                                 }
                             } else {

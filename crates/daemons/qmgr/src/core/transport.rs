@@ -105,3 +105,10 @@ impl Core {
         }
     }
 }
+
+impl Transport {
+    /// Destinations in core.
+    pub(crate) fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+}
