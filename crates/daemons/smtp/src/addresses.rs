@@ -12,7 +12,7 @@ use postern_dns::{
 use crate::failure::Failure;
 use crate::nexthop::Inet;
 use crate::order::{Target, arrange, arrange_srv, balance};
-use crate::settings::{DnsSupport, Routing};
+use crate::routing::{DnsSupport, Routing};
 
 /// Port on which a server that is ourselves means a loop.
 const SMTP_PORT: u16 = 25;

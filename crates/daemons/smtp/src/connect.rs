@@ -9,8 +9,8 @@ use postern_sys::nix;
 use postern_wire::Channel;
 
 use crate::failure::Failure;
+use crate::routing::Routing;
 use crate::session::Peer;
-use crate::settings::Routing;
 
 /// Connects to a TCP server.
 ///

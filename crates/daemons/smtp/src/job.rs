@@ -159,7 +159,7 @@ impl<'a> Job<'a> {
             self.report(index, failure);
         }
         if failure.is_soft() && self.deferred && !self.completed {
-            self.site = Some(failure.dsn.clone());
+            self.site = Some((*failure.dsn).clone());
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
-use crate::settings::FamilyPreference;
+use crate::routing::FamilyPreference;
 
 /// One address of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
