@@ -126,7 +126,7 @@ impl Finder<'_> {
                     let ignored =
                         error.kind != ErrorKind::NullMx && routing.ignore_srv_lookup_error;
                     if !absent && !ignored {
-                        return Err(service_failure(&error).into());
+                        return Err(service_failure(&error, &place.host).into());
                     }
                     log::info!("skipping SRV lookup for {query}: {error}");
                 }
@@ -347,8 +347,8 @@ impl Finder<'_> {
                 Err(error) => {
                     let status = match error.kind {
                         HostErrorKind::Again => "4.4.4",
-                        HostErrorKind::NoName | HostErrorKind::NoData => "5.4.4",
-                        HostErrorKind::Fail => "5.3.0",
+                        HostErrorKind::NoName => "5.4.4",
+                        HostErrorKind::NoData | HostErrorKind::Fail => "5.3.0",
                     };
                     failure = Some(Failure::local(
                         status,
@@ -455,13 +455,16 @@ fn address_failure(error: &DnsError) -> Failure {
     Failure::local(status, error.text.clone())
 }
 
-fn service_failure(error: &DnsError) -> Failure {
+fn service_failure(error: &DnsError, domain: &str) -> Failure {
+    if error.kind == ErrorKind::NullMx {
+        let reason = format!("Domain {domain} does not support SRV requests");
+        return Failure::local("5.1.0", reason);
+    }
     let status = match error.kind {
         ErrorKind::Retry => "4.4.3",
         ErrorKind::Fail => "5.4.3",
-        ErrorKind::NullMx => "5.1.0",
         ErrorKind::Policy => "4.7.0",
-        ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid => "5.4.4",
+        ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid | ErrorKind::NullMx => "5.4.4",
     };
     Failure::local(status, error.text.clone())
 }

@@ -79,6 +79,7 @@ impl Client<'_> {
     pub fn run(&mut self, job: &mut Job<'_>, source: &Source<'_>) -> Result<(), NexthopError> {
         if let Some(failure) = self.refuse(job, source) {
             job.final_server = true;
+            job.relay = self.settings.service.as_str().into();
             job.site_fail(&failure);
             return Ok(());
         }

@@ -70,13 +70,13 @@ fn text(config: &Config, role: Role, session: &Session, recipient: &str) -> Vec<
     for line in &session.history {
         wrap(line, &mut lines);
     }
-    lines.extend(["", "", "For other details, see the local mail logfile"].map(BString::from));
+    lines.extend(["", "For other details, see the local mail logfile"].map(BString::from));
     lines
 }
 
 /// One line of the transcript, indented, continued with four more blanks.
 fn wrap(line: &BString, out: &mut Vec<BString>) {
-    let mut rest = line.as_bytes();
+    let mut rest = line.trim_ascii_end();
     let mut indent = " ";
     while rest.len() > WIDTH {
         let cut = rest

@@ -1,6 +1,7 @@
 //! Dialogues with scripted servers.
 
 mod harness;
+mod places;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;

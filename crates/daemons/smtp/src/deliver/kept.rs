@@ -48,7 +48,11 @@ impl Client<'_> {
             && let Some(session) = self.revive(job, kept, None)
         {
             let used = session.peer.address.clone();
-            targets.retain(|target| target.address.to_string().as_bytes() != used.as_bytes());
+            let is_used =
+                |target: &Target| target.address.to_string().as_bytes() == used.as_bytes();
+            if let Some(at) = targets.iter().position(is_used) {
+                targets.remove(at);
+            }
             *sessions += 1;
             job.final_server = hop.is_final && (targets.is_empty() || *sessions == limit);
             self.converse(job, source, hop, session);
