@@ -18,7 +18,6 @@ impl Message<'_> {
             RecordType::TEXT => LineEnd::End,
             RecordType::TEXT_PART => LineEnd::More,
             RecordType::EXTRACTED => return self.end_of_content(),
-            RecordType::FLAGS => return self.envelope_record(kind, data),
             _ => {
                 // The first words are Postfix's; log analysers know them.
                 log::warn!(
@@ -126,11 +125,11 @@ impl Message<'_> {
         if !self.is_going_on() {
             return;
         }
+        self.edits.body_end = self.reserve_pointer();
         self.data_size = self.file.offset() - self.data_offset;
         self.put(RecordType::EXTRACTED, b"");
         self.stage = Stage::Extracted;
         self.in_recipients = false;
-        self.pending = Default::default();
     }
 }
 

@@ -3,7 +3,7 @@
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::cleanup::{flag, status};
 use postern_ipc::deliver::Moment;
-use postern_queue_file::{Attribute, AttributeError, RecordType};
+use postern_queue_file::{Attribute, RecordType};
 
 use crate::message::{HeaderRewriting, Message, Stage};
 
@@ -18,22 +18,30 @@ const REMEMBERED: [&str; 5] = [
     "encoding",
 ];
 
+/// A record as it is handled.
+pub(crate) struct Input {
+    pub(crate) kind: RecordType,
+    pub(crate) data: BString,
+    /// The payload, where the type stands for a named attribute.
+    attribute: Option<BString>,
+}
+
 impl Message<'_> {
     /// Handles one envelope record.
     pub(crate) fn envelope_record(&mut self, kind: RecordType, data: &BString) {
         match kind {
             RecordType::FLAGS => return self.extra_flags(data),
-            // Milter state would follow a count above zero; no milters are spoken to here.
-            RecordType::MILTER_COUNT => return,
+            RecordType::MILTER_COUNT => return self.milter_record(),
             _ if !kind.is_in(RecordType::ENVELOPE) => {
                 return self
                     .reject_input(&format!("unexpected record type {} in envelope", kind.0));
             }
             _ => {}
         }
-        let Some((kind, data)) = self.attribute_type(kind, data) else {
+        let Some(input) = self.attribute_type(kind, data) else {
             return;
         };
+        let (kind, data) = (input.kind, input.data.clone());
         if kind.is_in(RecordType::ENVELOPE_RECIPIENT) {
             if !self.begin_recipients() {
                 return;
@@ -43,6 +51,9 @@ impl Message<'_> {
         }
         match kind {
             RecordType::MESSAGE => {
+                if self.recipient_count > 0 {
+                    self.edits.recipients = self.reserve_pointer();
+                }
                 self.put(RecordType::MESSAGE, b"");
                 self.data_offset = self.file.offset();
                 self.stage = Stage::Content;
@@ -62,10 +73,10 @@ impl Message<'_> {
                 self.put(kind, &data);
             }
             RecordType::ATTRIBUTE => self.envelope_attribute(&data),
-            RecordType::DSN_RET => self.dsn_ret(kind, &data),
+            RecordType::DSN_RET => self.dsn_ret(&input),
             RecordType::DSN_ENVELOPE_ID => {
-                self.envelope_id = data.clone();
-                self.put(kind, &data);
+                self.envelope_id = data;
+                self.put_input(&input);
             }
             _ => self.common_record(kind, data),
         }
@@ -74,35 +85,48 @@ impl Message<'_> {
     /// Records that may stand in the envelope and in the extracted segment.
     pub(crate) fn common_record(&mut self, kind: RecordType, data: BString) {
         match kind {
-            RecordType::ORIGINAL_RECIPIENT => self.pending.original = Some(data),
-            RecordType::DSN_ORIGINAL_RECIPIENT => self.pending.dsn_original = Some(data),
+            RecordType::ORIGINAL_RECIPIENT => {
+                let earlier = self.pending.original.replace(data);
+                self.note_out_of_order("original recipient", earlier);
+            }
+            RecordType::DSN_ORIGINAL_RECIPIENT => {
+                let earlier = self.pending.dsn_original.replace(data);
+                self.note_out_of_order("DSN original recipient", earlier);
+            }
             RecordType::DSN_NOTIFY => self.dsn_notify(&data),
             RecordType::RECIPIENT => self.recipient_record(BStr::new(&data)),
             // Finished in an earlier life of the message.
             RecordType::DONE | RecordType::CANCELED => self.pending = Default::default(),
+            RecordType::KILLED => {
+                self.mixed = true;
+                self.put(kind, &data);
+            }
             _ => self.put(kind, &data),
         }
     }
 
-    /// Turns the attributes that have a record type of their own into that type; `None` for
-    /// attributes that are dropped.
-    pub(crate) fn attribute_type(
-        &mut self,
-        kind: RecordType,
-        data: &BString,
-    ) -> Option<(RecordType, BString)> {
-        if kind != RecordType::ATTRIBUTE {
-            return Some((kind, data.clone()));
+    fn note_out_of_order(&self, what: &str, earlier: Option<BString>) {
+        if let Some(earlier) = earlier {
+            log::warn!(
+                "{}: ignoring out-of-order {what} record <{earlier:.200}>",
+                self.queue_id
+            );
         }
-        self.attribute_count += 1;
-        let limit = self.cleanup.settings.attribute_count_limit;
-        if self.attribute_count > limit {
-            self.reject_input(&format!("attribute count exceeds limit {limit}"));
-            return None;
+    }
+
+    /// Looks at an attribute record: those that have a record type of their own are handled as
+    /// that type. `None` for attributes that are dropped.
+    pub(crate) fn attribute_type(&mut self, kind: RecordType, data: &BString) -> Option<Input> {
+        if kind != RecordType::ATTRIBUTE {
+            return Some(Input {
+                kind,
+                data: data.clone(),
+                attribute: None,
+            });
         }
         let attribute = match Attribute::parse(data) {
             Ok(attribute) => attribute,
-            Err(error @ (AttributeError::MissingName | AttributeError::MissingEquals)) => {
+            Err(error) => {
                 self.reject_input(&format!("malformed attribute: {error}: {data:.100}"));
                 return None;
             }
@@ -115,17 +139,29 @@ impl Message<'_> {
             );
             return None;
         }
-        Some(match attribute.pseudo_type() {
-            Some(pseudo) => (pseudo, attribute.value.to_owned()),
-            None => (kind, data.clone()),
+        if let Some(pseudo) = attribute.pseudo_type() {
+            return Some(Input {
+                kind: pseudo,
+                data: attribute.value.to_owned(),
+                attribute: Some(data.clone()),
+            });
+        }
+        let limit = self.cleanup.settings.attribute_count_limit;
+        self.attribute_count += 1;
+        if self.attribute_count >= limit {
+            self.reject_input(&format!("attribute count exceeds limit {limit}"));
+            return None;
+        }
+        Some(Input {
+            kind,
+            data: data.clone(),
+            attribute: None,
         })
     }
 
     fn extra_flags(&mut self, data: &BString) {
-        let flags = data
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse::<i32>().ok())
+        let flags = leading_number(data)
+            .and_then(|flags| i32::try_from(flags).ok())
             .unwrap_or(0);
         if flags & !EXTRA_FLAGS != 0 {
             log::warn!("{}: ignoring bad extra flags: {flags:#x}", self.queue_id);
@@ -202,24 +238,36 @@ impl Message<'_> {
         if REMEMBERED.iter().any(|known| name == *known) {
             self.attributes.insert(name.to_owned(), value.to_owned());
         }
-        let name = name.to_str_lossy().into_owned();
-        self.put_attribute(&name, value);
+        self.put(RecordType::ATTRIBUTE, data);
     }
 
-    fn dsn_ret(&mut self, kind: RecordType, data: &BString) {
-        match number(data).and_then(|value| i32::try_from(value).ok()) {
+    /// Copies a record as it came.
+    fn put_input(&mut self, input: &Input) {
+        match &input.attribute {
+            Some(payload) => self.put(RecordType::ATTRIBUTE, payload),
+            None => self.put(input.kind, &input.data),
+        }
+    }
+
+    fn dsn_ret(&mut self, input: &Input) {
+        match number(&input.data).and_then(|value| i32::try_from(value).ok()) {
             Some(ret @ 1..=2) => {
                 self.ret_flags = ret;
-                self.put(kind, data);
+                self.put_input(input);
             }
-            _ => self.reject_input(&format!("bad DSN RET record <ret_flags={data:.200}>")),
+            _ => self.reject_input(&format!(
+                "bad DSN RET record <ret_flags={:.200}>",
+                input.data
+            )),
         }
     }
 
     fn dsn_notify(&mut self, data: &BString) {
         match number(data).filter(|mask| postern_mail::dsn::is_valid_notify(*mask)) {
             Some(mask) => {
-                self.pending.notify = mask;
+                let earlier = std::mem::replace(&mut self.pending.notify, mask);
+                let earlier = (earlier != 0).then(|| BString::from(earlier.to_string()));
+                self.note_out_of_order("DSN notify", earlier);
                 self.notify_union |= mask;
             }
             None => {
@@ -247,13 +295,28 @@ fn number(data: &BString) -> Option<u32> {
     data.to_str().ok()?.parse().ok()
 }
 
-/// `<sec> <usec>`, or seconds alone.
+/// `<sec> <usec>`, or seconds alone; zero is no time.
 fn parse_time(data: &BString) -> Option<Moment> {
-    let mut words = data.to_str().ok()?.split_ascii_whitespace();
-    let seconds = words.next()?.parse().ok()?;
-    let microseconds = words.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let seconds = leading_number(data).filter(|seconds| *seconds != 0)?;
+    let rest = data
+        .trim_ascii()
+        .find_byte(b' ')
+        .and_then(|at| data.trim_ascii().get(at..));
+    let microseconds = rest.and_then(leading_number).unwrap_or(0);
     Some(Moment {
         seconds,
         microseconds,
     })
+}
+
+/// The number at the start of the text, as atol(3) finds it.
+fn leading_number(text: &[u8]) -> Option<i64> {
+    let text = text.trim_ascii_start();
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let digits = text
+        .iter()
+        .skip(sign)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    text.get(..sign + digits)?.to_str().ok()?.parse().ok()
 }

@@ -18,9 +18,10 @@ impl Message<'_> {
                 kind.0
             ));
         }
-        let Some((kind, data)) = self.attribute_type(kind, data) else {
+        let Some(input) = self.attribute_type(kind, data) else {
             return;
         };
+        let (kind, data) = (input.kind, input.data);
         if kind.is_in(RecordType::EXTRACTED_RECIPIENT) {
             if !self.in_recipients {
                 self.in_recipients = true;
@@ -48,6 +49,7 @@ impl Message<'_> {
         if let Some(encoding) = self.encoding.clone() {
             self.put_attribute("encoding", &encoding);
         }
+        self.edits.decisions = self.reserve_pointer();
     }
 
     fn end_of_input(&mut self) {
@@ -57,6 +59,9 @@ impl Message<'_> {
         }
         for address in std::mem::take(&mut self.check_bcc) {
             self.blind_copy(address.as_bstr());
+        }
+        if self.edits.recipients.is_none() {
+            self.edits.recipients = self.reserve_pointer();
         }
         self.put(RecordType::END, b"");
         self.stage = Stage::Done;

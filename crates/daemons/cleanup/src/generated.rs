@@ -3,7 +3,7 @@
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::cleanup::status;
 use postern_mail::address::quote;
-use postern_mail::date::compact_utc;
+use postern_mail::date::{compact_utc, rfc822};
 use postern_mail::header;
 use postern_mail::token;
 use postern_sys::clock;
@@ -23,6 +23,7 @@ impl Message<'_> {
             self.add_from(prefix);
             self.add_recipients();
         }
+        self.edits.headers = self.reserve_pointer();
         let has_id = self.headers.has("Message-Id") || (wanted && !resent);
         if !has_id {
             log::info!("{}: message-id=<>", self.queue_id);
@@ -31,6 +32,13 @@ impl Message<'_> {
             log::warn!("{}: message rejected: no Received: header", self.queue_id);
             self.status |= status::BAD;
         }
+    }
+
+    fn put_added_header(&mut self, text: &BStr) {
+        if self.cleanup.settings.detect_in_added {
+            self.note_8bit_header(text);
+        }
+        self.put_header_text(text);
     }
 
     fn lacks(&self, prefix: &str, name: &str) -> bool {
@@ -50,7 +58,7 @@ impl Message<'_> {
                 compact_utc(clock::seconds(self.file.created))
             )
         };
-        self.put_header(BStr::new(&format!("{prefix}Message-Id: {message_id}")));
+        self.put_added_header(BStr::new(&format!("{prefix}Message-Id: {message_id}")));
         log::info!(
             "{}: {}message-id={message_id}",
             self.queue_id,
@@ -63,8 +71,14 @@ impl Message<'_> {
             let arrival = self
                 .arrival
                 .map_or_else(clock::unix_time, |arrival| arrival.seconds);
-            let date = clock::local_time(arrival).mail_date();
-            self.put_header(BStr::new(&format!("{prefix}Date: {date}")));
+            let local = clock::local_time(arrival);
+            let date = rfc822(
+                arrival,
+                local.offset,
+                &local.zone,
+                self.cleanup.settings.date_day,
+            );
+            self.put_added_header(BStr::new(&format!("{prefix}Date: {date}")));
         }
     }
 
@@ -93,7 +107,7 @@ impl Message<'_> {
         } else {
             text.extend_from_slice(&quote(sender.as_bstr()));
         }
-        self.put_header(text.as_bstr());
+        self.put_added_header(text.as_bstr());
     }
 
     fn add_recipients(&mut self) {
@@ -110,17 +124,26 @@ impl Message<'_> {
             );
             return;
         }
-        self.put_header(text.as_bstr());
+        self.put_added_header(text.as_bstr());
     }
 }
 
 /// A full name as RFC 5322 phrase; quoted where it could be misread.
 fn put_phrase(name: &BString, out: &mut BString) {
-    let misread = |&byte: &u8| byte < b' ' || byte == 0x7f || b"()<>@,;:\\\".[]%!|".contains(&byte);
+    let misread = |&byte: &u8| {
+        b"()<>@,;:\\\".[]%!".contains(&byte)
+            || byte == 0x7f
+            || (byte < b' ' && !byte.is_ascii_whitespace())
+    };
     if name.iter().any(misread) {
         token::write_quoted_string(name, out);
-    } else {
-        out.extend_from_slice(name);
+        return;
+    }
+    for (index, word) in name.fields_with(|c| c.is_ascii_whitespace()).enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(word);
     }
 }
 

@@ -8,6 +8,7 @@ use postern_mail::address::{eq_ignore_case, quote, unquote};
 use postern_mail::address_tree::{self, Node};
 use postern_mail::header::{self, Addresses, Known};
 use postern_mail::mime::{MimeState, Part};
+use postern_queue_file::RecordType;
 use postern_rewrite::Context;
 
 use crate::checks::{Subject, Verdict};
@@ -70,11 +71,7 @@ impl Message<'_> {
         if !self.cleanup.settings.detect_8bit_header || known.name != "Content-Transfer-Encoding" {
             return;
         }
-        let word = value
-            .fields_with(|c| c.is_ascii_whitespace() || c == ';')
-            .next()
-            .unwrap_or_default();
-        if eq_ignore_case(word, b"8bit") || eq_ignore_case(word, b"binary") {
+        if eq_ignore_case(value, b"8bit") || eq_ignore_case(value, b"binary") {
             self.encoding = Some(BString::from("8bit"));
         }
     }
@@ -179,10 +176,18 @@ impl Message<'_> {
 
     /// Writes one logical header: a record a line, cut at `header_size_limit`.
     pub(crate) fn put_header(&mut self, text: &BStr) {
+        self.note_8bit_header(text);
+        self.put_header_text(text);
+    }
+
+    pub(crate) fn note_8bit_header(&mut self, text: &BStr) {
         if !text.is_ascii() {
             self.send_options |= send_option::HEADER;
             self.detect_smtputf8();
         }
+    }
+
+    pub(crate) fn put_header_text(&mut self, text: &BStr) {
         let limit = self.cleanup.settings.header_size_limit;
         for (start, line) in lines_with_offset(text) {
             if start >= limit {
@@ -200,6 +205,9 @@ impl Message<'_> {
                 self.put_line(&indented);
             } else {
                 self.put_line(line);
+            }
+            if start == 0 {
+                self.pad(RecordType::PADDING, line.len());
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod checks;
 mod content;
+mod edits;
 mod envelope;
 mod extracted;
 mod finish;

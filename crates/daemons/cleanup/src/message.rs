@@ -9,6 +9,7 @@ use postern_mail::address::quote;
 use postern_queue_file::{RecordType, SizeRecord};
 
 use crate::Cleanup;
+use crate::edits::EditPoints;
 use crate::headers::Headers;
 use crate::queue::QueueFile;
 
@@ -96,6 +97,7 @@ pub(crate) struct Message<'a> {
     /// Recipients of BCC actions.
     pub(crate) check_bcc: Vec<BString>,
     pub(crate) hold_logged: bool,
+    pub(crate) edits: EditPoints,
 }
 
 impl<'a> Message<'a> {
@@ -134,6 +136,7 @@ impl<'a> Message<'a> {
             redirect: None,
             check_bcc: Vec::new(),
             hold_logged: false,
+            edits: EditPoints::default(),
         };
         message.put(
             RecordType::SIZE,

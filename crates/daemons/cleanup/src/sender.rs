@@ -28,7 +28,10 @@ impl Message<'_> {
             self.send_options |= send_option::SENDER;
             self.detect_smtputf8();
         }
+        let at = self.file.offset();
         self.put(RecordType::FROM, &sender);
+        self.pad(RecordType::POINTER, sender.len());
+        self.edits.sender = Some((at, self.file.offset()));
         self.sender = Some(sender.clone());
         if self.is(flag::BCC_OK) && !sender.is_empty() {
             self.automatic_copy(Map::SenderBcc, BStr::new(&sender));

@@ -6,6 +6,7 @@ use bstr::{BStr, BString};
 use postern_config::words::{name_set, words};
 use postern_config::{Config, ConfigError, Look, Param, params};
 use postern_ipc::client::{Endpoint, PRIVATE, PUBLIC};
+use postern_mail::date::Day;
 use postern_mail::printable::unescape;
 
 /// Where an address stands, bits of `*_classes`.
@@ -83,6 +84,9 @@ pub(crate) struct Settings {
     pub(crate) delay_resolution: u32,
     pub(crate) soft_bounce: bool,
     pub(crate) log_removed: bool,
+    pub(crate) date_day: Day,
+    /// Headers added here count for SMTPUTF8, too.
+    pub(crate) detect_in_added: bool,
     pub(crate) ipc_timeout: Duration,
     pub(crate) trigger_timeout: Duration,
     pub(crate) bounce: Endpoint,
@@ -167,6 +171,12 @@ impl Settings {
                 .unwrap_or(2),
             soft_bounce: config.get(params::SOFT_BOUNCE),
             log_removed: look.cleanup_log_removed(),
+            date_day: if look.date_two_digit_day() {
+                Day::Zero
+            } else {
+                Day::Blank
+            },
+            detect_in_added: look.cleanup_log_removed(),
             ipc_timeout: config.get(params::IPC_TIMEOUT),
             trigger_timeout: config.get(params::TRIGGER_TIMEOUT),
             bounce: private(params::BOUNCE_SERVICE_NAME),
