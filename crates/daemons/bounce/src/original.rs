@@ -70,7 +70,7 @@ impl Original {
             if let Some((name, value)) = line.split_once_str(":")
                 && name.eq_ignore_ascii_case(b"message-id")
             {
-                return Err(Found(value.trim().into()));
+                return Err(Found(value.trim_ascii().into()));
             }
             Ok(())
         })
@@ -128,7 +128,7 @@ fn is_header(line: &[u8]) -> bool {
         None => false,
         Some(b' ' | b'\t') => true,
         Some(_) => {
-            let name = line.find_byte(b':').map_or(&line[..0], |end| &line[..end]).trim_end();
+            let name = line.find_byte(b':').map_or(&line[..0], |end| &line[..end]).trim_ascii_end();
             !name.is_empty() && name.iter().all(|byte| (33..=126).contains(byte))
         }
     }

@@ -37,7 +37,7 @@ impl SingleServer for ErrorAgent {
         let name = &context.service_name;
         let verdict = if *name == context.config.get(params::ERROR_SERVICE_NAME) || name == "error" {
             Verdict::Bounce
-        } else if *name == context.config.get(params::RETRY_SERVICE_NAME) || name == "retry" {
+        } else if name == "retry" {
             Verdict::Defer
         } else {
             return Err(StartError::new(format!("bad error service name: {name}")));

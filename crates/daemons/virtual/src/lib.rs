@@ -10,9 +10,11 @@ use bstr::ByteSlice;
 use postern_config::params;
 use postern_delivery::mbox::{LockPolicy, LockSet};
 use postern_delivery::{Agent, Delivery, Outcome};
+use postern_dict::search::Extensions;
 use postern_dict::{Flags, Maps};
 use postern_ipc::deliver::{Dsn, Recipient};
 use postern_queue_file::Hashing;
+use postern_rewrite::LocalDomains;
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 
 /// Runs the program.
@@ -38,6 +40,13 @@ struct Tables {
     mailbox: Maps,
     uid: Maps,
     gid: Maps,
+    search: Search,
+}
+
+/// How an address is looked up.
+struct Search {
+    extensions: Extensions,
+    domains: LocalDomains,
 }
 
 /// Where a recipient's mail goes, and with whose rights.
@@ -94,13 +103,16 @@ impl SingleServer for Virtual {
             mailbox: open(params::VIRTUAL_MAILBOX_MAPS),
             uid: open(params::VIRTUAL_UID_MAPS),
             gid: open(params::VIRTUAL_GID_MAPS),
+            search: Search {
+                extensions: Extensions::from_config(&context.config),
+                domains: LocalDomains::new(&context.config),
+            },
         });
         Ok(())
     }
 
     fn before_accept(&mut self, _context: &Context) -> Option<String> {
-        let tables = self.tables.as_ref()?;
-        [&tables.mailbox, &tables.uid, &tables.gid].into_iter().find_map(Maps::changed)
+        postern_dict::changed_table()
     }
 
     fn serve(&mut self, context: &Context, client: Client) {

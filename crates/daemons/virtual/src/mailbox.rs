@@ -2,44 +2,52 @@
 
 use std::path::PathBuf;
 
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use postern_delivery::copy::CopyOptions;
 use postern_delivery::mbox::Mbox;
 use postern_delivery::{Delivery, maildir};
-use postern_dict::{AddressSearch, Maps};
+use postern_dict::Maps;
+use postern_dict::search::{Form, find_address};
 use postern_ipc::deliver::Recipient;
 use postern_mail::address;
 use postern_sys::user;
 use std::os::unix::fs::MetadataExt;
 
-use crate::{Failure, Mailbox, Tables, Virtual};
+use crate::{Failure, Mailbox, Search, Tables, Virtual};
 
 /// Default status of errors that have none of their own.
 const DEFAULT_STATUS: &str = "4.2.0";
 
 pub(crate) fn locate(tables: &mut Tables, base: &str, minimum_uid: u32, recipient: &BStr) -> Result<Mailbox, Failure> {
     let key = address::fold_case(recipient);
-    let found = find(&mut tables.mailbox, "virtual_mailbox_maps", key.as_bstr())?;
+    let search = &mut tables.search;
+    let found = find(&mut tables.mailbox, search, key.as_bstr())?;
     let Some(name) = found else {
         return Err(Failure::new("5.1.1", format!("unknown user: \"{recipient}\"")));
     };
     let text = name.to_str().map_err(|_| Failure::configuration())?;
     let path = PathBuf::from(format!("{base}/{text}"));
-    let uid = id(&mut tables.uid, "virtual_uid_maps", "uid", recipient, key.as_bstr(), minimum_uid)?;
-    let gid = id(&mut tables.gid, "virtual_gid_maps", "gid", recipient, key.as_bstr(), 1)?;
+    let uid = id(&mut tables.uid, search, "uid", (recipient, key.as_bstr()), minimum_uid)?;
+    let gid = id(&mut tables.gid, search, "gid", (recipient, key.as_bstr()), 1)?;
     Ok(Mailbox { path, is_maildir: text.ends_with('/'), uid, gid })
 }
 
-fn find(maps: &mut Maps, name: &str, key: &BStr) -> Result<Option<bstr::BString>, Failure> {
-    AddressSearch::default().find(maps, key).map_err(|error| {
-        log::warn!("{name}: {error}");
-        Failure::new("4.3.5", "mail system configuration error")
-    })
+fn find(maps: &mut Maps, search: &mut Search, key: &BStr) -> Result<Option<BString>, Failure> {
+    let domains = &mut search.domains;
+    let found = find_address(maps, key, Form::External, &search.extensions, &mut |domain| domains.matches(domain));
+    match found {
+        Ok(found) => Ok(found.map(|found| found.value)),
+        Err(error) => {
+            log::warn!("{}: {error}", maps.title());
+            Err(Failure::configuration())
+        }
+    }
 }
 
 /// A numeric ID of at least `minimum`; anything else is the operator's mistake, never the sender's.
-fn id(maps: &mut Maps, table: &str, what: &str, recipient: &BStr, key: &BStr, minimum: u32) -> Result<u32, Failure> {
-    let Some(text) = find(maps, table, key)? else {
+fn id(maps: &mut Maps, search: &mut Search, what: &str, (recipient, key): (&BStr, &BStr), minimum: u32) -> Result<u32, Failure> {
+    let table = maps.title().to_owned();
+    let Some(text) = find(maps, search, key)? else {
         log::warn!("recipient {recipient}: not found in {table}");
         return Err(Failure::configuration());
     };

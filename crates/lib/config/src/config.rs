@@ -190,7 +190,7 @@ impl Config {
     }
 
     /// The names that main.cf or an override sets, with their text.
-    pub(crate) fn explicit(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn explicit(&self) -> impl Iterator<Item = (&str, &str)> {
         let from_file = self
             .inner
             .entries

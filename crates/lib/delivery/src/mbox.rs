@@ -243,10 +243,8 @@ fn take_dotlock(path: &Path, policy: &LockPolicy) -> Result<PathBuf, MboxError> 
     name.push(".lock");
     let lock = PathBuf::from(name);
     for attempt in 1.. {
-        let error = match File::options().write(true).create_new(true).mode(0).open(&lock) {
-            Ok(_) => return Ok(lock),
-            Err(error) => error,
-        };
+        let created = File::options().write(true).create_new(true).mode(0o000).open(&lock);
+        let Err(error) = created else { return Ok(lock) };
         if error.kind() != io::ErrorKind::AlreadyExists || attempt >= policy.attempts {
             return Err(MboxError::DotLock { path: lock, error });
         }

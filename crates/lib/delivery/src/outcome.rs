@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, Param, params};
-use postern_dict::{Flags, Maps, MatchList};
+use postern_dict::{Flags, Maps, MatchKind, MatchList};
 use postern_ipc::bounce::{self, AppendBody, command};
 use postern_ipc::client::{Endpoint, PRIVATE, PUBLIC};
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, Recipient, flag};
@@ -84,10 +84,11 @@ impl Agent {
                 &filter_text,
                 Flags::LOCK | Flags::UTF8_REQUEST,
             ),
-            fast_flush: MatchList::domains(
+            fast_flush: MatchList::open(
                 config,
                 params::FAST_FLUSH_DOMAINS.info.name,
                 &config.get(params::FAST_FLUSH_DOMAINS),
+                MatchKind::Domain,
             ),
         }
     }
@@ -136,6 +137,12 @@ impl Agent {
             return self.bounce_filtered(report, dsn);
         }
         self.defer_filtered(report, dsn)
+    }
+
+    /// Adds a record to the trace log without a line in the mail log: for aliases, whose members have
+    /// lines of their own. Returns whether it was written.
+    pub fn trace(&self, report: &Report<'_>, dsn: &Dsn) -> bool {
+        self.append(&self.trace, report, dsn)
     }
 
     /// Logs one status line without telling any service.

@@ -45,10 +45,15 @@ pub fn parse(line: &BStr, utf8: bool) -> Result<(BString, BString), AliasError> 
 mod tests {
     use super::*;
 
+    type Case = (
+        &'static str,
+        Result<(&'static str, &'static str), AliasError>,
+    );
+
     #[test]
     fn alias_lines_read_as_postalias_stores_them() {
         #[rustfmt::skip]
-        let cases: &[(&str, Result<(&str, &str), AliasError>)] = &[
+        let cases: &[Case] = &[
             ("a: b,c",                               Ok(("a", "b, c"))),
             ("\"a b\": c",                           Ok(("a b", "c"))),
             ("cmd: \"|/usr/bin/x -a b\" , /var/file", Ok(("cmd", "\"|/usr/bin/x -a b\", /var/file"))),

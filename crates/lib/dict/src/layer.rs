@@ -101,18 +101,16 @@ impl Layer {
         }
         Ok(Some(value))
     }
+}
 
-    fn decode(&self, key: &BStr, value: BString) -> Lookup {
-        match STANDARD.decode(&value) {
-            Ok(content) => Ok(Some(BString::from(content))),
-            Err(_) => {
-                let shown = BStr::new(value.get(..30).unwrap_or(&value));
-                let text = format!("key {key}: malformed BASE64 value: {shown}");
-                log::warn!("table {}: {text}", self.inner.name());
-                Err(LookupError::config(self.inner.name(), text))
-            }
-        }
-    }
+/// Decodes a value that holds file contents. A value that is not base64 is logged.
+pub fn decode_base64(table: &str, key: &BStr, value: &BStr) -> Result<BString, LookupError> {
+    STANDARD.decode(value).map(BString::from).map_err(|_| {
+        let shown = BStr::new(value.get(..30).unwrap_or(value));
+        let text = format!("key {key}: malformed BASE64 value: {shown}");
+        log::warn!("table {table}: {text}");
+        LookupError::config(table, text)
+    })
 }
 
 impl Table for Layer {
@@ -130,7 +128,9 @@ impl Table for Layer {
             return Ok(None);
         };
         match self.check_value(key, value)? {
-            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => self.decode(key, value),
+            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => {
+                decode_base64(self.inner.name(), key, BStr::new(&value)).map(Some)
+            }
             other => Ok(other),
         }
     }

@@ -68,13 +68,64 @@ pub fn create(
     match kind {
         "cdb" => cdb::create(name, flags),
         "lmdb" => lmdb::create(name, flags, lmdb_map_size(config)),
+        "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
         "proxy" => Err(OpenError(
             "can't create maps via the proxy service".to_owned(),
         )),
-        _ => Err(OpenError(format!(
-            "unsupported dictionary type: {kind} does not support bulk-mode creation."
-        ))),
+        _ => Err(not_creatable(config, kind)),
     }
+}
+
+/// Types that `postmap` can build or add entries to.
+const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
+
+/// The types of this crate, sorted, as `postconf -m` lists them.
+pub const TYPES: [&str; 21] = [
+    "btree",
+    "cdb",
+    "cidr",
+    "debug",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "lmdb",
+    "pcre",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
+];
+
+/// Fails for types that `postmap` cannot build, in the words of the level.
+pub fn check_creatable(config: &Config, type_name: &str) -> Result<(), OpenError> {
+    let (kind, _) = split_type_name(type_name)?;
+    if CREATABLE.contains(&kind) {
+        Ok(())
+    } else {
+        Err(not_creatable(config, kind))
+    }
+}
+
+fn not_creatable(config: &Config, kind: &str) -> OpenError {
+    let known = TYPES.contains(&kind);
+    OpenError(match (config.look().message_texts(), known) {
+        (true, true) => format!("no 'map create' support for this type: {kind}"),
+        (true, false) => format!("unsupported map type: {kind}"),
+        (false, true) => {
+            format!("unsupported dictionary type: {kind} does not support bulk-mode creation.")
+        }
+        (false, false) => {
+            format!("unsupported dictionary type: {kind}. Is the postfix-{kind} package installed?")
+        }
+    })
 }
 
 /// The registered name of an open table whose file changed, if any: long-running programs log
@@ -113,8 +164,8 @@ fn open_new(
     let (kind, name) = split_type_name(type_name)?;
     let mut member = |inner: &str| open_new(config, inner, mode, flags);
     let engine = match kind {
-        "pipemap" => composite::open(Join::Pipe, name, flags, &mut member)?,
-        "unionmap" => composite::open(Join::Union, name, flags, &mut member)?,
+        "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
+        "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
         "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
         _ => open_engine(config, type_name, mode, flags)?,
@@ -132,7 +183,7 @@ pub(crate) fn open_engine(
     let (kind, name) = split_type_name(type_name)?;
     let utf8 = utf8_enabled(config);
     match kind {
-        "static" => simple::open_static(name, mode, flags),
+        "static" => simple::open_static(name, flags),
         "inline" => simple::open_inline(name, mode, flags, utf8),
         "internal" => Ok(simple::open_internal(name, flags)),
         "environ" => Ok(simple::open_environ(name, flags)),
@@ -143,7 +194,7 @@ pub(crate) fn open_engine(
         "cidr" => cidr::open(name, mode, flags),
         "regexp" => rules::open(Syntax::Posix, name, mode, flags),
         "pcre" => rules::open(Syntax::Perl, name, mode, flags),
-        "cdb" => cdb::open(name, mode, flags),
+        "cdb" => cdb::open(name, mode, flags, config.look().message_texts()),
         "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
         "tcp" => tcp::open(name, mode, flags),
         "socketmap" => {

@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use crate::layer::{fold_ascii, fold_key};
 use crate::source::{files_as_base64, unbrace};
-use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, split_list};
+use crate::{Builder, Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, split_list};
 
 /// Refuses every mode but reading.
 pub(crate) fn read_only(kind: &str, name: &str, mode: OpenMode) -> Result<(), OpenError> {
@@ -42,12 +42,7 @@ struct Static {
 }
 
 /// Opens `static:name`.
-pub(crate) fn open_static(
-    name: &str,
-    mode: OpenMode,
-    flags: Flags,
-) -> Result<Box<dyn Table>, OpenError> {
-    read_only("static", name, mode)?;
+pub(crate) fn open_static(name: &str, flags: Flags) -> Result<Box<dyn Table>, OpenError> {
     let type_name = format!("static:{name}");
     let text = if name.starts_with('{') {
         unbrace(name).map_err(|error| OpenError(format!("bad static:name syntax: {error}")))?
@@ -275,6 +270,18 @@ impl Fail {
     }
     fn fail<T>(&self) -> Result<T, LookupError> {
         Err(LookupError::retry(self.name.clone(), "Application error"))
+    }
+}
+
+impl Builder for Fail {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn add(&mut self, _key: &BStr, _value: &BStr) -> Result<(), LookupError> {
+        self.fail()
+    }
+    fn finish(self: Box<Self>) -> Result<(), LookupError> {
+        Ok(())
     }
 }
 
