@@ -8,9 +8,9 @@ mod mail;
 mod rcpt;
 mod vrfy;
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 use postern_ipc::rewrite::resolve_flag;
-use postern_mail::address;
+use postern_mail::{address, host};
 use postern_mail::smtp_command::{PathRules, Word, path_address};
 
 use crate::reply::ErrorClass;
@@ -129,6 +129,10 @@ impl Session<'_> {
     fn is_usable(&mut self, address: &BStr, smtputf8: bool) -> bool {
         if address.is_empty() || self.alone {
             return true;
+        }
+        let literal = address::domain(address).and_then(address::literal);
+        if literal.is_some_and(|inner| host::literal_address(inner, true).is_none_or(|plain| host::valid_hostaddr(plain).is_err())) {
+            return false;
         }
         let resolved = self.resolve(address);
         if resolved.failed() {

@@ -52,16 +52,53 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads main.cf and opens tables.
-    pub(crate) fn new(config: &Config, service: &str) -> Result<Self, StartError> {
+    /// Reads main.cf and opens tables. `routing` is main.cf as the rewrite service sees it: what the
+    /// service's own line in master.cf overrides does not change where mail goes.
+    ///
+    /// # Errors
+    ///
+    /// Settings that no server may run with.
+    pub(crate) fn new(config: &Config, routing: &Config, service: &str) -> Result<Self, StartError> {
         let set = Settings::load(config).map_err(StartError::new)?;
         let restrictions = Restrictions::load(config);
         restrictions.require_relay_control().map_err(StartError::new)?;
         let own_addresses = postern_config::own_addresses(config)?;
-        let mut server = Self {
-            networks: Networks::load(config, &set),
-            maps: AddressMaps::open(config),
-            addresses: AddressService::new(config),
+        let networks = Networks::load(config, &set);
+        let (maps, addresses) = (AddressMaps::open(config), AddressService::new(routing));
+        let own_addresses = own_addresses.into_iter().map(|own| own.address).collect();
+        let mut server = Self::assemble(config, service, set, restrictions, networks, maps, addresses, own_addresses);
+        server.open_tables();
+        Ok(server)
+    }
+
+    /// The server of a local user: it has no restrictions, and the user may not read their tables.
+    ///
+    /// # Errors
+    ///
+    /// Settings that mean nothing.
+    pub(crate) fn stand_alone(config: &Config) -> Result<Self, StartError> {
+        let set = Settings::load(config).map_err(StartError::new)?;
+        let maps = AddressMaps::none(config);
+        let addresses = AddressService::by_service(config, set.ipc_timeout);
+        let restrictions = Restrictions::none();
+        Ok(Self::assemble(config, "smtpd", set, restrictions, Networks::none(config), maps, addresses, Vec::new()))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one for each of the parts")]
+    fn assemble(
+        config: &Config,
+        service: &str,
+        set: Settings,
+        restrictions: Restrictions,
+        networks: Networks,
+        maps: AddressMaps,
+        addresses: AddressService,
+        own_addresses: Vec<IpAddr>,
+    ) -> Self {
+        Self {
+            networks,
+            maps,
+            addresses,
             dns: Resolver::system(),
             limits: Limits::load(config, service),
             space: Space::default(),
@@ -74,12 +111,10 @@ impl Server {
             look: config.look(),
             config: config.clone(),
             tables: HashMap::new(),
-            own_addresses: own_addresses.into_iter().map(|own| own.address).collect(),
+            own_addresses,
             set,
             restrictions,
-        };
-        server.open_tables();
-        Ok(server)
+        }
     }
 
     /// Opens what the lists name while that is still possible.
@@ -151,6 +186,16 @@ impl Server {
 }
 
 impl Networks {
+    fn none(config: &Config) -> Self {
+        let list = |title| MatchList::open(config, title, "", MatchKind::NameAddress);
+        Self {
+            mynetworks: list("mynetworks"),
+            event_limit_exceptions: list("smtpd_client_event_limit_exceptions"),
+            verp_clients: list("smtpd_authorized_verp_clients"),
+            bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions"),
+        }
+    }
+
     fn load(config: &Config, set: &Settings) -> Self {
         let list = |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
         let exclusions = match set.bare_newline {
@@ -170,7 +215,15 @@ impl SingleServer for Server {
     const NAME: &'static str = "smtpd";
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
-        let mut server = Self::new(&context.config, &context.service_name)?;
+        let config = &context.config;
+        let mut server = if context.options.stand_alone && postern_sys::user::uid() != context.owner.uid {
+            Self::stand_alone(config)?
+        } else if context.options.overrides.is_empty() {
+            Self::new(config, config, &context.service_name)?
+        } else {
+            let routing = Config::load_from(&config.directory())?;
+            Self::new(config, &routing, &context.service_name)?
+        };
         server.owner_uid = context.owner.uid;
         Ok(server)
     }

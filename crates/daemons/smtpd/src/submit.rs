@@ -3,7 +3,7 @@
 //! Source: smtpd.md §16, ipc.md §4.1 and §4.2.
 
 use postern_attr::{Encoding, Extra};
-use postern_ipc::client::{self, ClientError, Endpoint, PUBLIC};
+use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
 use postern_ipc::cleanup::{self, Submission};
 use postern_ipc::postdrop;
 use postern_queue_file::RecordType;
@@ -101,6 +101,12 @@ impl Queue {
         }
     }
 
+    /// Gives the message up. What was written so far is sent, so that cleanup can log what it was.
+    pub(crate) fn abandon(mut self) {
+        // There is nothing more to lose.
+        let _ = self.channel().flush();
+    }
+
     /// Ends the message and waits for the verdict; only a status of 0 means that it is safe.
     pub(crate) fn finish(self) -> Outcome {
         let write_error = |error: &dyn std::fmt::Display| {
@@ -134,6 +140,6 @@ impl Postdrop {
 }
 
 /// Asks the service `flush` to send what waits for a domain.
-pub(crate) fn flush_site(service: &str, timeout: Duration, site: &[u8]) -> Result<i32, client::ClientError> {
+pub(crate) fn flush_site(service: &str, timeout: Duration, site: &[u8]) -> Result<i32, ClientError> {
     postern_ipc::flush::send_site(&Endpoint::new(PUBLIC, service), timeout, site)
 }

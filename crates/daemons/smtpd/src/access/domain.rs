@@ -94,7 +94,7 @@ impl Session<'_> {
         let name = domain.to_str().ok().and_then(to_ascii);
         let Some(name) = name else { return Some(ErrorKind::NotFound) };
         let mut worst = None;
-        for rtype in [Type::Mx].iter().chain(self.server.set.families.types()) {
+        for rtype in &[Type::Mx, Type::A, Type::Aaaa] {
             match self.server.dns.lookup(&name, *rtype, Options::default()) {
                 Ok(_) => return None,
                 Err(error) if error.kind == ErrorKind::NullMx => return Some(ErrorKind::NullMx),

@@ -70,7 +70,7 @@ impl Session<'_> {
     fn helo_lookup(&mut self, name: &BString) -> Option<ErrorKind> {
         let Ok(name) = name.to_str() else { return Some(ErrorKind::NotFound) };
         let mut worst = ErrorKind::NotFound;
-        for rtype in self.server.set.families.types().iter().chain(&[Type::Mx]) {
+        for rtype in &[Type::A, Type::Aaaa, Type::Mx] {
             match self.server.dns.lookup(name, *rtype, Options::default()) {
                 Ok(_) => return None,
                 Err(error) if error.kind == ErrorKind::NullMx => return None,

@@ -44,6 +44,22 @@ impl Restrictions {
         }
     }
 
+    /// No restrictions at all.
+    pub(crate) fn none() -> Self {
+        let none = || split("");
+        Self {
+            client: none(),
+            helo: none(),
+            sender: none(),
+            relay: none(),
+            recipient: none(),
+            etrn: none(),
+            data: none(),
+            end_of_data: none(),
+            classes: HashMap::new(),
+        }
+    }
+
     /// The tables that the lists name, to be opened before the process is confined.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &str> {
         let lists = [
@@ -115,17 +131,11 @@ mod tests {
     use super::*;
 
     fn lists(relay: &str, recipient: &str, class: &str) -> Restrictions {
-        let none = || split("");
         Restrictions {
-            client: none(),
-            helo: none(),
-            sender: none(),
             relay: split(relay),
             recipient: split(recipient),
-            etrn: none(),
-            data: none(),
-            end_of_data: none(),
             classes: HashMap::from([("class".to_owned(), split(class))]),
+            ..Restrictions::none()
         }
     }
 

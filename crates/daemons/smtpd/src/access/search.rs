@@ -3,7 +3,7 @@
 //! The first key that is found decides; parts of names and addresses are not shown to pattern tables.
 //! Source: access(5) and tables.md §8.3.
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 use postern_dict::domain_keys;
 use postern_dict::search::{Extensions, network_keys};
 use postern_ipc::rewrite::resolve_flag;

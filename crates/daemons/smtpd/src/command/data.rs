@@ -200,6 +200,7 @@ impl Session<'_> {
         let Some(mut queue) = transaction.queue.take() else { return failed(status::WRITE) };
         self.queue_id_for_reply = Some(queue.id().to_owned());
         if transaction.error != 0 {
+            queue.abandon();
             return failed(transaction.error);
         }
         let mut write = || -> io::Result<()> {
@@ -282,7 +283,8 @@ impl Session<'_> {
             log::warn!("{}: writing to queue: {error}", queue.id());
             return false;
         }
-        log::info!("{}: client={}", queue.id(), self.client.namaddr);
+        let sasl_sender = self.sasl_sender.as_ref().map(|sender| format!(", sasl_sender={}", self.masked(sender)));
+        log::info!("{}: client={}{}", queue.id(), self.client.namaddr, sasl_sender.unwrap_or_default());
         if let Some(transaction) = &mut self.transaction {
             transaction.queue = Some(queue);
         }

@@ -55,9 +55,8 @@ impl Session<'_> {
         self.access.forget_recipient();
         let checked = if self.alone { Ok(()) } else { self.check_recipient() };
         if let Err(rejection) = checked {
-            let outcome = self.reply_rejection(rejection);
             self.recipient = first;
-            return outcome;
+            return self.reply_rejection(rejection);
         }
         let accepted = self.add_recipient(&recipient, path.text.as_ref(), &wanted);
         self.recipient = first;

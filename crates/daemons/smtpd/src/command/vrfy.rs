@@ -37,10 +37,9 @@ impl Session<'_> {
             let earlier = self.recipient.replace(address);
             self.access.forget_recipient();
             let result = self.check_recipient();
-            let outcome = result.err().map(|rejection| self.reply_rejection(rejection));
             self.recipient = earlier;
-            if let Some(outcome) = outcome {
-                return outcome;
+            if let Err(rejection) = result {
+                return self.reply_rejection(rejection);
             }
         }
         self.succeed([b"252 2.0.0 ".as_slice(), &argument].concat())
