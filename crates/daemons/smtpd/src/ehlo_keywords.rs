@@ -48,12 +48,18 @@ impl Keywords {
     /// Reads a list of keywords; unknown words are skipped with a warning.
     pub(crate) fn parse(text: &str) -> Self {
         let mut set = Self::default();
-        for word in text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()) {
+        for word in text
+            .split([',', ' ', '\t', '\r', '\n'])
+            .filter(|word| !word.is_empty())
+        {
             if word.eq_ignore_ascii_case("SILENT-DISCARD") {
                 set.0 |= Self::SILENT.0;
                 continue;
             }
-            match WORDS.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.trim_start_matches("EHLO_MASK_"))) {
+            match WORDS
+                .iter()
+                .find(|(_, name)| word.eq_ignore_ascii_case(name.trim_start_matches("EHLO_MASK_")))
+            {
                 Some((keyword, _)) => set.0 |= keyword.0,
                 None => log::warn!("unknown EHLO keyword \"{word}\" in \"{text}\""),
             }
@@ -72,7 +78,11 @@ impl Keywords {
         if self.has(Self::SILENT) || self.has(Self::ENHANCEDSTATUSCODES) || self.0 == 0 {
             return None;
         }
-        let words: Vec<&str> = WORDS.iter().filter(|(keyword, _)| self.has(*keyword)).map(|(_, word)| *word).collect();
+        let words: Vec<&str> = WORDS
+            .iter()
+            .filter(|(keyword, _)| self.has(*keyword))
+            .map(|(_, word)| *word)
+            .collect();
         Some(words.join(separator))
     }
 }
@@ -84,11 +94,20 @@ mod tests {
     #[test]
     fn discarded_keywords_are_logged_in_a_fixed_order() {
         let set = Keywords::parse("pipelining,size,vrfy,etrn,dsn,8bitmime");
-        assert_eq!(set.to_log(" ").as_deref(), Some("8BITMIME ETRN PIPELINING SIZE VRFY DSN"));
+        assert_eq!(
+            set.to_log(" ").as_deref(),
+            Some("8BITMIME ETRN PIPELINING SIZE VRFY DSN")
+        );
         assert!(set.has(Keywords::DSN) && !set.has(Keywords::CHUNKING));
         assert_eq!(Keywords::parse("silent-discard, dsn").to_log(" "), None);
         assert_eq!(Keywords::parse("").to_log(" "), None);
-        assert_eq!(Keywords::parse("dsn, enhancedstatuscodes").to_log(" "), None);
-        assert_eq!(Keywords::parse("chunking, smtputf8").to_log(" ").as_deref(), Some("EHLO_MASK_SMTPUTF8 CHUNKING"));
+        assert_eq!(
+            Keywords::parse("dsn, enhancedstatuscodes").to_log(" "),
+            None
+        );
+        assert_eq!(
+            Keywords::parse("chunking, smtputf8").to_log(" ").as_deref(),
+            Some("EHLO_MASK_SMTPUTF8 CHUNKING")
+        );
     }
 }

@@ -44,7 +44,11 @@ pub(crate) type Step<T = ()> = Result<T, Abort>;
 
 impl From<std::io::Error> for Abort {
     fn from(error: std::io::Error) -> Self {
-        if postern_wire::is_timeout(&error) { Self::Timeout } else { Self::Lost }
+        if postern_wire::is_timeout(&error) {
+            Self::Timeout
+        } else {
+            Self::Lost
+        }
     }
 }
 
@@ -105,7 +109,10 @@ impl<'s> Session<'s> {
         channel.set_timeout(server.set.timeout);
         if server.set.per_request_deadline {
             let limit = server.set.timeout;
-            channel.set_deadline(Some(Deadline { limit, min_data_rate: server.set.min_data_rate }));
+            channel.set_deadline(Some(Deadline {
+                limit,
+                min_data_rate: server.set.min_data_rate,
+            }));
         }
         let client = identify(server, &channel, &kind);
         Self {
@@ -152,8 +159,16 @@ impl<'s> Session<'s> {
         self.count_disconnect();
         self.log_abnormal_end();
         self.end_transaction();
-        let note = if self.bare_lf_seen && self.bare_newline == BareNewline::Note { " notes=bare_lf" } else { "" };
-        log::info!("disconnect from {}{}{note}", self.client.namaddr, self.statistics.summary());
+        let note = if self.bare_lf_seen && self.bare_newline == BareNewline::Note {
+            " notes=bare_lf"
+        } else {
+            ""
+        };
+        log::info!(
+            "disconnect from {}{}{note}",
+            self.client.namaddr,
+            self.statistics.summary()
+        );
         self.io.shutdown();
         self.send_notice();
     }
@@ -187,11 +202,18 @@ impl<'s> Session<'s> {
 
     fn log_abnormal_end(&self) {
         let Some(reason) = self.reason else { return };
-        let id = if self.server.look.smtpd_log_session_end_id() { format!("{}: ", self.queue_id()) } else { String::new() };
+        let id = if self.server.look.smtpd_log_session_end_id() {
+            format!("{}: ", self.queue_id())
+        } else {
+            String::new()
+        };
         let from = &self.client.namaddr;
         match self.stage.strip_suffix(" content") {
             Some(command) => {
-                let bytes = self.transaction.as_ref().map_or(0, |transaction| transaction.size);
+                let bytes = self
+                    .transaction
+                    .as_ref()
+                    .map_or(0, |transaction| transaction.size);
                 log::info!("{id}{reason} after {command} ({bytes} bytes) from {from}");
             }
             None if self.stage == "END-OF-MESSAGE" && reason == "lost connection" => {}
@@ -210,15 +232,22 @@ fn identify(server: &Server, channel: &Channel, kind: &ClientKind) -> Client {
                 Some(SocketAddr::new(ip, port.as_deref()?.parse().ok()?))
             };
             let server_side = socket(&attributes.server_address, &attributes.server_port);
-            socket(&attributes.client_address, &attributes.client_port).map(|peer| (peer, server_side))
+            socket(&attributes.client_address, &attributes.client_port)
+                .map(|peer| (peer, server_side))
         }
         _ => None,
     };
-    let addresses = passed.or_else(|| channel.peer_address().map(|peer| (peer, channel.local_address())));
+    let addresses = passed.or_else(|| {
+        channel
+            .peer_address()
+            .map(|peer| (peer, channel.local_address()))
+    });
     let Some((peer, local)) = addresses else {
         return match kind {
             ClientKind::Inet | ClientKind::Pass(_) => Client::unknown(log_port),
-            ClientKind::Unix | ClientKind::StandAlone => Client::local(server.set.ipv6_first, log_port),
+            ClientKind::Unix | ClientKind::StandAlone => {
+                Client::local(server.set.ipv6_first, log_port)
+            }
         };
     };
     let mut client = Client::connected(peer, local, log_port);
@@ -281,13 +310,20 @@ impl Session<'_> {
         if self.bare_newline == BareNewline::Allow {
             return;
         }
-        if self.alone || self.server.lists_client(|lists| &mut lists.bare_newline_exclusions, &self.client) == Ok(true) {
+        if self.alone
+            || self
+                .server
+                .lists_client(|lists| &mut lists.bare_newline_exclusions, &self.client)
+                == Ok(true)
+        {
             self.bare_newline = BareNewline::Allow;
         }
     }
 
     fn choose_discarded_keywords(&mut self) -> Step {
-        let maps = self.config().get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
+        let maps = self
+            .config()
+            .get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
         let mut words = self.server.set.discard_ehlo_keywords.clone();
         if !maps.is_empty() {
             let key = self.client.address.clone();
@@ -295,7 +331,10 @@ impl Session<'_> {
                 Ok(Some(value)) => words = value.to_string(),
                 Ok(None) => {}
                 Err(_) => {
-                    log::warn!("don't know what EHLO features to announce to {}", self.client.namaddr);
+                    log::warn!(
+                        "don't know what EHLO features to announce to {}",
+                        self.client.namaddr
+                    );
                     return Err(Abort::LocalData);
                 }
             }
@@ -316,7 +355,10 @@ impl Session<'_> {
             LineEnd::Eof => return Err(Abort::Lost),
             LineEnd::Partial => {
                 let start = self.masked(line.get(..30).unwrap_or(&line));
-                log::warn!("{}: request longer than {limit}: {start}...", self.client.namaddr);
+                log::warn!(
+                    "{}: request longer than {limit}: {start}...",
+                    self.client.namaddr
+                );
                 self.skip_line(limit)?;
             }
             LineEnd::Lf => self.note_bare_lf()?,
@@ -355,7 +397,10 @@ impl Session<'_> {
 
     /// The refusal of bare line feeds.
     pub(crate) fn bare_lf_reply(&self) -> String {
-        format!("{} 5.5.2 {} Error: bare <LF> received", self.server.set.bare_newline_code, self.server.set.myhostname)
+        format!(
+            "{} 5.5.2 {} Error: bare <LF> received",
+            self.server.set.bare_newline_code, self.server.set.myhostname
+        )
     }
 
     /// Drops the rest of a line that is too long. There is an end to that, too.
@@ -394,7 +439,12 @@ impl Session<'_> {
             return self.bad_line("500 5.5.2 Error: bad syntax");
         };
         let noop = self.server.set.noop_commands.clone();
-        if !noop.is_empty() && self.server.is_in_list(&noop, &first.text.to_str_lossy()).unwrap_or(false) {
+        if !noop.is_empty()
+            && self
+                .server
+                .is_in_list(&noop, &first.text.to_str_lossy())
+                .unwrap_or(false)
+        {
             self.reply("250 2.0.0 Ok")?;
             self.count_junk();
             return Ok(true);
@@ -453,7 +503,9 @@ impl Session<'_> {
 
     /// `smtpd_command_filter`.
     fn filter_command(&mut self, line: BString) -> Step<BString> {
-        let table = self.config().get(postern_config::params::SMTPD_COMMAND_FILTER);
+        let table = self
+            .config()
+            .get(postern_config::params::SMTPD_COMMAND_FILTER);
         if table.is_empty() {
             return Ok(line);
         }
@@ -461,9 +513,14 @@ impl Session<'_> {
         match self.server.find_in_table(&table, key.as_bstr(), false) {
             Ok(None) => Ok(line),
             Ok(Some(new)) => {
-                let show = |session: &Self, text: &BString| session.masked(text.get(..100).unwrap_or(text));
+                let show = |session: &Self, text: &BString| {
+                    session.masked(text.get(..100).unwrap_or(text))
+                };
                 let (old_text, new_text) = (show(self, &line), show(self, &new));
-                log::info!("{}: replacing command \"{old_text}\" with \"{new_text}\"", self.client.namaddr);
+                log::info!(
+                    "{}: replacing command \"{old_text}\" with \"{new_text}\"",
+                    self.client.namaddr
+                );
                 Ok(new)
             }
             Err(_) => Err(Abort::LocalData),
@@ -473,21 +530,33 @@ impl Session<'_> {
     /// Web requests and mail headers are no mistakes of mail software.
     fn is_forbidden(&mut self, first: &Word) -> bool {
         // A header label is printable text up to a colon.
-        let label = first.text.find_byte(b':').is_some_and(|colon| first.text.iter().take(colon).all(u8::is_ascii_graphic));
+        let label = first
+            .text
+            .find_byte(b':')
+            .is_some_and(|colon| first.text.iter().take(colon).all(u8::is_ascii_graphic));
         if label {
             return true;
         }
         let list = self.server.set.forbidden_commands.clone();
-        !list.is_empty() && self.server.is_in_list(&list, &first.text.to_str_lossy()).unwrap_or(false)
+        !list.is_empty()
+            && self
+                .server
+                .is_in_list(&list, &first.text.to_str_lossy())
+                .unwrap_or(false)
     }
 
     /// Answers every command of a client that was refused at connect.
     fn refuse_denied(&mut self) -> Step<bool> {
-        let Some(denied) = self.denied.clone() else { return Ok(false) };
+        let Some(denied) = self.denied.clone() else {
+            return Ok(false);
+        };
         if denied.get(1..3) == Some(b"21") {
             self.reply(denied)?;
         } else {
-            self.reply(format!("503 5.7.0 Error: access denied for {}", self.client.namaddr))?;
+            self.reply(format!(
+                "503 5.7.0 Error: access denied for {}",
+                self.client.namaddr
+            ))?;
         }
         self.error_count += 1;
         Ok(true)
@@ -518,7 +587,11 @@ impl Session<'_> {
         self.pipelined = true;
         let input = self.io.buffered();
         let shown = postern_mail::printable::escape(input.get(..SHOWN_INPUT).unwrap_or(input));
-        log::info!("improper command pipelining after {} from {}: {shown}", self.stage, self.client.namaddr);
+        log::info!(
+            "improper command pipelining after {} from {}: {shown}",
+            self.stage,
+            self.client.namaddr
+        );
         if !self.server.set.forbid_unauth_pipelining {
             return Ok(());
         }
@@ -535,7 +608,9 @@ impl Session<'_> {
         if self.alone || !self.server.limits.is_needed() {
             return false;
         }
-        self.server.lists_client(|lists| &mut lists.event_limit_exceptions, &self.client) != Ok(true)
+        self.server
+            .lists_client(|lists| &mut lists.event_limit_exceptions, &self.client)
+            != Ok(true)
     }
 
     fn count_connection(&mut self) -> Step {
@@ -546,7 +621,9 @@ impl Session<'_> {
         let ident = limits.ident(&self.client.address, self.client.ip);
         let counts = limits.connect(&ident);
         self.anvil = Some(ident);
-        let Some((count, rate)) = counts else { return Ok(()) };
+        let Some((count, rate)) = counts else {
+            return Ok(());
+        };
         let exceeded = |limit: i32, value: i32| limit > 0 && value > limit;
         let what = if exceeded(limits.connections, count) {
             ("concurrency", count)
@@ -557,10 +634,18 @@ impl Session<'_> {
         };
         self.error_mask.add(ErrorClass::POLICY);
         let host = self.server.set.myhostname.clone();
-        let reply = format!("421 4.7.0 {host} Error: too many connections from {}", self.client.address);
+        let reply = format!(
+            "421 4.7.0 {host} Error: too many connections from {}",
+            self.client.address
+        );
         self.reply(reply)?;
         let service = self.server.limits.service();
-        log::warn!("Connection {} limit exceeded: {} from {} for service {service}", what.0, what.1, self.client.namaddr);
+        log::warn!(
+            "Connection {} limit exceeded: {} from {} for service {service}",
+            what.0,
+            what.1,
+            self.client.namaddr
+        );
         self.io.flush()?;
         Err(Abort::Close)
     }
@@ -571,7 +656,10 @@ impl Session<'_> {
             return None;
         }
         let ident = self.anvil.clone()?;
-        self.server.limits.count(event, &ident).filter(|count| *count > limit)
+        self.server
+            .limits
+            .count(event, &ident)
+            .filter(|count| *count > limit)
     }
 
     fn count_disconnect(&mut self) {
@@ -597,7 +685,8 @@ impl Session<'_> {
         if matches!(text.get(..3), Some(b"421" | b"521")) {
             self.hangup = true;
         }
-        let slow = self.error_count >= self.server.set.soft_error_limit && !self.server.set.error_sleep_time.is_zero();
+        let slow = self.error_count >= self.server.set.soft_error_limit
+            && !self.server.set.error_sleep_time.is_zero();
         if slow {
             std::thread::sleep(self.server.set.error_sleep_time);
         }
@@ -646,12 +735,17 @@ impl Session<'_> {
 
     /// Queue ID of the open message, or `NOQUEUE`.
     pub(crate) fn queue_id(&self) -> &str {
-        self.transaction.as_ref().and_then(Transaction::queue_id).unwrap_or("NOQUEUE")
+        self.transaction
+            .as_ref()
+            .and_then(Transaction::queue_id)
+            .unwrap_or("NOQUEUE")
     }
 
     /// Recipients accepted so far.
     pub(crate) fn recipient_count(&self) -> u32 {
-        self.transaction.as_ref().map_or(0, |transaction| transaction.recipients)
+        self.transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.recipients)
     }
 
     /// Whether the whole content is there.
@@ -667,14 +761,23 @@ impl Session<'_> {
 
     /// Bytes of a client, fit for the log.
     pub(crate) fn masked(&self, text: &[u8]) -> String {
-        let charset = if self.server.set.smtputf8 { Charset::Utf8 } else { Charset::Ascii };
+        let charset = if self.server.set.smtputf8 {
+            Charset::Utf8
+        } else {
+            Charset::Ascii
+        };
         // Masked text is UTF-8.
         mask(text, charset, b'?').to_str_lossy().into_owned()
     }
 
     /// Logs what happened to a command: `QID: ACTION: STAGE from CLIENT: TEXT; from=<…> …`.
     pub(crate) fn log_event(&self, action: &str, text: &BStr) {
-        let mut line = BString::from(format!("{}: {action}: {} from {}: ", self.queue_id(), self.stage, self.client.namaddr));
+        let mut line = BString::from(format!(
+            "{}: {action}: {} from {}: ",
+            self.queue_id(),
+            self.stage,
+            self.client.namaddr
+        ));
         line.extend_from_slice(text);
         line.push(b';');
         for (name, value) in [("from", &self.sender), ("to", &self.recipient)] {
@@ -700,7 +803,11 @@ impl Session<'_> {
 
     /// An address in the form of `info_log_address_format`.
     fn logged_address(&self, address: &BStr) -> BString {
-        if self.server.set.log_internal_addresses { address.to_owned() } else { address::quote(address) }
+        if self.server.set.log_internal_addresses {
+            address.to_owned()
+        } else {
+            address::quote(address)
+        }
     }
 
     /// Why the session was aborted.
@@ -710,6 +817,10 @@ impl Session<'_> {
 
     /// The client's name.
     pub(crate) fn client_name_or_unknown(&self) -> &str {
-        if self.client.name.is_empty() { UNKNOWN } else { &self.client.name }
+        if self.client.name.is_empty() {
+            UNKNOWN
+        } else {
+            &self.client.name
+        }
     }
 }

@@ -25,11 +25,19 @@ impl Session<'_> {
             return self.reply_protocol_error(format!("501 5.5.4 Syntax: VRFY address{optional}"));
         }
         if let Some(count) = self.count_event("recipient", self.server.limits.recipient_rate) {
-            return self.refuse_rate("Recipient address", count, "450 4.7.1 Error: too many recipients from");
+            return self.refuse_rate(
+                "Recipient address",
+                count,
+                "450 4.7.1 Error: too many recipients from",
+            );
         }
         let argument = join(rest);
         let closed = rest.iter().all(|word| !word.bad);
-        let address = if closed { self.extract_address(argument.as_bstr(), false, smtputf8) } else { None };
+        let address = if closed {
+            self.extract_address(argument.as_bstr(), false, smtputf8)
+        } else {
+            None
+        };
         let Some(address) = address else {
             return self.reply_protocol_error("501 5.1.3 Bad recipient address syntax");
         };
