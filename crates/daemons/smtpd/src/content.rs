@@ -70,7 +70,7 @@ impl Content {
         &mut self,
         line: &[u8],
         piece: Piece,
-        write: &mut dyn FnMut(RecordType, &[u8]) -> Result<(), E>,
+        write: WriteRecord<'_, E>,
     ) -> Result<(), E> {
         let kind = match piece {
             Piece::End => RecordType::TEXT,
@@ -98,6 +98,9 @@ impl Content {
     }
 }
 
+/// Takes a record.
+pub(crate) type WriteRecord<'a, E> = &'a mut dyn FnMut(RecordType, &[u8]) -> Result<(), E>;
+
 /// Cuts chunks of bytes into lines.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
@@ -115,7 +118,6 @@ pub(crate) struct ChunkLine {
     pub(crate) crlf: bool,
 }
 
-/// Piece has no `Default`; the rest of the last line is what there is.
 impl Splitter {
     /// Adds bytes and gives each line that is complete, or longer than `limit`, to `line`.
     pub(crate) fn feed<E>(
@@ -190,8 +192,9 @@ mod tests {
     #[test]
     fn the_start_of_the_content_is_made_a_header() {
         use Piece::{End, Part};
+        type Case = (&'static [(&'static str, Piece)], &'static [&'static str]);
         #[rustfmt::skip]
-        let cases: &[(&[(&str, Piece)], &[&str])] = &[
+        let cases: &[Case] = &[
             (&[("From x", End), (">From y", End), ("S: z", End), ("From b", End)],
              &["NX-Mailbox-Line: From x", "NX-Mailbox-Line: >From y", "NS: z", "NFrom b"]),
             (&[(" blank", End), ("S: z", End)], &["N", "N blank", "NS: z"]),

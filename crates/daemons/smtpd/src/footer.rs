@@ -49,10 +49,10 @@ impl Session<'_> {
     pub(crate) fn with_footer(&mut self, text: BString) -> BString {
         let maps = self.config().get(params::SMTPD_REJECT_FOOTER_MAPS);
         let mut footer = BString::default();
-        if !maps.is_empty() {
-            if let Ok(Some(found)) = self.server.find_in_table(&maps, text.as_bstr(), false) {
-                footer = found;
-            }
+        if !maps.is_empty()
+            && let Ok(Some(found)) = self.server.find_in_table(&maps, text.as_bstr(), false)
+        {
+            footer = found;
         }
         if footer.is_empty() {
             footer = self.config().get(params::SMTPD_REJECT_FOOTER).into();
@@ -95,7 +95,7 @@ impl Session<'_> {
                 .unwrap_or_default()
         };
         let local = |whole: &Option<BString>| part(whole, |whole| Some(address::local_part(whole)));
-        let domain = |whole: &Option<BString>| part(whole, |whole| address::domain(whole));
+        let domain = |whole: &Option<BString>| part(whole, address::domain);
         Some(match name {
             "server_name" => self.server.set.myhostname.as_str().into(),
             "client" => self.client.namaddr.as_str().into(),

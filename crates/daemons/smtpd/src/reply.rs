@@ -66,10 +66,11 @@ pub(crate) fn soften(reply: &[u8]) -> BString {
             if let Some(code) = out.get_mut(start) {
                 *code = b'4';
             }
-            if line.get(4) == Some(&b'5') && line.get(5) == Some(&b'.') {
-                if let Some(class) = out.get_mut(start + 4) {
-                    *class = b'4';
-                }
+            if line.get(4) == Some(&b'5')
+                && line.get(5) == Some(&b'.')
+                && let Some(class) = out.get_mut(start + 4)
+            {
+                *class = b'4';
             }
         }
         start += line.len() + 1;

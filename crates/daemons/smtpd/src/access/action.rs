@@ -268,8 +268,9 @@ mod tests {
 
     #[test]
     fn numeric_results_carry_their_status() {
+        type Case = (&'static str, Option<(i32, &'static str, &'static str)>);
         #[rustfmt::skip]
-        let cases: &[(&str, Option<(i32, &str, &str)>)] = &[
+        let cases: &[Case] = &[
             ("450 try again", Some((450, "4.7.1", "try again"))),
             ("451 4.3.0 coded", Some((451, "4.3.0", "coded"))),
             ("550 5.1.1 unknown", Some((550, "5.1.1", "unknown"))),

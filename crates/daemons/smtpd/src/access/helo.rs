@@ -60,9 +60,8 @@ impl Session<'_> {
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
-        let kind = match self.helo_lookup(&subject.name) {
-            None => return Ok(Verdict::Dunno),
-            Some(kind) => kind,
+        let Some(kind) = self.helo_lookup(&subject.name) else {
+            return Ok(Verdict::Dunno);
         };
         match kind {
             ErrorKind::Retry | ErrorKind::Fail => {

@@ -114,10 +114,11 @@ impl Restrictions {
                 words.next();
             } else if CONTROLS.contains(&name.as_str()) {
                 return true;
-            } else if let Some(class) = self.classes.get(word) {
-                if depth < 100 && self.controls_relay(class, depth + 1) {
-                    return true;
-                }
+            } else if let Some(class) = self.classes.get(word)
+                && depth < 100
+                && self.controls_relay(class, depth + 1)
+            {
+                return true;
             }
         }
         false

@@ -183,10 +183,10 @@ impl Session<'_> {
         subject: &Subject,
         left: &mut usize,
     ) -> Option<Check> {
-        if kind != ServerKind::A {
-            if let Some(result) = self.find_host(table, server, subject) {
-                return Some(result);
-            }
+        if kind != ServerKind::A
+            && let Some(result) = self.find_host(table, server, subject)
+        {
+            return Some(result);
         }
         let families: Families = self.server.set.families;
         let addresses = match self.server.dns.host(server, families) {

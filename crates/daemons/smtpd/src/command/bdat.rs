@@ -44,13 +44,14 @@ impl Session<'_> {
         if self.recipient_count() == 0 {
             return self.refuse_chunk(size, last, self.no_recipients_reply());
         }
-        if self.chunking == Chunking::None && !self.alone {
-            if let Err(rejection) = self.check_data() {
-                if rejection.hangup {
-                    return self.reply_rejection(rejection);
-                }
-                return self.refuse_chunk(size, last, rejection.text);
+        if self.chunking == Chunking::None
+            && !self.alone
+            && let Err(rejection) = self.check_data()
+        {
+            if rejection.hangup {
+                return self.reply_rejection(rejection);
             }
+            return self.refuse_chunk(size, last, rejection.text);
         }
         let limit = u64::try_from(self.server.set.message_size_limit).unwrap_or(0);
         let received = self

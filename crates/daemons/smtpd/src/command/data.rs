@@ -34,10 +34,10 @@ impl Session<'_> {
         if args.len() > 1 {
             return self.reply_protocol_error("501 5.5.4 Syntax: DATA");
         }
-        if !self.alone {
-            if let Err(rejection) = self.check_data() {
-                return self.reply_rejection(rejection);
-            }
+        if !self.alone
+            && let Err(rejection) = self.check_data()
+        {
+            return self.reply_rejection(rejection);
         }
         self.begin_content();
         self.reply("354 End data with <CR><LF>.<CR><LF>")?;
@@ -90,10 +90,11 @@ impl Session<'_> {
                 line.pop();
             }
         }
-        if bare && self.content_lf_is_refused() {
-            if let Some(transaction) = &mut self.transaction {
-                transaction.error |= status::BARE_LF;
-            }
+        if bare
+            && self.content_lf_is_refused()
+            && let Some(transaction) = &mut self.transaction
+        {
+            transaction.error |= status::BARE_LF;
         }
     }
 
@@ -206,11 +207,11 @@ impl Session<'_> {
         if bare_lf {
             self.error_mask.add(ErrorClass::PROTOCOL);
             self.log_event("reject", "bare <LF> received".into());
-        } else if !self.alone {
-            if let Err(rejection) = self.check_end_of_data() {
-                self.end_transaction();
-                return self.reply_rejection(rejection);
-            }
+        } else if !self.alone
+            && let Err(rejection) = self.check_end_of_data()
+        {
+            self.end_transaction();
+            return self.reply_rejection(rejection);
         }
         let verdict = self.hand_over();
         let queue_id = self.queue_id_for_reply.take().unwrap_or_default();

@@ -15,10 +15,10 @@ impl Session<'_> {
         let may_utf8 = self.server.set.smtputf8 && !self.discarded.has(Keywords::SMTPUTF8);
         let mut rest = args.get(1..).unwrap_or_default();
         let mut smtputf8 = false;
-        if let (true, [before @ .., last]) = (may_utf8, rest) {
-            if is(last, "SMTPUTF8") {
-                (rest, smtputf8) = (before, true);
-            }
+        if let (true, [before @ .., last]) = (may_utf8, rest)
+            && is(last, "SMTPUTF8")
+        {
+            (rest, smtputf8) = (before, true);
         }
         if rest.is_empty() {
             let optional = if may_utf8 { " [SMTPUTF8]" } else { "" };
