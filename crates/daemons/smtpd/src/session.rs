@@ -3,23 +3,23 @@
 //! The commands are in `command`, the restrictions in `access`, the mail transaction in
 //! `transaction`. Source: smtpd.md §1.
 
-use bstr::{BStr, BString, ByteSlice};
-use postern_config::Config;
-use postern_mail::address;
-use postern_mail::printable::{Charset, mask};
-use postern_mail::smtp_command::{Word, words};
-use postern_rewrite::Resolved;
-use postern_server::{Client as Connection, ClientKind};
-use postern_wire::{Channel, Deadline, LineEnd};
-use std::io::{BufRead, Write};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+mod input;
+mod load;
+mod output;
 
-use crate::access::{AccessState, Rejection};
-use crate::client::{Client, UNKNOWN};
+use bstr::{BStr, BString, ByteSlice};
+use postern_mail::smtp_command::{Word, words};
+use postern_server::{Client as Connection, ClientKind};
+use postern_wire::{Channel, Deadline};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::access::AccessState;
+use crate::client::Client;
 use crate::command::Outcome;
 use crate::ehlo_keywords::Keywords;
-use crate::reply::{self, ErrorClass};
+use crate::reply::ErrorClass;
 use crate::server::Server;
 use crate::settings::BareNewline;
 use crate::transaction::{Actions, Chunking, Transaction};
@@ -51,13 +51,6 @@ impl From<std::io::Error> for Abort {
         }
     }
 }
-
-/// Replies wait no longer than this for the end of a batch.
-const FLUSH_AFTER: Duration = Duration::from_secs(10);
-/// A command line may be this many times longer than `line_length_limit` before the input is shut.
-const LINE_BOUND: usize = 100;
-/// Bytes of early input that the log shows.
-const SHOWN_INPUT: usize = 100;
 
 /// See the module.
 pub(crate) struct Session<'s> {
@@ -304,22 +297,6 @@ impl Session<'_> {
         self.reply(banner)
     }
 
-    /// The line discipline for this client; those in the exclusions are trusted.
-    fn choose_bare_newline_mode(&mut self) {
-        self.bare_newline = self.server.set.bare_newline;
-        if self.bare_newline == BareNewline::Allow {
-            return;
-        }
-        if self.alone
-            || self
-                .server
-                .lists_client(|lists| &mut lists.bare_newline_exclusions, &self.client)
-                == Ok(true)
-        {
-            self.bare_newline = BareNewline::Allow;
-        }
-    }
-
     fn choose_discarded_keywords(&mut self) -> Step {
         let maps = self
             .config()
@@ -343,88 +320,6 @@ impl Session<'_> {
             self.discarded = Keywords::parse(&words);
         }
         Ok(())
-    }
-
-    /// Reads a command line; unprintable ends and what follows a NUL byte are cut off.
-    fn read_command(&mut self) -> Step<BString> {
-        let limit = self.server.set.line_length_limit;
-        self.io.restart_deadline();
-        let mut line = Vec::new();
-        let end = self.io.read_line(limit, &mut line)?;
-        match end {
-            LineEnd::Eof => return Err(Abort::Lost),
-            LineEnd::Partial => {
-                let start = self.masked(line.get(..30).unwrap_or(&line));
-                log::warn!(
-                    "{}: request longer than {limit}: {start}...",
-                    self.client.namaddr
-                );
-                self.skip_line(limit)?;
-            }
-            LineEnd::Lf => self.note_bare_lf()?,
-            LineEnd::CrLf => {}
-        }
-        if self.bare_newline == BareNewline::Allow {
-            while line.last() == Some(&b'\r') {
-                line.pop();
-            }
-        }
-        if let Some(nul) = line.find_byte(0) {
-            line.truncate(nul);
-        }
-        Ok(line.into())
-    }
-
-    /// A line that ends in LF alone.
-    fn note_bare_lf(&mut self) -> Step {
-        self.bare_lf_seen = true;
-        if self.bare_newline != BareNewline::Reject {
-            return Ok(());
-        }
-        self.log_event("reject", BStr::new("bare <LF> received"));
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        let reply = self.bare_lf_reply();
-        self.reply(reply)?;
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-
-    /// Whether a content line's end counts as an attack.
-    pub(crate) fn content_lf_is_refused(&mut self) -> bool {
-        self.bare_lf_seen = true;
-        self.bare_newline == BareNewline::Reject
-    }
-
-    /// The refusal of bare line feeds.
-    pub(crate) fn bare_lf_reply(&self) -> String {
-        format!(
-            "{} 5.5.2 {} Error: bare <LF> received",
-            self.server.set.bare_newline_code, self.server.set.myhostname
-        )
-    }
-
-    /// Drops the rest of a line that is too long. There is an end to that, too.
-    fn skip_line(&mut self, limit: usize) -> Step {
-        let mut left = limit.saturating_mul(LINE_BOUND);
-        loop {
-            let available = self.io.fill_buf()?;
-            if available.is_empty() {
-                return Err(Abort::Lost);
-            }
-            let (count, found) = match available.find_byte(b'\n') {
-                Some(at) => (at + 1, true),
-                None => (available.len(), false),
-            };
-            self.io.consume(count);
-            if found {
-                return Ok(());
-            }
-            left = left.saturating_sub(count);
-            if left == 0 {
-                log::warn!("disabling input from {}", self.client.namaddr);
-                return Err(Abort::Lost);
-            }
-        }
     }
 
     /// Runs one command line; `false` ends the session.
@@ -560,267 +455,5 @@ impl Session<'_> {
         }
         self.error_count += 1;
         Ok(true)
-    }
-}
-
-/// Input that comes too early.
-impl Session<'_> {
-    fn check_early_input(&mut self) -> Step {
-        if self.io.is_readable(Duration::ZERO).unwrap_or(false) && !self.io.fill_buf()?.is_empty() {
-            self.note_pipelining()?;
-        }
-        Ok(())
-    }
-
-    /// Whether the client sent commands before it was allowed to.
-    pub(crate) fn has_pipelined(&mut self) -> bool {
-        if self.stage == "CONNECT" && !self.pipelined && !self.alone {
-            let _ = self.check_early_input();
-        }
-        self.pipelined
-    }
-
-    fn note_pipelining(&mut self) -> Step {
-        if self.pipelined {
-            return Ok(());
-        }
-        self.pipelined = true;
-        let input = self.io.buffered();
-        let shown = postern_mail::printable::escape(input.get(..SHOWN_INPUT).unwrap_or(input));
-        log::info!(
-            "improper command pipelining after {} from {}: {shown}",
-            self.stage,
-            self.client.namaddr
-        );
-        if !self.server.set.forbid_unauth_pipelining {
-            return Ok(());
-        }
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        self.reply("554 5.5.0 Error: SMTP protocol synchronization")?;
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-}
-
-/// Limits of anvil.
-impl Session<'_> {
-    fn limits_apply(&mut self) -> bool {
-        if self.alone || !self.server.limits.is_needed() {
-            return false;
-        }
-        self.server
-            .lists_client(|lists| &mut lists.event_limit_exceptions, &self.client)
-            != Ok(true)
-    }
-
-    fn count_connection(&mut self) -> Step {
-        if !self.limits_apply() {
-            return Ok(());
-        }
-        let limits = &mut self.server.limits;
-        let ident = limits.ident(&self.client.address, self.client.ip);
-        let counts = limits.connect(&ident);
-        self.anvil = Some(ident);
-        let Some((count, rate)) = counts else {
-            return Ok(());
-        };
-        let exceeded = |limit: i32, value: i32| limit > 0 && value > limit;
-        let what = if exceeded(limits.connections, count) {
-            ("concurrency", count)
-        } else if exceeded(limits.connection_rate, rate) {
-            ("rate", rate)
-        } else {
-            return Ok(());
-        };
-        self.error_mask.add(ErrorClass::POLICY);
-        let host = self.server.set.myhostname.clone();
-        let reply = format!(
-            "421 4.7.0 {host} Error: too many connections from {}",
-            self.client.address
-        );
-        self.reply(reply)?;
-        let service = self.server.limits.service();
-        log::warn!(
-            "Connection {} limit exceeded: {} from {} for service {service}",
-            what.0,
-            what.1,
-            self.client.namaddr
-        );
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-
-    /// Counts a `message` or `recipient`; the count when it is beyond `limit`.
-    pub(crate) fn count_event(&mut self, event: &str, limit: i32) -> Option<i32> {
-        if limit <= 0 {
-            return None;
-        }
-        let ident = self.anvil.clone()?;
-        self.server
-            .limits
-            .count(event, &ident)
-            .filter(|count| *count > limit)
-    }
-
-    fn count_disconnect(&mut self) {
-        if let (true, Some(ident)) = (self.limits_apply(), self.anvil.take()) {
-            self.server.limits.disconnect(&ident);
-        }
-    }
-}
-
-/// Replies.
-impl Session<'_> {
-    /// Sends a reply: lines separated by LF, each with its code.
-    pub(crate) fn reply(&mut self, text: impl AsRef<[u8]>) -> Step {
-        let mut text = BString::from(text.as_ref());
-        if self.server.set.soft_bounce {
-            text = reply::soften(&text);
-        }
-        if matches!(text.first(), Some(b'4' | b'5')) {
-            text = self.with_filter(text);
-            text = self.with_footer(text);
-        }
-        self.transcript.server(&text);
-        if matches!(text.get(..3), Some(b"421" | b"521")) {
-            self.hangup = true;
-        }
-        let slow = self.error_count >= self.server.set.soft_error_limit
-            && !self.server.set.error_sleep_time.is_zero();
-        if slow {
-            std::thread::sleep(self.server.set.error_sleep_time);
-        }
-        for line in text.split(|byte| *byte == b'\n') {
-            self.io.write_all(line)?;
-            self.io.write_all(b"\r\n")?;
-        }
-        let now = Instant::now();
-        if slow || now.duration_since(self.last_flush) > FLUSH_AFTER {
-            self.io.flush()?;
-            self.last_flush = now;
-        }
-        Ok(())
-    }
-
-    /// Sends what a restriction said, or hangs up.
-    pub(crate) fn reply_rejection(&mut self, rejection: Rejection) -> Step<Outcome> {
-        if rejection.hangup {
-            return Err(Abort::Close);
-        }
-        self.reply(rejection.text)?;
-        Ok(Outcome::Bad)
-    }
-
-    /// Sends a reply to a command that the client got wrong.
-    pub(crate) fn reply_protocol_error(&mut self, text: impl AsRef<[u8]>) -> Step<Outcome> {
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        self.reply(text)?;
-        Ok(Outcome::Bad)
-    }
-
-    /// A message was accepted: earlier mistakes are forgiven.
-    pub(crate) fn forgive(&mut self) {
-        self.error_count = 0;
-        self.error_mask = ErrorClass::NONE;
-        self.junk_commands = 0;
-    }
-}
-
-/// What everybody asks.
-impl Session<'_> {
-    /// main.cf.
-    pub(crate) fn config(&self) -> &Config {
-        &self.server.config
-    }
-
-    /// Queue ID of the open message, or `NOQUEUE`.
-    pub(crate) fn queue_id(&self) -> &str {
-        self.transaction
-            .as_ref()
-            .and_then(Transaction::queue_id)
-            .unwrap_or("NOQUEUE")
-    }
-
-    /// Recipients accepted so far.
-    pub(crate) fn recipient_count(&self) -> u32 {
-        self.transaction
-            .as_ref()
-            .map_or(0, |transaction| transaction.recipients)
-    }
-
-    /// Whether the whole content is there.
-    pub(crate) fn at_end_of_data(&self) -> bool {
-        self.stage == "END-OF-MESSAGE"
-    }
-
-    /// Resolves an address (internal form) of mail from the current sender.
-    pub(crate) fn resolve(&mut self, address: &BStr) -> Resolved {
-        let sender = self.sender.clone().unwrap_or_default();
-        self.server.addresses.resolve(sender.as_ref(), address)
-    }
-
-    /// Bytes of a client, fit for the log.
-    pub(crate) fn masked(&self, text: &[u8]) -> String {
-        let charset = if self.server.set.smtputf8 {
-            Charset::Utf8
-        } else {
-            Charset::Ascii
-        };
-        // Masked text is UTF-8.
-        mask(text, charset, b'?').to_str_lossy().into_owned()
-    }
-
-    /// Logs what happened to a command: `QID: ACTION: STAGE from CLIENT: TEXT; from=<…> …`.
-    pub(crate) fn log_event(&self, action: &str, text: &BStr) {
-        let mut line = BString::from(format!(
-            "{}: {action}: {} from {}: ",
-            self.queue_id(),
-            self.stage,
-            self.client.namaddr
-        ));
-        line.extend_from_slice(text);
-        line.push(b';');
-        for (name, value) in [("from", &self.sender), ("to", &self.recipient)] {
-            if let Some(value) = value {
-                line.extend_from_slice(format!(" {name}=<").as_bytes());
-                line.extend_from_slice(&self.logged_address(value.as_ref()));
-                line.push(b'>');
-            }
-        }
-        line.extend_from_slice(format!(" proto={}", self.protocol()).as_bytes());
-        if let Some(helo) = &self.helo {
-            line.extend_from_slice(b" helo=<");
-            line.extend_from_slice(helo);
-            line.push(b'>');
-        }
-        log::info!("{}", self.masked(&line));
-    }
-
-    /// `SMTP` or `ESMTP`.
-    pub(crate) fn protocol(&self) -> &'static str {
-        if self.esmtp { "ESMTP" } else { "SMTP" }
-    }
-
-    /// An address in the form of `info_log_address_format`.
-    fn logged_address(&self, address: &BStr) -> BString {
-        if self.server.set.log_internal_addresses {
-            address.to_owned()
-        } else {
-            address::quote(address)
-        }
-    }
-
-    /// Why the session was aborted.
-    pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.reason
-    }
-
-    /// The client's name.
-    pub(crate) fn client_name_or_unknown(&self) -> &str {
-        if self.client.name.is_empty() {
-            UNKNOWN
-        } else {
-            &self.client.name
-        }
     }
 }
