@@ -120,10 +120,10 @@ impl Parser<'_> {
                 b'(' => {
                     sequence.end_run();
                     let inside = self.group(depth)?;
-                    if !matches!(self.repeat()?, Repeat::Optional) {
-                        if let Some(set) = inside {
-                            sequence.offer(set);
-                        }
+                    if !matches!(self.repeat()?, Repeat::Optional)
+                        && let Some(set) = inside
+                    {
+                        sequence.offer(set);
                     }
                 }
                 _ => self.item(&mut sequence)?,
