@@ -1,11 +1,11 @@
 //! Changes master.cf: entries, fields, and `-o` settings. Untouched entries keep their bytes.
 
 use postern_config::edit::Replacement;
-use postern_config::master_cf;
+use postern_config::master_cf::{self, FIELD_NAMES};
 
 use crate::edit_main::check_word;
 use crate::layout::{command_words, master_entry};
-use crate::model::{FIELD_NAMES, MasterEntry, check_field, setting_text};
+use crate::model::{MasterEntry, setting_text};
 use crate::options::{Flag, Options};
 use crate::{Fatal, warn};
 
@@ -146,7 +146,7 @@ fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
                 "-Fe does not accept whitespace in non-command field",
             ));
         }
-        check_field(index, value, value)?;
+        master_cf::check_field(index, value, value).map_err(Fatal::Text)?;
     }
     Ok(Action::SetField(index, value.to_string()))
 }

@@ -10,18 +10,6 @@ use postern_config::{Config, ConfigError, DEFAULT_DIRECTORY, lines, params};
 use crate::options::{Flag, Options};
 use crate::{Fatal, warn};
 
-/// Names of the fields, as `-F` shows them and as complaints name them.
-pub(crate) const FIELD_NAMES: [&str; FIELDS] = [
-    "service",
-    "type",
-    "private",
-    "unprivileged",
-    "chroot",
-    "wakeup",
-    "process_limit",
-    "command",
-];
-
 /// One entry of master.cf.
 #[derive(Debug, Clone)]
 pub(crate) struct MasterEntry {
@@ -56,7 +44,7 @@ impl MasterEntry {
         if entry.fields.len() < FIELDS {
             return Err(Fatal::text(place()));
         }
-        check_fields(&entry.fields, &entry.text)?;
+        master_cf::check_fields(&entry.fields, &entry.text).map_err(Fatal::Text)?;
         let mut made = Self {
             fields: entry.fields.clone(),
             arguments: Vec::new(),
@@ -76,7 +64,7 @@ impl MasterEntry {
             if word.starts_with('{') {
                 self.arguments.push(strip(word));
                 at += 1;
-                continue;
+                break;
             }
             if !word.starts_with('-') || word == "--" {
                 break;
@@ -102,7 +90,8 @@ impl MasterEntry {
             }
         }
         self.options = self.arguments.len();
-        self.arguments.extend(words.iter().skip(at).cloned());
+        self.arguments
+            .extend(words.iter().skip(at).map(|word| normal_group(word)));
     }
 
     fn push_setting(&mut self, value: &str) {
@@ -147,6 +136,19 @@ pub(crate) fn setting_text(name: &str, value: &str) -> String {
     }
 }
 
+/// An argument without braces where it does not need them, and without blanks next to them.
+fn normal_group(word: &str) -> String {
+    if !word.starts_with('{') {
+        return word.to_string();
+    }
+    let inner = strip(word);
+    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{inner}}}")
+    } else {
+        inner
+    }
+}
+
 /// Takes braces off, with a complaint where they do not match.
 fn strip(text: &str) -> String {
     match unbrace(text) {
@@ -156,33 +158,6 @@ fn strip(text: &str) -> String {
             text.trim_start_matches('{').trim().to_string()
         }
     }
-}
-
-/// Refuses field values that master(8) would not accept; `text` is what the complaint quotes.
-pub(crate) fn check_fields(fields: &[String], text: &str) -> Result<(), Fatal> {
-    for (index, field) in fields.iter().enumerate().take(FIELDS) {
-        check_field(index, field, text)?;
-    }
-    Ok(())
-}
-
-/// As [`check_fields`], for one field.
-pub(crate) fn check_field(index: usize, field: &str, text: &str) -> Result<(), Fatal> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_valid = match index {
-        1 => master_cf::ServiceType::from_name(field).is_some(),
-        2..=4 => matches!(field, "y" | "n" | "-"),
-        5 => field == "-" || is_number(field.strip_suffix('?').unwrap_or(field)),
-        6 => field == "-" || is_number(field),
-        _ => true,
-    };
-    if is_valid {
-        return Ok(());
-    }
-    Err(Fatal::Text(format!(
-        "invalid {} field \"{field}\" in \"{text}\"",
-        FIELD_NAMES[index]
-    )))
 }
 
 /// Both files.
@@ -198,7 +173,7 @@ impl Model {
     pub(crate) fn load(options: &Options, needs_master: bool) -> Result<Self, Fatal> {
         let directory = &options.directory;
         let mut config = if options.has(Flag::Defaults) {
-            Config::defaults(directory)
+            Config::defaults(Path::new(DEFAULT_DIRECTORY))
         } else {
             Config::load_now(directory)?
         };

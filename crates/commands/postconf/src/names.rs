@@ -42,12 +42,12 @@ impl Names {
             unused: Vec::new(),
         };
         if !options.has(Flag::Defaults) {
-            names.add_user_names(model, options.is_quiet)?;
+            names.add_user_names(model, options)?;
         }
         Ok(names)
     }
 
-    fn add_user_names(&mut self, model: &Model, is_quiet: bool) -> Result<(), Fatal> {
+    fn add_user_names(&mut self, model: &Model, options: &Options) -> Result<(), Fatal> {
         let main_cf = model.main_cf();
         let set: BTreeMap<String, String> = explicit(&model.config).collect();
         self.warn_read_only(model, &set);
@@ -77,7 +77,7 @@ impl Names {
                 }
             }
         }
-        let unused = self.unused(model, &set, &main, &services);
+        let unused = self.unused(model, &set, &main, &services, options);
         for name in set
             .keys()
             .filter(|name| !self.known.contains_key(*name))
@@ -88,7 +88,7 @@ impl Names {
                 self.known.insert(name, USER);
             }
         }
-        if !is_quiet {
+        if !options.is_quiet {
             self.unused = unused;
         }
         Ok(())
@@ -188,9 +188,12 @@ impl Names {
         set: &BTreeMap<String, String>,
         main: &Uses,
         services: &[(&MasterEntry, Uses)],
+        options: &Options,
     ) -> Vec<String> {
         let mut unused = Vec::new();
-        for (name, value) in set {
+        let shows_main =
+            !options.has_any(&[Flag::MasterEntry, Flag::MasterField, Flag::MasterParam]);
+        for (name, value) in set.iter().filter(|_| shows_main) {
             let is_used =
                 main.contains(name) || services.iter().any(|(_, uses)| uses.contains(name));
             if !self.known.contains_key(name) && !is_used {
@@ -256,9 +259,7 @@ fn built_in_and_service_names(model: &Model) -> BTreeMap<String, u32> {
         .collect();
     for entry in &model.entries {
         for (suffix, _) in service_suffixes(entry.command()) {
-            known
-                .entry(format!("{}_{suffix}", entry.name()))
-                .or_insert(SERVICE);
+            known.insert(format!("{}_{suffix}", entry.name()), SERVICE);
         }
     }
     known

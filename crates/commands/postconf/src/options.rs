@@ -148,8 +148,7 @@ impl Options {
                 options.words.push(word);
                 break;
             };
-            let mut at = letters.char_indices();
-            while let Some((index, letter)) = at.next() {
+            for (index, letter) in letters.char_indices() {
                 if !matches!(letter, 'c' | 'C' | 'o' | 'T') {
                     options.letter(letter)?;
                     continue;

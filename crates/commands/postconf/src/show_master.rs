@@ -1,7 +1,9 @@
 //! Shows master.cf: entries, single fields, and `-o` settings.
 
+use postern_config::master_cf::FIELD_NAMES;
+
 use crate::layout::{argument_text, json_string, master_entry};
-use crate::model::{FIELD_NAMES, MasterEntry, Model, setting_text};
+use crate::model::{MasterEntry, Model, setting_text};
 use crate::names::Names;
 use crate::options::{Flag, Options};
 use crate::show_main::print;

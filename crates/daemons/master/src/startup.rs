@@ -245,6 +245,8 @@ fn serve(master: &mut Master, signals: &mut SignalFlags) -> ExitCode {
 fn terminate(number: i32, init: bool) -> ExitCode {
     let _ = watchdog::start(END_LIMIT, || process::exit_now(1));
     let _ = set_disposition(Signal::SIGTERM, Disposition::Ignore);
+    // postlogd ends with the other children.
+    postern_maillog::leave_postlogd();
     let _ = signal::kill_own_group(Signal::SIGTERM);
     log::info!("terminating on signal {number}");
     let _ = io::stdout().flush();

@@ -38,8 +38,8 @@ pub(crate) fn send(plan: &Plan) -> io::Result<Option<OwnedFd>> {
         }
     };
     postern_sys::file::set_nonblocking(&connection, true)?;
-    // Two writes: a receiver may read the request alone.
     socket::send(&connection, b"W")?;
-    socket::send(&connection, &[0])?;
+    // A receiver may read the request alone and be gone already.
+    let _ = socket::send(&connection, &[0]);
     Ok(Some(connection))
 }

@@ -180,13 +180,13 @@ impl Desk {
                 return Ok(Admission::Skipped);
             }
         };
-        if active.flush_each {
-            if let Err(error) = Queues::clear_unthrottle(&file) {
-                log::warn!(
-                    "{id}: clear group read bit: {}",
-                    postern_sys::error_text(&error)
-                );
-            }
+        if active.flush_each
+            && let Err(error) = Queues::clear_unthrottle(&file)
+        {
+            log::warn!(
+                "{id}: clear group read bit: {}",
+                postern_sys::error_text(&error)
+            );
         }
         active.envelope = envelope;
         if self.settings.confirm_delay_cleared

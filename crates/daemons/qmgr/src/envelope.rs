@@ -126,10 +126,11 @@ pub(crate) fn read_message<R: Read + Seek>(
         if scan.take(&record)? {
             return scan.finish();
         }
-        if kind == RecordType::FROM && scan.has_size {
-            if let Some(started) = started.take() {
-                started(&scan.envelope);
-            }
+        if kind == RecordType::FROM
+            && scan.has_size
+            && let Some(started) = started.take()
+        {
+            started(&scan.envelope);
         }
     }
     log::warn!("{id}: message rejected: missing end record");

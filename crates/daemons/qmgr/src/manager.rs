@@ -287,15 +287,15 @@ impl Manager {
         let Purpose::Append(number) = answer.purpose else {
             return self.round().answered(answer);
         };
-        if !answer.ok {
-            if let Some(active) = self.desk.messages.get_mut(&answer.message) {
-                log::warn!(
-                    "{}: {} service failure",
-                    active.id,
-                    self.desk.settings.defer_service
-                );
-                active.unreported = true;
-            }
+        if !answer.ok
+            && let Some(active) = self.desk.messages.get_mut(&answer.message)
+        {
+            log::warn!(
+                "{}: {} service failure",
+                active.id,
+                self.desk.settings.defer_service
+            );
+            active.unreported = true;
         }
         let Some((message, count, left)) = self.reports.get_mut(&number) else {
             return Ok(());

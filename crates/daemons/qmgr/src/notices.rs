@@ -5,7 +5,9 @@ use crate::core::MessageId;
 use crate::link::Link;
 use bstr::BString;
 use postern_attr::{Encoding, to_bytes};
-use postern_ipc::bounce::{AppendBody, NoticeBody, PROTOCOL, Request, VerpBody, command};
+use postern_ipc::bounce::{
+    AppendBody, FLAG_DELRCPT, NoticeBody, PROTOCOL, Request, VerpBody, command,
+};
 use postern_ipc::client::PRIVATE;
 use postern_ipc::deliver::{Dsn, Recipient};
 use postern_ipc::{Announcement, StatusReply};
@@ -84,8 +86,9 @@ impl Notices {
             }
             Purpose::Warn => (&settings.defer_service, command::WARN, 0, None),
             Purpose::Bounce => (&settings.bounce_service, command::FLUSH, 0, verp),
+            // Marks the recipients as done: a crash after the notice must not lead to another one.
             Purpose::Expire | Purpose::Append(_) => {
-                (&settings.defer_service, command::FLUSH, 0, verp)
+                (&settings.defer_service, command::FLUSH, FLAG_DELRCPT, verp)
             }
         };
         let body = notice_body(active, flags);

@@ -216,10 +216,8 @@ fn settle(
     } else {
         nexthop.to_ascii_lowercase().into()
     };
-    if flush_each {
-        if let Some(queue) = core.find_queue(transport, &queue_name) {
-            core.revive_queue(queue);
-        }
+    if flush_each && let Some(queue) = core.find_queue(transport, &queue_name) {
+        core.revive_queue(queue);
     }
     if let Some(dsn) = core.queue_trouble(transport, &queue_name).cloned() {
         return retry_or_defer(core, recipient, dsn);

@@ -242,6 +242,12 @@ impl Config {
         Ok(())
     }
 
+    /// Expands every explicitly set parameter, as postconf(1) does before anything.
+    pub fn check_expansion(&self) -> Result<(), ConfigError> {
+        let mut declared = self.explicit().filter_map(|(name, _)| params::find(name));
+        declared.try_for_each(|info| self.text_of(info).map(drop))
+    }
+
     /// Whether the value of `info` can be expanded and parsed.
     pub fn check_value(&self, info: &'static ParamInfo) -> Result<(), ConfigError> {
         let text = self.text_of(info)?;

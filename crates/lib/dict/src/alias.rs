@@ -9,7 +9,7 @@ use postern_mail::token::{self, Token};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasError {
     /// The line is not valid UTF-8 and the UTF-8 layer is on.
-    #[error("non-UTF-8 input \"{0}\" -- ignoring this line")]
+    #[error("non-UTF-8 input \"{}\" -- ignoring this line", crate::shown(.0))]
     NotUtf8(BString),
     /// No colon, no name, no value, or several names.
     #[error("need name:value pair")]

@@ -115,8 +115,11 @@ impl Cdb {
             number(&self.header, entry)?,
             number(&self.header, entry + 4)?,
         );
-        if slots == 0 || u64::from(slots) * 8 > self.length {
+        if slots == 0 {
             return Ok(None);
+        }
+        if u64::from(table) + u64::from(slots) * 8 > self.length {
+            return Err(malformed());
         }
         let start = (hash >> 8) % slots;
         for step in 0..slots {

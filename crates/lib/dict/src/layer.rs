@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bstr::{BStr, BString, ByteSlice};
 use std::borrow::Cow;
 
-use crate::{Flags, Lookup, LookupError, Owner, Table};
+use crate::{Flags, Lookup, LookupError, Owner, Table, shown};
 
 /// Folds ASCII letters to lower case.
 pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
@@ -74,8 +74,9 @@ impl Layer {
         let utf8 = self.utf8_active();
         if utf8 && !key.is_ascii() && key.to_str().is_err() {
             log::warn!(
-                "{}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint",
-                self.inner.name()
+                "{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint",
+                self.inner.name(),
+                shown(key)
             );
             return Prepared::NotUtf8;
         }
@@ -94,7 +95,8 @@ impl Layer {
     fn check_value(&self, key: &BStr, value: BString) -> Lookup {
         if self.utf8_active() && !value.is_ascii() && value.to_str().is_err() {
             let text = format!(
-                "key \"{key}\": non-UTF-8 value \"{value}\": malformed UTF-8 or invalid codepoint"
+                "key \"{key}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
+                shown(&value)
             );
             log::warn!("{}: {text}", self.inner.name());
             return Err(LookupError::config(self.inner.name(), text));

@@ -37,7 +37,7 @@ mod texthash;
 mod unix;
 
 pub use cidr::{Net, NetError};
-pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text};
+pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
 pub use layer::{Layer, decode_base64, fold_ascii, fold_key};
 pub use maps::Maps;

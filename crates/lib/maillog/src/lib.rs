@@ -70,6 +70,12 @@ pub fn never_use_postlogd() {
     });
 }
 
+/// From now on lines go to `maillog_file` itself, if the program may write it: postlogd(8) is about
+/// to end.
+pub fn leave_postlogd() {
+    state::with(state::State::leave_postlogd);
+}
+
 /// Logs under exactly this tag instead of `syslog_name/program`.
 pub fn set_tag(tag: &str) {
     state::with(|state| state.tag = tag.to_owned());

@@ -1,7 +1,7 @@
 //! The one logger of the process.
 
 use crate::Echo;
-use crate::destination::Destination;
+use crate::destination::{Destination, LogFile};
 use crate::format::{Severity, append_text};
 use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
@@ -128,7 +128,7 @@ impl State {
         self.host = variable("POSTLOG_HOSTNAME").unwrap_or_else(|| "amnesiac".to_owned());
         self.destination = match variable("POSTLOG_SERVICE") {
             Some(path) if !path.is_empty() && !self.never_postlogd => {
-                Some(Destination::postlog(Path::new(&path)))
+                Some(Destination::postlog(Path::new(&path), None))
             }
             _ => Some(Destination::syslog()),
         };
@@ -173,22 +173,32 @@ impl State {
     }
 
     fn log_file_destination(&self, settings: &Settings) -> Result<Destination, String> {
-        let mut postlog = Destination::postlog(&settings.socket);
-        if !self.allow_direct || (!self.never_postlogd && postlog.connect()) {
+        if !self.allow_direct {
+            return Ok(Destination::postlog(&settings.socket, None));
+        }
+        let file = LogFile {
+            path: PathBuf::from(&settings.file),
+            mode: settings.mode,
+            exact_mode: settings.exact_mode,
+        };
+        let mut postlog = Destination::postlog(&settings.socket, Some(file.clone()));
+        if !self.never_postlogd && postlog.connect() {
             return Ok(postlog);
         }
-        Destination::file(
-            Path::new(&settings.file),
-            settings.mode,
-            settings.exact_mode,
-        )
-        .map_err(|error| {
-            format!(
-                "open logfile '{}': {}",
-                settings.file,
-                postern_sys::error_text(&error)
-            )
-        })
+        let opened = file.open().map_err(|error| {
+            let reason = postern_sys::error_text(&error);
+            format!("open logfile '{}': {reason}", settings.file)
+        })?;
+        Ok(Destination::File(opened))
+    }
+
+    /// Writes to the log file instead of its daemon.
+    pub(crate) fn leave_postlogd(&mut self) {
+        if let Some(Destination::Postlog(_, Some(file))) = &self.destination
+            && let Ok(file) = file.open()
+        {
+            self.destination = Some(Destination::File(file));
+        }
     }
 
     /// Opens what a jailed process could not.
@@ -241,7 +251,7 @@ impl State {
                 let priority = self.facility | severity.syslog();
                 write!(line, "<{priority}>{} {tag}[{pid}]: ", self.classic)
             }
-            Some(Destination::Postlog(_) | Destination::File(_)) => {
+            Some(Destination::Postlog(..) | Destination::File(_)) => {
                 write!(line, "{} {} {tag}[{pid}]: ", self.stamp, self.host)
             }
         };

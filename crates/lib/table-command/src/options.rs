@@ -1,7 +1,7 @@
 //! The command line.
 
 use bstr::BString;
-use postern_command::{Getopt, Opt, exit, usage};
+use postern_command::{Getopt, Opt, usage};
 use postern_dict::Flags;
 use postern_maillog::fatal;
 use std::ffi::OsString;
@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::Dialect;
+
+/// Exit status for a wrong command line.
+const FAILED: u8 = 1;
 
 /// What the program shall do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +136,7 @@ impl Options {
                     if let Some(complaint) = bad.complaint(D::NAME) {
                         eprintln!("{complaint}");
                     }
-                    usage(exit::OK.wrapping_add(1), format_args!("{}", D::USAGE));
+                    usage(FAILED, format_args!("{}", D::USAGE));
                 }
             }
         }
@@ -144,6 +147,9 @@ impl Options {
             .collect();
         options.action = chosen.action();
         options.check(force_utf8);
+        if options.operands.is_empty() && options.action != Action::List {
+            usage(FAILED, format_args!("{}", D::USAGE));
+        }
         options
     }
 

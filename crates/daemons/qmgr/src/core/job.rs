@@ -169,10 +169,10 @@ impl Core {
         let first = next?;
         let mut job = Some(self.preempt(transport, first).unwrap_or(first));
         while let Some(id) = job {
-            if !self.is_blocker(id) {
-                if let Some(entry) = self.pick_from(id, refill) {
-                    return Some(entry);
-                }
+            if !self.is_blocker(id)
+                && let Some(entry) = self.pick_from(id, refill)
+            {
+                return Some(entry);
             }
             // The refill may have moved jobs, but never removes one from the list.
             job = self.jobs[id].next;
@@ -305,10 +305,11 @@ impl Core {
 
     /// The job behind `current` that has waited longest for its size and is small enough.
     fn candidate(&mut self, transport: TransportId, current: JobId) -> Option<JobId> {
-        if let Some((of, best, when)) = self.transports[transport].candidate {
-            if of == current && self.now.saturating_duration_since(when) < Duration::from_secs(1) {
-                return best;
-            }
+        if let Some((of, best, when)) = self.transports[transport].candidate
+            && of == current
+            && self.now.saturating_duration_since(when) < Duration::from_secs(1)
+        {
+            return best;
         }
         let params = &self.transports[transport].params;
         let job = &self.jobs[current];
