@@ -4,6 +4,7 @@
 //! and short records are padded so that a pointer record can take their place. The places are
 //! remembered in [`EditPoints`]; this module is where `m` records and, later, milter edits belong.
 
+use postern_ipc::cleanup::status;
 use postern_queue_file::RecordType;
 
 use crate::message::Message;
@@ -18,6 +19,8 @@ const OVERHEAD: usize = 2;
 pub(crate) struct EditPoints {
     /// Records are reserved: a client announced milters.
     pub(crate) reserve: bool,
+    /// What follows in the stream is not records.
+    pub(crate) out_of_step: bool,
     /// The sender record, and the record after its padding.
     pub(crate) sender: Option<(i64, i64)>,
     /// Where recipients are added.
@@ -31,10 +34,18 @@ pub(crate) struct EditPoints {
 }
 
 impl Message<'_> {
-    /// An `m` record: the client had milters look at the message. State for a count above zero
-    /// would follow; no milters are spoken to here.
-    pub(crate) fn milter_record(&mut self) {
+    /// An `m` record: the client had milters look at the message. Their state follows a count above
+    /// zero; no milters are spoken to here, so the client has to try again later.
+    pub(crate) fn milter_record(&mut self, count: &[u8]) {
         self.edits.reserve = true;
+        if count != b"0" {
+            log::warn!(
+                "{}: cannot take over milters from the client",
+                self.queue_id
+            );
+            self.status |= status::WRITE;
+            self.edits.out_of_step = true;
+        }
     }
 
     /// Reserves a pointer record; `None` without milters.

@@ -31,7 +31,7 @@ impl Message<'_> {
     pub(crate) fn envelope_record(&mut self, kind: RecordType, data: &BString) {
         match kind {
             RecordType::FLAGS => return self.extra_flags(data),
-            RecordType::MILTER_COUNT => return self.milter_record(),
+            RecordType::MILTER_COUNT => return self.milter_record(data),
             _ if !kind.is_in(RecordType::ENVELOPE) => {
                 return self
                     .reject_input(&format!("unexpected record type {} in envelope", kind.0));

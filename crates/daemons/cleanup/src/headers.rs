@@ -171,7 +171,10 @@ impl Message<'_> {
             log::warn!("stripping too many comments from address: {stripped:.100}");
         }
         let name = header::name(text).map_or(BStr::new(""), |(name, _)| name);
+        // Writing adds the tabs, which do not count for header_size_limit.
         address_tree::header(name, nodes)
+            .replace("\n\t", "\n")
+            .into()
     }
 
     /// Writes one logical header: a record a line, cut at `header_size_limit`.
@@ -188,6 +191,8 @@ impl Message<'_> {
     }
 
     pub(crate) fn put_header_text(&mut self, text: &BStr) {
+        // Headers are text: what follows a NUL byte is not part of it.
+        let text = BStr::new(text.split(|&byte| byte == 0).next().unwrap_or_default());
         let limit = self.cleanup.settings.header_size_limit;
         for (start, line) in lines_with_offset(text) {
             if start >= limit {

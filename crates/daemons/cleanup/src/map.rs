@@ -78,6 +78,11 @@ impl Map {
         }
     }
 
+    /// A result `@newdomain` stands for the same user there.
+    fn keeps_local_part(self) -> bool {
+        !matches!(self, Self::SenderBcc | Self::RecipientBcc)
+    }
+
     fn form(self) -> Form {
         match self {
             Self::SenderBcc | Self::RecipientBcc => Form::External,
@@ -138,7 +143,7 @@ impl Tables {
         let mut results = Vec::new();
         for node in address_tree::addresses(&nodes) {
             let mut result = node.external();
-            if result.starts_with(b"@") && result.len() > 1 {
+            if map.keeps_local_part() && result.starts_with(b"@") && result.len() > 1 {
                 result =
                     self.with_local_part(address, extension.map(|e| e.as_bstr()), result.as_bstr());
             } else {
@@ -307,7 +312,7 @@ impl Cleanup {
             }
             let mut masked = BString::from(local);
             masked.push(b'@');
-            masked.extend_from_slice(parent.get(1..).unwrap_or_default());
+            masked.extend_from_slice(&entry.domain);
             *address = masked;
             return Ok(true);
         }

@@ -169,7 +169,6 @@ impl Message<'_> {
             return;
         }
         let mut clean = self.cleanup.tables.rewrite_internal(address);
-        let original = clean.clone();
         if self.is(flag::MAP_OK) {
             let mapped =
                 self.cleanup
@@ -179,7 +178,7 @@ impl Message<'_> {
         let recipient = Recipient {
             dsn_original: BString::default(),
             notify: NOTIFY_NEVER,
-            original,
+            original: clean.clone(),
             address: clean,
         };
         self.expand_recipient(recipient);

@@ -66,6 +66,9 @@ pub(crate) fn receive(message: &mut Message<'_>, input: &mut impl BufRead, name:
                 if message.is_going_on() {
                     message.record(kind, &data);
                 }
+                if message.edits.out_of_step {
+                    return;
+                }
             }
             Ok(None) => break,
             Err(error) => {

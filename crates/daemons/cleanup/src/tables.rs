@@ -4,7 +4,8 @@ use bstr::{BStr, BString};
 use postern_config::{Config, Param, params};
 use postern_dict::search::Extensions;
 use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList};
-use postern_mail::address::eq_ignore_case;
+use postern_mail::address::{eq_ignore_case, literal};
+use postern_mail::host::{HostaddrError, valid_ipv4, valid_ipv6};
 use postern_rewrite::{LocalDomains, Rewriter};
 
 /// Open tables, and what address searches need besides.
@@ -35,10 +36,22 @@ impl Here {
     /// `$myorigin`, or mydestination and own addresses.
     pub(crate) fn is_local(&mut self, domain: &BStr) -> Result<bool, LookupError> {
         if eq_ignore_case(domain, &self.myorigin) {
-            Ok(true)
-        } else {
-            self.domains.matches(domain)
+            return Ok(true);
         }
+        if let Some(Err(error)) = literal(domain).map(valid_literal) {
+            log::warn!("{error}");
+        }
+        self.domains.matches(domain)
+    }
+}
+
+/// RFC 5321 §4.1.3: IPv4, or IPv6 after `IPv6:`.
+fn valid_literal(inner: &BStr) -> Result<(), HostaddrError> {
+    match inner.split_at_checked(5) {
+        Some((prefix, address)) if eq_ignore_case(prefix, b"IPv6:") => {
+            valid_ipv6(BStr::new(address))
+        }
+        _ => valid_ipv4(inner),
     }
 }
 
