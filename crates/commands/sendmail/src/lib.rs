@@ -1,9 +1,74 @@
-//! sendmail
+//! The interface that programs have used for mail for forty years: submission, `mailq`, `newaliases`, `-bs`.
+//! Runs with the caller's rights and leaves every queue to postdrop(1) and postqueue(1).
+//! Manual page: sendmail(1).
 #![forbid(unsafe_code)]
+
+mod header;
+mod mode;
+mod options;
+mod submit;
 
 use std::process::ExitCode;
 
+use postern_command::exit;
+use postern_config::Config;
+
+use crate::options::{Mode, Options};
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+    postern_command::begin("sendmail");
+    let name = std::env::args().next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+    let options = Options::read(&name, std::env::args_os().skip(1));
+    if options.verbose > 1 {
+        postern_maillog::set_verbose(options.verbose - 1);
+    }
+    let config = postern_command::load_config(options.directory.as_deref());
+    postern_command::update_environment(&config);
+    run(&config, &options)
+}
+
+fn run(config: &Config, options: &Options) -> ExitCode {
+    let refuse_operands = |what: &str| {
+        if !options.operands.is_empty() {
+            fatal(format_args!("{what} mode requires no recipient"));
+        }
+    };
+    match &options.mode {
+        Mode::Submit => submit::submit(config, options),
+        Mode::Queue => {
+            refuse_operands("display queue");
+            mode::replace(config, "postqueue", &["-p"])
+        }
+        Mode::Flush => {
+            refuse_operands("flush queue");
+            mode::replace(config, "postqueue", &["-f"])
+        }
+        Mode::FlushSite(site) => {
+            refuse_operands("flush queue");
+            mode::replace(config, "postqueue", &["-s", site])
+        }
+        Mode::FlushMessage(id) => {
+            refuse_operands("flush queue");
+            mode::replace(config, "postqueue", &["-i", id])
+        }
+        Mode::Aliases => {
+            refuse_operands("alias initialization");
+            mode::new_aliases(config, options)
+        }
+        Mode::Serve => {
+            refuse_operands("stand-alone");
+            mode::stand_alone(config)
+        }
+        Mode::Daemon => {
+            refuse_operands("daemon");
+            mode::start_in_background(config)
+        }
+    }
+}
+
+/// Every failure of sendmail(1) is temporary to its caller, which then keeps the message.
+fn fatal(text: std::fmt::Arguments<'_>) -> ! {
+    postern_maillog::die(i32::from(exit::TEMP_FAIL), text)
 }

@@ -190,7 +190,7 @@ impl Config {
     }
 
     /// The names that main.cf or an override sets, with their text.
-    pub(crate) fn explicit(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn explicit(&self) -> impl Iterator<Item = (&str, &str)> {
         let from_file = self
             .inner
             .entries
@@ -240,6 +240,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Expands every explicitly set parameter, as postconf(1) does before anything.
+    pub fn check_expansion(&self) -> Result<(), ConfigError> {
+        let mut declared = self.explicit().filter_map(|(name, _)| params::find(name));
+        declared.try_for_each(|info| self.text_of(info).map(drop))
     }
 
     /// Whether the value of `info` can be expanded and parsed.

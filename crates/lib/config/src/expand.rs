@@ -19,8 +19,8 @@ pub enum Found {
 /// Looks up a name; `None` is an unknown name, which expands to nothing.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<Found> + 'a;
 
-/// Deepest nesting of references, beyond which a value refers to itself.
-const MAX_DEPTH: usize = 100;
+/// Deepest nesting of references below the first text, beyond which a value refers to itself.
+const MAX_DEPTH: usize = 99;
 /// Bytes of the offending text that a message shows.
 const TAIL: usize = 20;
 
@@ -470,6 +470,8 @@ mod tests {
             "empty" => "",
             "chain" => "<$set>",
             "loop" => "$loop",
+            "ping" => "$pong",
+            "pong" => "x$ping",
             _ => return None,
         };
         Some(Found::Expand(text.to_string()))
@@ -557,6 +559,7 @@ mod tests {
                 "attribute name syntax error at: \"...nofunc>>>{x}\"",
             ),
             ("$loop", "unreasonable macro call nesting: \"loop\""),
+            ("$ping", "unreasonable macro call nesting: \"pong\""),
             (
                 "${set!abcdefghijklmnopqrstuvwxyz}",
                 "attribute name syntax error at: \"...set>>>!abcdefghijklmnopqrs\"",

@@ -17,6 +17,18 @@ use crate::{ConfigError, Level};
 /// Number of fields before the arguments.
 pub const FIELDS: usize = 8;
 
+/// Names of the fields, as postconf(1) shows them.
+pub const FIELD_NAMES: [&str; FIELDS] = [
+    "service",
+    "type",
+    "private",
+    "unprivileged",
+    "chroot",
+    "wakeup",
+    "process_limit",
+    "command",
+];
+
 /// One logical line of master.cf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -72,6 +84,44 @@ pub fn entry(line: usize, last_line: usize, text: String) -> Entry {
         arguments,
         text,
     }
+}
+
+/// Checks fields as postconf(1) does, which is stricter than master(8); `text` is what the complaint
+/// quotes.
+pub fn check_fields(fields: &[String], text: &str) -> Result<(), String> {
+    fields
+        .iter()
+        .enumerate()
+        .take(FIELDS)
+        .try_for_each(|(index, field)| check_field(index, field, text))
+}
+
+/// As [`check_fields`], for the field at `index`.
+pub fn check_field(index: usize, field: &str, text: &str) -> Result<(), String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_valid = match index {
+        1 => ServiceType::from_name(field).is_some(),
+        2..=4 => matches!(field, "y" | "n" | "-"),
+        5 => field == "-" || is_number(field.strip_suffix('?').unwrap_or(field)),
+        6 => field == "-" || is_number(field),
+        _ => true,
+    };
+    if is_valid {
+        return Ok(());
+    }
+    let name = FIELD_NAMES.get(index).copied().unwrap_or_default();
+    Err(format!("invalid {name} field \"{field}\" in \"{text}\""))
+}
+
+/// Checks the number of fields and every field of every entry, as postconf(1) does before anything.
+pub fn check_text(path: &str, content: &[u8]) -> Result<(), String> {
+    for entry in entries(path, content, drop) {
+        if entry.fields.len() < FIELDS {
+            return Err(format!("file {path}: line {}: bad field count", entry.line));
+        }
+        check_fields(&entry.fields, &entry.text)?;
+    }
+    Ok(())
 }
 
 /// How clients reach a service.

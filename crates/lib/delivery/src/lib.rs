@@ -6,11 +6,13 @@
 //! know how mail is delivered. Source: delivery.md §2 of our specification.
 #![forbid(unsafe_code)]
 
+pub mod command;
 pub mod copy;
 mod errno;
 pub mod maildir;
 pub mod mbox;
 mod outcome;
+pub mod pass;
 mod request;
 pub mod status_line;
 

@@ -139,6 +139,12 @@ impl Agent {
         self.defer_filtered(report, dsn)
     }
 
+    /// Adds a record to the trace log without a line in the mail log: for aliases, whose members have
+    /// lines of their own. Returns whether it was written.
+    pub fn trace(&self, report: &Report<'_>, dsn: &Dsn) -> bool {
+        self.append(&self.trace, report, dsn)
+    }
+
     /// Logs one status line without telling any service.
     pub fn log(&self, report: &Report<'_>, dsn: &Dsn, status: &'static str) {
         let recipient = self.logged(&report.recipient.recipient);

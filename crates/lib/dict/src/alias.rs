@@ -9,7 +9,7 @@ use postern_mail::token::{self, Token};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasError {
     /// The line is not valid UTF-8 and the UTF-8 layer is on.
-    #[error("non-UTF-8 input \"{0}\" -- ignoring this line")]
+    #[error("non-UTF-8 input \"{}\" -- ignoring this line", crate::shown(.0))]
     NotUtf8(BString),
     /// No colon, no name, no value, or several names.
     #[error("need name:value pair")]
@@ -45,10 +45,15 @@ pub fn parse(line: &BStr, utf8: bool) -> Result<(BString, BString), AliasError> 
 mod tests {
     use super::*;
 
+    type Case = (
+        &'static str,
+        Result<(&'static str, &'static str), AliasError>,
+    );
+
     #[test]
     fn alias_lines_read_as_postalias_stores_them() {
         #[rustfmt::skip]
-        let cases: &[(&str, Result<(&str, &str), AliasError>)] = &[
+        let cases: &[Case] = &[
             ("a: b,c",                               Ok(("a", "b, c"))),
             ("\"a b\": c",                           Ok(("a b", "c"))),
             ("cmd: \"|/usr/bin/x -a b\" , /var/file", Ok(("cmd", "\"|/usr/bin/x -a b\", /var/file"))),

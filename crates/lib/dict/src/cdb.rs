@@ -45,17 +45,26 @@ pub(crate) fn open(
     source: &str,
     mode: OpenMode,
     flags: Flags,
+    new_texts: bool,
 ) -> Result<Box<dyn Table>, OpenError> {
     if mode != OpenMode::Read {
-        return Err(OpenError("unsupported non-bulk change request".to_owned()));
+        let text = if new_texts {
+            "unsupported non-bulk change request"
+        } else {
+            "dict_cdb_open: inappropriate open flags for cdb database - specify O_RDONLY or O_WRONLY|O_CREAT|O_TRUNC"
+        };
+        return Err(OpenError(text.to_owned()));
     }
     let path = format!("{source}.cdb");
     let failed = |error: &io::Error| OpenError::io(format!("database {path}"), error);
     let file = File::open(&path).map_err(|error| failed(&error))?;
     let status = file.metadata().map_err(|error| failed(&error))?;
     let mut header = vec![0; HEADER];
-    file.read_exact_at(&mut header, 0)
-        .map_err(|_| failed(&malformed()))?;
+    file.read_exact_at(&mut header, 0).map_err(|_| {
+        OpenError(format!(
+            "dict_cdbq_open: unable to init {path}: Protocol error"
+        ))
+    })?;
     warn_if_older(&path, source, &status);
     Ok(Box::new(Cdb {
         name: format!("cdb:{path}"),
@@ -106,8 +115,11 @@ impl Cdb {
             number(&self.header, entry)?,
             number(&self.header, entry + 4)?,
         );
-        if slots == 0 || u64::from(slots) * 8 > self.length {
+        if slots == 0 {
             return Ok(None);
+        }
+        if u64::from(table) + u64::from(slots) * 8 > self.length {
+            return Err(malformed());
         }
         let start = (hash >> 8) % slots;
         for step in 0..slots {
@@ -373,7 +385,7 @@ mod tests {
         let list: Vec<(&str, &str)> = many.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         for flags in [Flags::NONE, Flags::TRY1NULL] {
             let source = build(dir.path(), flags, &list);
-            let mut table = open(&source, OpenMode::Read, Flags::NONE).unwrap();
+            let mut table = open(&source, OpenMode::Read, Flags::NONE, true).unwrap();
             for (key, value) in &list {
                 assert_eq!(
                     table.lookup(BStr::new(key)),
@@ -403,7 +415,7 @@ mod tests {
             (Flags::DUP_REPLACE, "3", 2048 + 2 * 10 + 2 * 2 * 8),
         ] {
             let source = build(dir.path(), flags, &entries);
-            let mut table = open(&source, OpenMode::Read, Flags::NONE).unwrap();
+            let mut table = open(&source, OpenMode::Read, Flags::NONE, true).unwrap();
             assert_eq!(table.lookup(BStr::new("a")), Ok(Some(BString::from(want))));
             assert_eq!(
                 std::fs::metadata(format!("{source}.cdb")).unwrap().len(),
@@ -421,7 +433,7 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 0xff;
             std::fs::write(format!("{source}.cdb"), &bad).unwrap();
-            let mut table = open(&source, OpenMode::Read, Flags::NONE).unwrap();
+            let mut table = open(&source, OpenMode::Read, Flags::NONE, true).unwrap();
             let _ = table.lookup(BStr::new("a"));
             for step in 0..10 {
                 if !matches!(table.sequence(step == 0), Ok(Some(_))) {
@@ -430,6 +442,6 @@ mod tests {
             }
         }
         std::fs::write(format!("{source}.cdb"), &good[..100]).unwrap();
-        assert!(open(&source, OpenMode::Read, Flags::NONE).is_err());
+        assert!(open(&source, OpenMode::Read, Flags::NONE, true).is_err());
     }
 }

@@ -2,8 +2,9 @@
 
 use bstr::{BStr, BString};
 
+use crate::simple::read_only;
 use crate::source::unbrace;
-use crate::{Flags, Lookup, LookupError, OpenError, Owner, Table, split_list};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, split_list};
 
 /// How members are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ type OpenMember<'a> = &'a mut dyn FnMut(&str) -> Result<Box<dyn Table>, OpenErro
 pub(crate) fn open(
     join: Join,
     name: &str,
+    mode: OpenMode,
     flags: Flags,
     open_member: OpenMember<'_>,
 ) -> Result<Box<dyn Table>, OpenError> {
@@ -36,6 +38,7 @@ pub(crate) fn open(
     } else {
         "unionmap"
     };
+    read_only(kind, name, mode)?;
     let type_name = format!("{kind}:{name}");
     let bad = || {
         OpenError(format!(

@@ -89,3 +89,13 @@ impl OpenError {
 }
 
 pub use postern_sys::error_text as io_text;
+
+/// Text for a message: bytes that are not UTF-8 show as `?`.
+pub fn shown(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        out.push_str(chunk.valid());
+        out.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    out
+}

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bstr::{BStr, BString, ByteSlice};
 use std::borrow::Cow;
 
-use crate::{Flags, Lookup, LookupError, Owner, Table};
+use crate::{Flags, Lookup, LookupError, Owner, Table, shown};
 
 /// Folds ASCII letters to lower case.
 pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
@@ -74,8 +74,9 @@ impl Layer {
         let utf8 = self.utf8_active();
         if utf8 && !key.is_ascii() && key.to_str().is_err() {
             log::warn!(
-                "{}: non-UTF-8 key \"{key}\": malformed UTF-8 or invalid codepoint",
-                self.inner.name()
+                "{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint",
+                self.inner.name(),
+                shown(key)
             );
             return Prepared::NotUtf8;
         }
@@ -94,25 +95,24 @@ impl Layer {
     fn check_value(&self, key: &BStr, value: BString) -> Lookup {
         if self.utf8_active() && !value.is_ascii() && value.to_str().is_err() {
             let text = format!(
-                "key \"{key}\": non-UTF-8 value \"{value}\": malformed UTF-8 or invalid codepoint"
+                "key \"{key}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
+                shown(&value)
             );
             log::warn!("{}: {text}", self.inner.name());
             return Err(LookupError::config(self.inner.name(), text));
         }
         Ok(Some(value))
     }
+}
 
-    fn decode(&self, key: &BStr, value: BString) -> Lookup {
-        match STANDARD.decode(&value) {
-            Ok(content) => Ok(Some(BString::from(content))),
-            Err(_) => {
-                let shown = BStr::new(value.get(..30).unwrap_or(&value));
-                let text = format!("key {key}: malformed BASE64 value: {shown}");
-                log::warn!("table {}: {text}", self.inner.name());
-                Err(LookupError::config(self.inner.name(), text))
-            }
-        }
-    }
+/// Decodes a value that holds file contents. A value that is not base64 is logged.
+pub fn decode_base64(table: &str, key: &BStr, value: &BStr) -> Result<BString, LookupError> {
+    STANDARD.decode(value).map(BString::from).map_err(|_| {
+        let shown = BStr::new(value.get(..30).unwrap_or(value));
+        let text = format!("key {key}: malformed BASE64 value: {shown}");
+        log::warn!("table {table}: {text}");
+        LookupError::config(table, text)
+    })
 }
 
 impl Table for Layer {
@@ -130,7 +130,9 @@ impl Table for Layer {
             return Ok(None);
         };
         match self.check_value(key, value)? {
-            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => self.decode(key, value),
+            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => {
+                decode_base64(self.inner.name(), key, BStr::new(&value)).map(Some)
+            }
             other => Ok(other),
         }
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alias;
+mod bdb;
 mod cdb;
 mod cidr;
 mod composite;
@@ -36,12 +37,14 @@ mod texthash;
 mod unix;
 
 pub use cidr::{Net, NetError};
-pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text};
+pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
-pub use layer::{Layer, fold_ascii, fold_key};
+pub use layer::{Layer, decode_base64, fold_ascii, fold_key};
 pub use maps::Maps;
 pub use match_list::{MatchKind, MatchList, domain_keys, parent_domain_matches};
 pub use postern_config::words::grouped_words as split_list;
-pub use registry::{changed_table, create, open, open_mode, split_type_name, try_open};
+pub use registry::{
+    TYPES, changed_table, check_creatable, create, open, open_mode, split_type_name, try_open,
+};
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};

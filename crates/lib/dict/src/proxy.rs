@@ -58,7 +58,12 @@ fn client(config: &Config, service: &str) -> Client {
 
 /// Flags as the protocol's integer.
 fn wire(flags: Flags) -> i32 {
-    flags.0.cast_signed()
+    i32::from_ne_bytes(flags.0.to_ne_bytes())
+}
+
+/// The flags of the protocol's integer.
+fn from_wire(number: i32) -> Flags {
+    Flags(u32::from_ne_bytes(number.to_ne_bytes()))
 }
 
 /// Opens `proxy:table`.
@@ -102,7 +107,7 @@ pub(crate) fn open(
             )));
         }
     }
-    let flags = flags | (Flags(reply.flags.cast_unsigned()) & Flags::IMPLEMENTATION);
+    let flags = flags | (from_wire(reply.flags) & Flags::IMPLEMENTATION);
     Ok(Box::new(Proxy {
         name: format!("proxy:{table}"),
         table: table.to_owned(),
@@ -139,13 +144,10 @@ impl Proxy {
         let (table, service) = (&self.table, &self.service);
         match code {
             status::NOKEY => Ok(()),
-            status::RETRY => Err(LookupError::retry(
-                self.name.clone(),
-                "temporary error at the proxymap service",
-            )),
+            status::RETRY => Err(LookupError::retry(self.name.clone(), "Application error")),
             status::CONFIG => Err(LookupError::config(
                 self.name.clone(),
-                "configuration error at the proxymap service",
+                "configuration error",
             )),
             status::DENY => {
                 let text = format!("{service} service is not configured for table \"{table}\"");

@@ -9,8 +9,8 @@ use postern_config::{Config, params};
 use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
-    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, cdb,
-    cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
+    cdb, cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -66,15 +66,68 @@ pub fn create(
 ) -> Result<Box<dyn Builder>, OpenError> {
     let (kind, name) = split_type_name(type_name)?;
     match kind {
+        "hash" => bdb::create(bdb::Kind::Hash, name, flags),
+        "btree" => bdb::create(bdb::Kind::Btree, name, flags),
         "cdb" => cdb::create(name, flags),
         "lmdb" => lmdb::create(name, flags, lmdb_map_size(config)),
+        "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
         "proxy" => Err(OpenError(
             "can't create maps via the proxy service".to_owned(),
         )),
-        _ => Err(OpenError(format!(
-            "unsupported dictionary type: {kind} does not support bulk-mode creation."
-        ))),
+        _ => Err(not_creatable(config, kind)),
     }
+}
+
+/// Types that `postmap` can build or add entries to.
+const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
+
+/// The types of this crate, sorted, as `postconf -m` lists them.
+pub const TYPES: [&str; 21] = [
+    "btree",
+    "cdb",
+    "cidr",
+    "debug",
+    "environ",
+    "fail",
+    "hash",
+    "inline",
+    "internal",
+    "lmdb",
+    "pcre",
+    "pipemap",
+    "proxy",
+    "randmap",
+    "regexp",
+    "socketmap",
+    "static",
+    "tcp",
+    "texthash",
+    "unionmap",
+    "unix",
+];
+
+/// Fails for types that `postmap` cannot build, in the words of the level.
+pub fn check_creatable(config: &Config, type_name: &str) -> Result<(), OpenError> {
+    let (kind, _) = split_type_name(type_name)?;
+    if CREATABLE.contains(&kind) {
+        Ok(())
+    } else {
+        Err(not_creatable(config, kind))
+    }
+}
+
+fn not_creatable(config: &Config, kind: &str) -> OpenError {
+    let known = TYPES.contains(&kind);
+    OpenError(match (config.look().message_texts(), known) {
+        (true, true) => format!("no 'map create' support for this type: {kind}"),
+        (true, false) => format!("unsupported map type: {kind}"),
+        (false, true) => {
+            format!("unsupported dictionary type: {kind} does not support bulk-mode creation.")
+        }
+        (false, false) => {
+            format!("unsupported dictionary type: {kind}. Is the postfix-{kind} package installed?")
+        }
+    })
 }
 
 /// The registered name of an open table whose file changed, if any: long-running programs log
@@ -113,8 +166,8 @@ fn open_new(
     let (kind, name) = split_type_name(type_name)?;
     let mut member = |inner: &str| open_new(config, inner, mode, flags);
     let engine = match kind {
-        "pipemap" => composite::open(Join::Pipe, name, flags, &mut member)?,
-        "unionmap" => composite::open(Join::Union, name, flags, &mut member)?,
+        "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
+        "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
         "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
         _ => open_engine(config, type_name, mode, flags)?,
@@ -132,7 +185,7 @@ pub(crate) fn open_engine(
     let (kind, name) = split_type_name(type_name)?;
     let utf8 = utf8_enabled(config);
     match kind {
-        "static" => simple::open_static(name, mode, flags),
+        "static" => simple::open_static(name, flags),
         "inline" => simple::open_inline(name, mode, flags, utf8),
         "internal" => Ok(simple::open_internal(name, flags)),
         "environ" => Ok(simple::open_environ(name, flags)),
@@ -143,7 +196,9 @@ pub(crate) fn open_engine(
         "cidr" => cidr::open(name, mode, flags),
         "regexp" => rules::open(Syntax::Posix, name, mode, flags),
         "pcre" => rules::open(Syntax::Perl, name, mode, flags),
-        "cdb" => cdb::open(name, mode, flags),
+        "hash" => bdb::open(bdb::Kind::Hash, name, mode, flags),
+        "btree" => bdb::open(bdb::Kind::Btree, name, mode, flags),
+        "cdb" => cdb::open(name, mode, flags, config.look().message_texts()),
         "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
         "tcp" => tcp::open(name, mode, flags),
         "socketmap" => {

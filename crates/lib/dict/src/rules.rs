@@ -351,7 +351,7 @@ impl Loader {
         match regex::Regex::new(&text, options) {
             Ok(regex) => Some((Compiled::Posix(regex), options.extended)),
             Err(error) => {
-                self.warn(&format!("{error}: skipping this rule"));
+                self.warn(&error.to_string());
                 None
             }
         }
@@ -379,7 +379,7 @@ impl Loader {
         match pcre::Regex::new(written.text, options) {
             Ok(regex) => Some((Compiled::Perl(regex), !options.extended)),
             Err(error) => {
-                self.warn(&format!("{error}: skipping this rule"));
+                self.warn(&error.to_string());
                 None
             }
         }

@@ -8,8 +8,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
 use crate::layer::{fold_ascii, fold_key};
-use crate::source::{files_as_base64, unbrace};
-use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, split_list};
+use crate::lines::is_space;
+use crate::source::{files_as_base64, unbrace, word_end};
+use crate::{Builder, Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, split_list};
 
 /// Refuses every mode but reading.
 pub(crate) fn read_only(kind: &str, name: &str, mode: OpenMode) -> Result<(), OpenError> {
@@ -22,16 +23,11 @@ pub(crate) fn read_only(kind: &str, name: &str, mode: OpenMode) -> Result<(), Op
 }
 
 /// The value as stored, or the base64 contents of the files it names.
-pub(crate) fn stored_value(
-    type_name: &str,
-    value: &str,
-    flags: Flags,
-) -> Result<BString, OpenError> {
+pub(crate) fn stored_value(value: &str, flags: Flags) -> Result<BString, OpenError> {
     if !flags.contains(Flags::SRC_RHS_IS_FILE) {
         return Ok(BString::from(value));
     }
-    files_as_base64(BStr::new(value))
-        .map_err(|error| OpenError(format!("table {type_name}: {error}")))
+    files_as_base64(BStr::new(value)).map_err(OpenError)
 }
 
 /// `static`: the same answer for every key.
@@ -42,19 +38,14 @@ struct Static {
 }
 
 /// Opens `static:name`.
-pub(crate) fn open_static(
-    name: &str,
-    mode: OpenMode,
-    flags: Flags,
-) -> Result<Box<dyn Table>, OpenError> {
-    read_only("static", name, mode)?;
+pub(crate) fn open_static(name: &str, flags: Flags) -> Result<Box<dyn Table>, OpenError> {
     let type_name = format!("static:{name}");
     let text = if name.starts_with('{') {
         unbrace(name).map_err(|error| OpenError(format!("bad static:name syntax: {error}")))?
     } else {
         name
     };
-    let value = stored_value(&type_name, text, flags)?;
+    let value = stored_value(text, flags)?;
     Ok(Box::new(Static {
         name: type_name,
         flags: flags | Flags::FIXED,
@@ -172,13 +163,18 @@ pub(crate) fn open_inline(
 ) -> Result<Box<dyn Table>, OpenError> {
     read_only("inline", name, mode)?;
     let type_name = format!("inline:{name}");
+    let word = if flags.contains(Flags::SRC_RHS_IS_FILE) {
+        "filename"
+    } else {
+        "value"
+    };
     let need = |why: &str| {
         OpenError(format!(
-            "{why}: \"{type_name}\"; need \"inline:{{name=value...}}\""
+            "{why}: \"{type_name}\"; need \"inline:{{name={word}...}}\""
         ))
     };
     let body = unbrace(name).map_err(|_| need("bad syntax"))?;
-    if body.is_empty() {
+    if body.is_empty() && name == "{}" {
         return Err(need("bad syntax"));
     }
     let mut entries = BTreeMap::new();
@@ -188,10 +184,8 @@ pub(crate) fn open_inline(
         } else {
             item
         };
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| need("missing '=' after attribute name"))?;
-        let key = BStr::new(key.trim());
+        let (key, value) = name_and_value(text).map_err(|why| need(&why))?;
+        let key = BStr::new(key);
         let folded = match (
             flags.contains(Flags::FOLD_FIX),
             utf8 && flags.contains(Flags::UTF8_REQUEST),
@@ -200,7 +194,10 @@ pub(crate) fn open_inline(
             (true, true) => fold_key(key).into_owned(),
             (true, false) => fold_ascii(key).into_owned(),
         };
-        entries.insert(folded, stored_value(&type_name, value.trim(), flags)?);
+        entries.insert(
+            folded,
+            stored_value(value, flags).map_err(|error| need(&error.0))?,
+        );
     }
     if entries.is_empty() {
         return Err(need("empty table"));
@@ -211,6 +208,18 @@ pub(crate) fn open_inline(
         Owner::Trusted,
         entries,
     )))
+}
+
+/// Splits `name = value`; the name ends at white space or `=` outside double quotes, which it keeps.
+fn name_and_value(text: &str) -> Result<(&str, &str), String> {
+    let (end, open) = word_end(text.as_bytes(), |byte| byte == b'=' || is_space(byte));
+    if open {
+        return Err("unbalanced '\"'".to_owned());
+    }
+    let split = text.split_at_checked(end);
+    let found =
+        split.and_then(|(name, rest)| Some((name, rest.trim_start().strip_prefix('=')?.trim())));
+    found.ok_or_else(|| "missing '=' after attribute name".to_owned())
 }
 
 /// `environ`: the variables of this process.
@@ -278,6 +287,18 @@ impl Fail {
     }
 }
 
+impl Builder for Fail {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn add(&mut self, _key: &BStr, _value: &BStr) -> Result<(), LookupError> {
+        self.fail()
+    }
+    fn finish(self: Box<Self>) -> Result<(), LookupError> {
+        Ok(())
+    }
+}
+
 impl Table for Fail {
     fn name(&self) -> &str {
         &self.name
@@ -329,7 +350,7 @@ pub(crate) fn open_randmap(
         } else {
             item
         };
-        values.push(stored_value(&type_name, text, flags)?);
+        values.push(stored_value(text, flags)?);
     }
     if values.is_empty() {
         return Err(bad());

@@ -162,9 +162,13 @@ pub(crate) fn open(
         return Err(needs());
     }
     let server = match server.split_once(':') {
-        Some(("inet", host)) if host.contains(':') => Server::Inet(host.to_owned()),
         Some(("unix" | "local", path)) => Server::Unix(path.to_owned()),
-        Some(("inet", _)) | None => return Err(needs()),
+        Some(("inet", host)) => Server::Inet(host.to_owned()),
+        None => {
+            return Err(OpenError(format!(
+                "need service transport:endpoint instead of \"{server}\""
+            )));
+        }
         Some((scheme, _)) => {
             return Err(OpenError(format!(
                 "invalid transport name: {scheme} in service: {server}"

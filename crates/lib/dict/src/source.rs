@@ -18,7 +18,7 @@ use crate::{OpenError, Owner, io_text, split_list};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// The line is not valid UTF-8 and the UTF-8 layer is on.
-    #[error("non-UTF-8 input \"{0}\" -- ignoring this line")]
+    #[error("non-UTF-8 input \"{}\" -- ignoring this line", crate::shown(.0))]
     NotUtf8(BString),
     /// A double quote is not closed.
     #[error("unbalanced '\"' in '{0}' -- ignoring this line")]
@@ -33,25 +33,32 @@ pub fn split_entry(line: &BStr, utf8: bool) -> Result<(&BStr, &BStr), EntryError
     if utf8 && !line.is_ascii() && line.to_str().is_err() {
         return Err(EntryError::NotUtf8(line.to_owned()));
     }
-    let (mut quoted, mut at) = (false, 0);
-    while let Some(&byte) = line.get(at) {
-        match byte {
-            b'\\' if line.get(at + 1).is_some() => at += 1,
-            b'"' => quoted = !quoted,
-            _ if !quoted && is_space(byte) => break,
-            _ => {}
-        }
-        at += 1;
-    }
+    let (at, quoted) = word_end(line, is_space);
     if quoted {
         return Err(EntryError::Unbalanced(line.to_owned()));
     }
-    let (key, rest) = line.split_at(at.min(line.len()));
+    let (key, rest) = line.split_at(at);
     let value = trim(rest);
     if key.is_empty() || value.is_empty() {
         return Err(EntryError::Incomplete);
     }
     Ok((BStr::new(key), BStr::new(value)))
+}
+
+/// Where the first word of `text` ends: at a byte for which `stop` holds, outside double quotes; a
+/// backslash protects the next byte. Also says whether a quote is left open.
+pub(crate) fn word_end(text: &[u8], stop: impl Fn(u8) -> bool) -> (usize, bool) {
+    let (mut quoted, mut at) = (false, 0);
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'\\' if text.get(at + 1).is_some() => at += 1,
+            b'"' => quoted = !quoted,
+            _ if !quoted && stop(byte) => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    (at.min(text.len()), quoted)
 }
 
 /// Reads the files named in `list` and returns their contents, joined with a newline, in base64.
@@ -102,7 +109,7 @@ pub fn read_settled(path: &str, what: &str) -> Result<TextFile, OpenError> {
         let mut file = File::open(path).map_err(|error| failed(&error))?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| OpenError(format!("read {path}: {}", io_text(&error))))?;
         let status = file.metadata().map_err(|error| failed(&error))?;
         if status.mtime() < before - 1 || status.mtime() > now_seconds() {
             return Ok(TextFile {
@@ -129,7 +136,7 @@ pub fn pattern_text(kind: &str, name: &str) -> Result<TextFile, OpenError> {
         let failed = |error: &std::io::Error| OpenError::io(name, error);
         let mut file = File::open(name).map_err(|error| failed(&error))?;
         file.read_to_end(&mut content)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| OpenError(format!("read {name}: {}", io_text(&error))))?;
         let uid = file.metadata().map_err(|error| failed(&error))?.uid();
         return Ok(TextFile {
             content,

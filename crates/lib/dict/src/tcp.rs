@@ -119,13 +119,14 @@ impl Tcp {
     }
 
     /// One try; `None` asks for another.
-    fn attempt(&mut self, request: &[u8]) -> Option<Vec<u8>> {
+    fn attempt(&mut self, request: &[u8], why: &mut String) -> Option<Vec<u8>> {
         let place = &self.place;
         if self.channel.is_none() {
             match self.server.connect(LIMIT) {
                 Ok(channel) => self.channel = Some(channel),
                 Err(error) => {
-                    log::warn!("connect to TCP map {place}: {}", io_text(&error));
+                    *why = io_text(&error);
+                    log::warn!("connect to TCP map {place}: {why}");
                     return None;
                 }
             }
@@ -169,17 +170,14 @@ impl Table for Tcp {
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
         let request = [b"get ".as_slice(), &quote(key), b"\n"].concat();
-        let mut tries = 0;
+        let (mut tries, mut why) = (0, "no answer".to_owned());
         let line = loop {
-            if let Some(line) = self.attempt(&request) {
+            if let Some(line) = self.attempt(&request, &mut why) {
                 break line;
             }
             tries += 1;
             if tries >= TRIES {
-                return Err(LookupError::retry(
-                    self.name.clone(),
-                    "no answer from the table server",
-                ));
+                return Err(LookupError::retry(self.name.clone(), why));
             }
             std::thread::sleep(PAUSE);
         };

@@ -22,6 +22,8 @@ pub enum Echo {
     Nothing,
     /// Commands: `program: text` on stderr, too.
     Stderr,
+    /// Commands such as postconf, postmap, postkick: stderr only, not the log.
+    StderrOnly,
 }
 
 /// Before main.cf is read: tag from `MAIL_LOGTAG`, destination from `POSTLOG_SERVICE`.
@@ -41,11 +43,16 @@ pub fn init(program: &str, echo: Echo) {
 /// After main.cf is read: `syslog_name`, `maillog_file`, `myhostname`; exports `MAIL_LOGTAG` and the
 /// `POSTLOG_…` variables for children. May be called again after a reload.
 pub fn configure(config: &Config) {
-    let settings = state::Settings::read(config);
-    let outcome = state::with(|state| state.configure(&settings));
-    if let Err(text) = outcome {
+    if let Err(text) = try_configure(config) {
         die(1, format_args!("{text}"));
     }
+}
+
+/// As [`configure`], for programs that go on with their old log when main.cf is wrong. The error is
+/// the text after `fatal: `.
+pub fn try_configure(config: &Config) -> Result<(), String> {
+    let settings = state::Settings::read(config);
+    state::with(|state| state.configure(&settings))
 }
 
 /// Gives this program the right to append to `maillog_file` itself when postlogd(8) does not run:
@@ -63,9 +70,20 @@ pub fn never_use_postlogd() {
     });
 }
 
+/// From now on lines go to `maillog_file` itself, if the program may write it: postlogd(8) is about
+/// to end.
+pub fn leave_postlogd() {
+    state::with(state::State::leave_postlogd);
+}
+
 /// Logs under exactly this tag instead of `syslog_name/program`.
 pub fn set_tag(tag: &str) {
     state::with(|state| state.tag = tag.to_owned());
+}
+
+/// What precedes lines on stderr, when it is not the program's name.
+pub fn set_stderr_name(name: &str) {
+    state::with(|state| state.stderr_name = Some(name.to_owned()));
 }
 
 /// Switches the copy to stderr on or off.

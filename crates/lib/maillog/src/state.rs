@@ -1,7 +1,7 @@
 //! The one logger of the process.
 
 use crate::Echo;
-use crate::destination::Destination;
+use crate::destination::{Destination, LogFile};
 use crate::format::{Severity, append_text};
 use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
@@ -26,6 +26,7 @@ pub(crate) struct State {
     pub(crate) tag: String,
     host: String,
     pub(crate) echo: Echo,
+    pub(crate) stderr_name: Option<String>,
     utf8: bool,
     /// Facility bits of a syslog priority.
     facility: u8,
@@ -104,6 +105,7 @@ impl State {
             tag: String::new(),
             host: String::new(),
             echo: Echo::Nothing,
+            stderr_name: None,
             utf8: false,
             facility: syslog::Facility::LOG_MAIL as u8,
             destination: None,
@@ -125,7 +127,9 @@ impl State {
         self.tag = format!("{name}/{program}");
         self.host = variable("POSTLOG_HOSTNAME").unwrap_or_else(|| "amnesiac".to_owned());
         self.destination = match variable("POSTLOG_SERVICE") {
-            Some(path) if !path.is_empty() => Some(Destination::postlog(Path::new(&path))),
+            Some(path) if !path.is_empty() && !self.never_postlogd => {
+                Some(Destination::postlog(Path::new(&path), None))
+            }
             _ => Some(Destination::syslog()),
         };
     }
@@ -169,22 +173,32 @@ impl State {
     }
 
     fn log_file_destination(&self, settings: &Settings) -> Result<Destination, String> {
-        let mut postlog = Destination::postlog(&settings.socket);
-        if !self.allow_direct || (!self.never_postlogd && postlog.connect()) {
+        if !self.allow_direct {
+            return Ok(Destination::postlog(&settings.socket, None));
+        }
+        let file = LogFile {
+            path: PathBuf::from(&settings.file),
+            mode: settings.mode,
+            exact_mode: settings.exact_mode,
+        };
+        let mut postlog = Destination::postlog(&settings.socket, Some(file.clone()));
+        if !self.never_postlogd && postlog.connect() {
             return Ok(postlog);
         }
-        Destination::file(
-            Path::new(&settings.file),
-            settings.mode,
-            settings.exact_mode,
-        )
-        .map_err(|error| {
-            format!(
-                "open logfile '{}': {}",
-                settings.file,
-                postern_sys::error_text(&error)
-            )
-        })
+        let opened = file.open().map_err(|error| {
+            let reason = postern_sys::error_text(&error);
+            format!("open logfile '{}': {reason}", settings.file)
+        })?;
+        Ok(Destination::File(opened))
+    }
+
+    /// Writes to the log file instead of its daemon.
+    pub(crate) fn leave_postlogd(&mut self) {
+        if let Some(Destination::Postlog(_, Some(file))) = &self.destination
+            && let Ok(file) = file.open()
+        {
+            self.destination = Some(Destination::File(file));
+        }
     }
 
     /// Opens what a jailed process could not.
@@ -203,12 +217,12 @@ impl State {
         self.start_line(&mut line, severity, &tag, Some(process::id()));
         let head = line.len();
         append_text(&mut line, severity, text, self.utf8);
-        if self.echo == Echo::Stderr {
+        if self.echo != Echo::Nothing {
             let body = line.get(head..).unwrap_or_default();
-            let _ = std::io::stderr()
-                .write_all(&[self.program.as_bytes(), b": ", body, b"\n"].concat());
+            let name = self.stderr_name.as_ref().unwrap_or(&self.program);
+            let _ = std::io::stderr().write_all(&[name.as_bytes(), b": ", body, b"\n"].concat());
         }
-        if let Some(destination) = &mut self.destination {
+        if let (Some(destination), true) = (&mut self.destination, self.echo != Echo::StderrOnly) {
             destination.send(&mut line);
         }
         self.tag = tag;
@@ -237,7 +251,7 @@ impl State {
                 let priority = self.facility | severity.syslog();
                 write!(line, "<{priority}>{} {tag}[{pid}]: ", self.classic)
             }
-            Some(Destination::Postlog(_) | Destination::File(_)) => {
+            Some(Destination::Postlog(..) | Destination::File(_)) => {
                 write!(line, "{} {} {tag}[{pid}]: ", self.stamp, self.host)
             }
         };

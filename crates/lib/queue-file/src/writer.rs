@@ -188,11 +188,10 @@ impl<W: Write + Seek> Writer<W> {
         if let Some(at) = offset
             .checked_sub(self.start)
             .and_then(|at| usize::try_from(at).ok())
+            && let Some(place) = self.buffer.get_mut(at..at + bytes.len())
         {
-            if let Some(place) = self.buffer.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-                return Ok(());
-            }
+            place.copy_from_slice(bytes);
+            return Ok(());
         }
         self.flush()?;
         let written = self

@@ -37,12 +37,15 @@ impl SignalFlags {
 
     /// The signals that arrived since the last call, each once, in the order given to `new`.
     pub fn take(&mut self) -> Vec<i32> {
-        let mut buffer = [0; 64];
-        while matches!(self.pipe.read(&mut buffer), Ok(count) if count > 0) {}
-        self.flags
-            .iter()
-            .filter(|(_, flag)| flag.swap(false, Ordering::SeqCst))
-            .map(|(signal, _)| *signal)
-            .collect()
+        let arrived = |(signal, flag): &(i32, Arc<AtomicBool>)| {
+            flag.swap(false, Ordering::SeqCst).then_some(*signal)
+        };
+        let signals: Vec<i32> = self.flags.iter().filter_map(arrived).collect();
+        if !signals.is_empty() {
+            // Each signal wrote a byte; a later one makes the pipe ready again.
+            let mut buffer = [0; 64];
+            while matches!(self.pipe.read(&mut buffer), Ok(count) if count > 0) {}
+        }
+        signals
     }
 }

@@ -217,10 +217,10 @@ pub fn close_from(first: u32) {
 /// Raises the limit of file sizes as far as the hard limit allows.
 pub fn unlimit_file_size() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_FSIZE) {
-        if soft != hard {
-            let _ = setrlimit(Resource::RLIMIT_FSIZE, hard, hard);
-        }
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_FSIZE)
+        && soft != hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_FSIZE, hard, hard);
     }
 }
 

@@ -107,6 +107,17 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
+/// Sends what fits without waiting; `WouldBlock` when nothing does.
+pub fn send_now(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    loop {
+        match socket::send(fd.as_fd().as_raw_fd(), data, flags) {
+            Err(nix::Error::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
 /// Sends; a closed peer is an error, never a signal.
 pub fn send(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
     loop {
@@ -153,7 +164,7 @@ pub fn listen_tcp(address: SocketAddr, length: i32) -> io::Result<TcpListener> {
 }
 
 /// Connects to a UNIX stream socket within `limit`; no limit waits for ever. A full backlog waits,
-/// as connect(2) does on blocking sockets.
+/// as connect(2) does on blocking sockets. `limit` stays in force as the socket's send timeout.
 pub fn connect_unix(path: &Path, limit: Option<Duration>) -> io::Result<UnixStream> {
     let fd = unix_socket(SockType::Stream)?;
     let address = UnixAddr::new(path)?;
@@ -167,9 +178,6 @@ pub fn connect_unix(path: &Path, limit: Option<Duration>) -> io::Result<UnixStre
             Err(nix::Error::EAGAIN) => return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
             other => break other?,
         }
-    }
-    if limit.is_some() {
-        set_send_timeout(&fd, Duration::ZERO)?;
     }
     Ok(fd.into())
 }

@@ -211,3 +211,19 @@ pub fn change_root(root: &Path) -> io::Result<()> {
     unistd::chdir("/")?;
     Ok(())
 }
+
+/// The TCP port of a service in the services database.
+pub fn service_port(name: &str) -> Option<u16> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: both strings are NUL-terminated and live; the result points to static storage that is
+    // read before any other call can change it (programs ask with one thread only).
+    let port = unsafe {
+        let entry = libc::getservbyname(name.as_ptr(), c"tcp".as_ptr());
+        if entry.is_null() {
+            return None;
+        }
+        (*entry).s_port
+    };
+    // The number is in network order in the low 16 bits.
+    u16::try_from(port & 0xffff).ok().map(u16::from_be)
+}

@@ -55,12 +55,17 @@ impl fmt::Debug for Channel {
 impl Channel {
     /// A channel over a blocking stream socket, without time limit until one is set.
     pub fn new(socket: OwnedFd) -> Self {
-        Self::over(Raw::new(socket, None))
+        Self::over(Raw::new(socket, None, Duration::ZERO))
+    }
+
+    /// As [`Channel::new`], for a socket whose send timeout is `sent_limit` already.
+    pub(crate) fn with_send_timeout(socket: OwnedFd, sent_limit: Duration) -> Self {
+        Self::over(Raw::new(socket, None, sent_limit))
     }
 
     /// A channel that reads and writes different descriptors (stand-alone mode).
     pub fn from_pair(input: OwnedFd, output: OwnedFd) -> Self {
-        Self::over(Raw::new(input, Some(output)))
+        Self::over(Raw::new(input, Some(output), Duration::ZERO))
     }
 
     fn over(raw: Raw) -> Self {
@@ -266,7 +271,8 @@ impl Channel {
 
     fn arm_write(&mut self) -> io::Result<()> {
         let limit = self.operation_limit()?;
-        self.raw.set_write_limit(limit)
+        self.raw.set_write_limit(limit);
+        Ok(())
     }
 
     fn operation_limit(&self) -> io::Result<Duration> {
@@ -460,6 +466,14 @@ mod tests {
         far.flush().unwrap();
         near.read_exact(&mut byte).unwrap();
         assert_eq!(byte, *b"y");
+    }
+
+    #[test]
+    fn write_to_a_peer_that_does_not_read_times_out() {
+        let (mut near, _far) = pair();
+        near.set_timeout(Duration::from_millis(1));
+        let error = near.write_all(&[b'x'; 4_000_000]).unwrap_err();
+        assert!(crate::is_timeout(&error));
     }
 
     #[test]

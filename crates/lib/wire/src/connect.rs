@@ -10,9 +10,8 @@ use std::time::Duration;
 /// Connects to a UNIX stream socket. `limit` bounds the connecting only; set the limits of the
 /// dialogue with [`Channel::set_timeout`].
 pub fn connect_unix(path: &Path, limit: Duration) -> io::Result<Channel> {
-    Ok(Channel::new(
-        socket::connect_unix(path, nonzero(limit))?.into(),
-    ))
+    let stream = socket::connect_unix(path, nonzero(limit))?;
+    Ok(Channel::with_send_timeout(stream.into(), limit))
 }
 
 /// Connects to a TCP peer, from the local address `bind` when given. `limit` bounds the connecting

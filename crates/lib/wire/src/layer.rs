@@ -17,18 +17,20 @@ pub struct Raw {
     is_socket: bool,
     read_limit: Duration,
     write_limit: Duration,
+    /// What the kernel knows of `write_limit`; told only when a write has to wait.
+    kernel_write_limit: Duration,
 }
 
 impl Raw {
-    pub(crate) fn new(input: OwnedFd, output: Option<OwnedFd>) -> Self {
-        let is_socket = output.is_none()
-            && socket::set_timeouts(&input, Duration::ZERO, Duration::ZERO).is_ok();
+    /// `sent_limit` is the send timeout that the socket has already.
+    pub(crate) fn new(input: OwnedFd, output: Option<OwnedFd>, sent_limit: Duration) -> Self {
         Self {
             input: input.into(),
+            is_socket: output.is_none(),
             output: output.map(File::from),
-            is_socket,
             read_limit: Duration::ZERO,
             write_limit: Duration::ZERO,
+            kernel_write_limit: sent_limit,
         }
     }
 
@@ -42,12 +44,21 @@ impl Raw {
         Ok(())
     }
 
-    pub(crate) fn set_write_limit(&mut self, limit: Duration) -> io::Result<()> {
-        if self.is_socket && limit != self.write_limit {
-            socket::set_send_timeout(&self.input, limit)?;
-        }
+    pub(crate) fn set_write_limit(&mut self, limit: Duration) {
         self.write_limit = limit;
-        Ok(())
+    }
+
+    /// Most writes fit the socket's buffer; only those that must wait need the time limit.
+    fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+        match socket::send_now(&self.input, data) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        if self.kernel_write_limit != self.write_limit {
+            socket::set_send_timeout(&self.input, self.write_limit)?;
+            self.kernel_write_limit = self.write_limit;
+        }
+        socket::send(&self.input, data).map_err(would_block_is_timeout)
     }
 
     /// The reading side.
@@ -90,7 +101,7 @@ impl Read for Raw {
 impl Write for Raw {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if self.is_socket {
-            return socket::send(&self.input, data).map_err(would_block_is_timeout);
+            return self.send(data);
         }
         self.wait(self.output(), Interest::Write, self.write_limit)?;
         retry(|| self.output.as_mut().unwrap_or(&mut self.input).write(data))

@@ -1,0 +1,427 @@
+//! Changes master.cf: entries, fields, and `-o` settings. Untouched entries keep their bytes.
+
+use postern_config::edit::Replacement;
+use postern_config::master_cf::{self, FIELD_NAMES};
+
+use crate::edit_main::check_word;
+use crate::layout::{command_words, master_entry};
+use crate::model::{MasterEntry, setting_text};
+use crate::options::{Flag, Options};
+use crate::{Fatal, warn};
+
+/// One request of the command line.
+struct Request {
+    word: String,
+    service: String,
+    kind: String,
+    /// Field or parameter name, for `-F` and `-P`.
+    item: String,
+    action: Action,
+    is_matched: bool,
+}
+
+enum Action {
+    ReplaceEntry(Box<MasterEntry>),
+    CommentOut,
+    RemoveEntry,
+    SetField(usize, String),
+    SetParam(String),
+    RemoveParam,
+}
+
+/// A piece of the file: an entry with the comments and blank lines after it, or what precedes all.
+struct Block {
+    lines: Vec<Vec<u8>>,
+    entry: Option<MasterEntry>,
+}
+
+/// Applies the command line's words to master.cf.
+pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
+    let mut requests = options
+        .words
+        .iter()
+        .map(|word| request(options, word))
+        .collect::<Result<Vec<_>, _>>()?;
+    if requests.is_empty() {
+        return Err(Fatal::text(
+            match (options.has(Flag::Edit), options.has(Flag::MasterEntry)) {
+                (true, _) => "-e requires name=value argument",
+                (false, _) => "missing service argument",
+            },
+        ));
+    }
+    let path = options.directory.join("master.cf");
+    let shown = path.to_string_lossy().into_owned();
+    let replacement = Replacement::open(&path)?;
+    let mut blocks = blocks(&shown, &replacement.old_text()?)?;
+    for request in &mut requests {
+        apply(request, &mut blocks);
+    }
+    for request in requests.iter().filter(|request| !request.is_matched) {
+        if matches!(
+            request.action,
+            Action::SetField(..) | Action::SetParam(_) | Action::RemoveParam
+        ) {
+            warn(&format!(
+                "unmatched service_name/type: \"{}\"",
+                request.word
+            ));
+        }
+    }
+    let text: Vec<u8> = blocks
+        .iter()
+        .flat_map(|block| block.lines.concat())
+        .collect();
+    replacement.commit(&text)?;
+    Ok(())
+}
+
+fn request(options: &Options, word: &str) -> Result<Request, Fatal> {
+    check_word(word, "-Me, -Fe, -Pe, -X, or -#")
+        .map_err(|error| Fatal::Text(error.to_string().replace("-# accepts", "-# accept")))?;
+    let (pattern, value) = match word.split_once('=') {
+        Some((pattern, value)) if options.has(Flag::Edit) => (pattern.trim(), Some(value.trim())),
+        _ => (word.trim(), None),
+    };
+    let parts: Vec<&str> = pattern.split('/').collect();
+    let is_entry = options.has(Flag::MasterEntry);
+    let wanted = if is_entry { 2 } else { 3 };
+    if parts.len() != wanted || parts.iter().any(|part| part.is_empty()) {
+        return Err(Fatal::text(if is_entry {
+            "-Me, -MX or -M# requires service_name/type"
+        } else if options.has(Flag::MasterField) {
+            "-Fe or -FX requires service_name/type/field_name"
+        } else {
+            "-Pe or -PX requires service_name/type/parameter"
+        }));
+    }
+    if options.has(Flag::Edit) && value.is_none() {
+        return Err(Fatal::Text(format!(
+            "missing '=' after attribute name: \"{word}\""
+        )));
+    }
+    let item = parts.get(2).copied().unwrap_or_default();
+    let action = if is_entry {
+        entry_action(options, value, word)?
+    } else if options.has(Flag::MasterField) {
+        field_action(item, value.unwrap_or_default())?
+    } else {
+        param_action(item, value)?
+    };
+    Ok(Request {
+        word: word.to_string(),
+        service: parts[0].to_string(),
+        kind: parts[1].to_string(),
+        item: item.to_string(),
+        action,
+        is_matched: false,
+    })
+}
+
+fn entry_action(options: &Options, value: Option<&str>, word: &str) -> Result<Action, Fatal> {
+    let Some(text) = value else {
+        return Ok(if options.has(Flag::Remove) {
+            Action::RemoveEntry
+        } else {
+            Action::CommentOut
+        });
+    };
+    let entry = master_cf::entry(0, 0, text.to_string());
+    let entry = MasterEntry::from_entry(&entry, &|| format!("bad field count: \"{word}\""))?;
+    Ok(Action::ReplaceEntry(Box::new(entry)))
+}
+
+fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
+    if item == "*" {
+        return Err(Fatal::text("-Fe does not accept wild-card field name"));
+    }
+    let Some(index) = FIELD_NAMES.iter().position(|name| *name == item) else {
+        return Err(Fatal::Text(format!(
+            "invalid service attribute name: \"{item}\""
+        )));
+    };
+    if index + 1 < FIELD_NAMES.len() {
+        if value.contains([' ', '\t', '\r']) {
+            return Err(Fatal::text(
+                "-Fe does not accept whitespace in non-command field",
+            ));
+        }
+        master_cf::check_field(index, value, value).map_err(Fatal::Text)?;
+    }
+    Ok(Action::SetField(index, value.to_string()))
+}
+
+fn param_action(item: &str, value: Option<&str>) -> Result<Action, Fatal> {
+    if item == "*" {
+        return Err(Fatal::text("-Pe does not accept wild-card parameter name"));
+    }
+    match value {
+        None => Ok(Action::RemoveParam),
+        Some(value) if value.contains([' ', '\t', '\r']) => Err(Fatal::text(
+            "-Pe does not accept whitespace in parameter value",
+        )),
+        Some(value) => Ok(Action::SetParam(value.to_string())),
+    }
+}
+
+/// Takes the file apart into entries.
+fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
+    let mut made = vec![Block {
+        lines: Vec::new(),
+        entry: None,
+    }];
+    let entries = master_cf::entries(path, content, |text| warn(&text));
+    let mut starts = entries.iter().peekable();
+    for (index, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if let Some(entry) = starts.next_if(|entry| entry.line == index + 1) {
+            let parsed = MasterEntry::from_entry(entry, &|| {
+                format!("file {path}: line {}: bad field count", entry.line)
+            })?;
+            made.push(Block {
+                lines: Vec::new(),
+                entry: Some(parsed),
+            });
+        }
+        let mut line = line.to_vec();
+        if line.last() != Some(&b'\n') {
+            line.push(b'\n');
+        }
+        if let Some(block) = made.last_mut() {
+            block.lines.push(line);
+        }
+    }
+    Ok(made)
+}
+
+fn is_comment(line: &[u8]) -> bool {
+    line.iter()
+        .find(|byte| !byte.is_ascii_whitespace() && **byte != 0x0b)
+        .is_none_or(|byte| *byte == b'#')
+}
+
+fn is_match(pattern: &str, text: &str) -> bool {
+    pattern == "*" || pattern == text
+}
+
+fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
+    let mut replaced = false;
+    for block in blocks.iter_mut() {
+        let Some(entry) = &mut block.entry else {
+            continue;
+        };
+        let is_selected =
+            is_match(&request.service, entry.name()) && is_match(&request.kind, entry.kind());
+        if let Action::ReplaceEntry(new) = &request.action {
+            let is_same = entry.name() == new.name() && entry.kind() == new.kind();
+            if is_selected && !replaced {
+                replaced = true;
+                block.replace((**new).clone());
+            } else if is_selected || is_same {
+                block.remove();
+            }
+            continue;
+        }
+        if !is_selected {
+            continue;
+        }
+        request.is_matched = true;
+        match &request.action {
+            Action::CommentOut => block.comment_out(),
+            Action::RemoveEntry => block.remove(),
+            Action::SetField(index, value) => {
+                if index + 1 < FIELD_NAMES.len() {
+                    entry.fields[*index].clone_from(value);
+                } else {
+                    let mut words = command_words(value);
+                    if !words.is_empty() {
+                        entry.fields[*index] = words.remove(0);
+                    }
+                    entry.set_arguments(&words);
+                }
+                block.rewrite();
+            }
+            Action::SetParam(value) => {
+                set_param(entry, &request.item, value);
+                block.rewrite();
+            }
+            Action::RemoveParam => {
+                for at in entry.setting_positions(&request.item).into_iter().rev() {
+                    entry.arguments.drain(at - 1..=at);
+                    entry.options -= 2;
+                }
+                entry.settings.remove(&request.item);
+                block.rewrite();
+            }
+            Action::ReplaceEntry(_) => {}
+        }
+    }
+    if let Action::ReplaceEntry(new) = &request.action
+        && !replaced
+    {
+        let mut block = Block {
+            lines: Vec::new(),
+            entry: None,
+        };
+        block.replace((**new).clone());
+        blocks.push(block);
+    }
+}
+
+fn set_param(entry: &mut MasterEntry, name: &str, value: &str) {
+    let text = setting_text(name, value);
+    let positions = entry.setting_positions(name);
+    for at in &positions {
+        entry.arguments[*at].clone_from(&text);
+    }
+    if positions.is_empty() {
+        let at = entry.options;
+        entry.arguments.splice(at..at, ["-o".to_string(), text]);
+        entry.options += 2;
+    }
+    entry.settings.insert(name.to_string(), value.to_string());
+}
+
+impl Block {
+    fn comments(&self) -> Vec<Vec<u8>> {
+        self.lines
+            .iter()
+            .filter(|line| is_comment(line))
+            .cloned()
+            .collect()
+    }
+
+    /// Puts the entry's new text below the comments that were inside it.
+    fn rewrite(&mut self) {
+        let mut lines = self.comments();
+        if let Some(entry) = &self.entry {
+            lines.push(folded(entry));
+        }
+        self.lines = lines;
+    }
+
+    /// Puts another entry above the comments.
+    fn replace(&mut self, entry: MasterEntry) {
+        let mut lines = vec![folded(&entry)];
+        lines.extend(self.comments());
+        self.lines = lines;
+        self.entry = Some(entry);
+    }
+
+    fn remove(&mut self) {
+        self.lines = self.comments();
+        self.entry = None;
+    }
+
+    fn comment_out(&mut self) {
+        for line in self.lines.iter_mut().filter(|line| !is_comment(line)) {
+            line.insert(0, b'#');
+        }
+        self.entry = None;
+    }
+}
+
+fn folded(entry: &MasterEntry) -> Vec<u8> {
+    let mut text = master_entry(&entry.fields, &entry.arguments, entry.options, true);
+    text.push('\n');
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "# head\nsmtp inet n - n - - smtpd\n  -o a=b\n# inside\n  -o b=c\n\n# after\nqmgr unix n - n 300 1 qmgr\n";
+
+    fn edit(arguments: &[&str]) -> Result<String, String> {
+        let words = arguments.iter().map(|word| (*word).to_string()).collect();
+        let options = Options::parse(words)
+            .and_then(Options::complete)
+            .map_err(|error| error.to_string())?;
+        let mut blocks = blocks("/m", OLD.as_bytes()).map_err(|error| error.to_string())?;
+        for word in &options.words {
+            let mut request = request(&options, word).map_err(|error| error.to_string())?;
+            apply(&mut request, &mut blocks);
+        }
+        let text = blocks
+            .iter()
+            .flat_map(|block| block.lines.concat())
+            .collect();
+        String::from_utf8(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn edits_give_the_reference_layout() {
+        let head = "smtp       inet  n       -       n       -       -       smtpd\n";
+        let tail = "qmgr unix n - n 300 1 qmgr\n";
+        let rows = [
+            (
+                vec!["-M", "smtp/inet=smtp inet n - n - - smtpd -o x=y"],
+                format!("# head\n{head}    -o x=y\n# inside\n\n# after\n{tail}"),
+            ),
+            (
+                vec!["-M#", "smtp/inet"],
+                format!(
+                    "# head\n#smtp inet n - n - - smtpd\n#  -o a=b\n# inside\n#  -o b=c\n\n# after\n{tail}"
+                ),
+            ),
+            (
+                vec!["-MX", "smtp/inet"],
+                format!("# head\n# inside\n\n# after\n{tail}"),
+            ),
+            (
+                vec!["-P", "smtp/inet/a=z"],
+                format!("# head\n# inside\n\n# after\n{head}    -o a=z\n    -o b=c\n{tail}"),
+            ),
+            (
+                vec!["-P", "smtp/inet/n=z"],
+                format!(
+                    "# head\n# inside\n\n# after\n{head}    -o a=b\n    -o b=c\n    -o n=z\n{tail}"
+                ),
+            ),
+            (
+                vec!["-PX", "smtp/inet/a"],
+                format!("# head\n# inside\n\n# after\n{head}    -o b=c\n{tail}"),
+            ),
+        ];
+        for (arguments, want) in rows {
+            assert_eq!(edit(&arguments), Ok(want), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn bad_requests_are_refused() {
+        let rows = [
+            (
+                vec!["-M", "smtp=x"],
+                "-Me, -MX or -M# requires service_name/type",
+            ),
+            (
+                vec!["-Me", "bad/inet=bad inet"],
+                "bad field count: \"bad/inet=bad inet\"",
+            ),
+            (
+                vec!["-F", "smtp/inet/chroot=q"],
+                "invalid chroot field \"q\" in \"q\"",
+            ),
+            (
+                vec!["-F", "smtp/inet/chroot=y n"],
+                "-Fe does not accept whitespace in non-command field",
+            ),
+            (
+                vec!["-F", "smtp/inet/*=n"],
+                "-Fe does not accept wild-card field name",
+            ),
+            (
+                vec!["-F", "smtp/inet=n"],
+                "-Fe or -FX requires service_name/type/field_name",
+            ),
+            (
+                vec!["-P", "smtp/inet/a=b c"],
+                "-Pe does not accept whitespace in parameter value",
+            ),
+        ];
+        for (arguments, want) in rows {
+            assert_eq!(edit(&arguments), Err(want.to_string()), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What main.cf and master.cf say, with the overrides of the command line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use postern_config::master_cf::{self, FIELDS};
+use postern_config::words::unbrace;
+use postern_config::{Config, ConfigError, DEFAULT_DIRECTORY, lines, params};
+
+use crate::options::{Flag, Options};
+use crate::{Fatal, warn};
+
+/// One entry of master.cf.
+#[derive(Debug, Clone)]
+pub(crate) struct MasterEntry {
+    /// Service name to command name.
+    pub(crate) fields: Vec<String>,
+    /// Normalised arguments: `-o` apart from its value, braces only where needed.
+    pub(crate) arguments: Vec<String>,
+    /// How many arguments come before the command's own.
+    pub(crate) options: usize,
+    /// The `-o` settings; the last of a name counts.
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl MasterEntry {
+    pub(crate) fn name(&self) -> &str {
+        &self.fields[0]
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.fields[1]
+    }
+
+    pub(crate) fn command(&self) -> &str {
+        &self.fields[7]
+    }
+
+    /// Checks and normalises a split entry; `place` is for complaints about the number of fields.
+    pub(crate) fn from_entry(
+        entry: &master_cf::Entry,
+        place: &dyn Fn() -> String,
+    ) -> Result<Self, Fatal> {
+        if entry.fields.len() < FIELDS {
+            return Err(Fatal::text(place()));
+        }
+        master_cf::check_fields(&entry.fields, &entry.text).map_err(Fatal::Text)?;
+        let mut made = Self {
+            fields: entry.fields.clone(),
+            arguments: Vec::new(),
+            options: 0,
+            settings: BTreeMap::new(),
+        };
+        made.set_arguments(&entry.arguments);
+        Ok(made)
+    }
+
+    /// Normalises arguments: `-oa=b` and `-vo a=b` are taken apart, braces come off `{ a = b }`.
+    pub(crate) fn set_arguments(&mut self, words: &[String]) {
+        self.arguments.clear();
+        self.settings.clear();
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            if word.starts_with('{') {
+                self.arguments.push(strip(word));
+                at += 1;
+                break;
+            }
+            if !word.starts_with('-') || word == "--" {
+                break;
+            }
+            at += 1;
+            match word.find('o').filter(|_| !word.starts_with("--")) {
+                None => self.arguments.push(word.clone()),
+                Some(index) => {
+                    if index > 1 {
+                        self.arguments.push(word[..index].to_string());
+                    }
+                    self.arguments.push("-o".to_string());
+                    let value = if index + 1 < word.len() {
+                        Some(word[index + 1..].to_string())
+                    } else {
+                        at += 1;
+                        words.get(at - 1).cloned()
+                    };
+                    if let Some(value) = value {
+                        self.push_setting(&value);
+                    }
+                }
+            }
+        }
+        self.options = self.arguments.len();
+        self.arguments
+            .extend(words.iter().skip(at).map(|word| normal_group(word)));
+    }
+
+    fn push_setting(&mut self, value: &str) {
+        let text = if value.starts_with('{') {
+            strip(value)
+        } else {
+            value.to_string()
+        };
+        match lines::split_name_value(&text) {
+            Ok((name, value)) => {
+                self.settings.insert(name.to_string(), value.to_string());
+                self.arguments.push(setting_text(name, value));
+            }
+            Err(error) => {
+                warn(&format!("master.cf: {}", error.describe(&text)));
+                self.arguments.push(value.to_string());
+            }
+        }
+    }
+
+    /// Where each `-o NAME=…` value is among the arguments.
+    pub(crate) fn setting_positions(&self, name: &str) -> Vec<usize> {
+        let is_named = |at: &usize| {
+            let text = &self.arguments[*at];
+            let bare = unbrace(text).unwrap_or(text);
+            lines::split_name_value(bare).is_ok_and(|(found, _)| found == name)
+        };
+        (1..self.options)
+            .filter(|at| self.arguments[at - 1] == "-o")
+            .filter(is_named)
+            .collect()
+    }
+}
+
+/// `name=value`, in braces when the value has white space.
+pub(crate) fn setting_text(name: &str, value: &str) -> String {
+    let text = format!("{name}={value}");
+    if value.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{text}}}")
+    } else {
+        text
+    }
+}
+
+/// An argument without braces where it does not need them, and without blanks next to them.
+fn normal_group(word: &str) -> String {
+    if !word.starts_with('{') {
+        return word.to_string();
+    }
+    let inner = strip(word);
+    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{inner}}}")
+    } else {
+        inner
+    }
+}
+
+/// Takes braces off, with a complaint where they do not match.
+fn strip(text: &str) -> String {
+    match unbrace(text) {
+        Ok(inner) => inner.to_string(),
+        Err(problem) => {
+            warn(&format!("master.cf: {problem}"));
+            text.trim_start_matches('{').trim().to_string()
+        }
+    }
+}
+
+/// Both files.
+pub(crate) struct Model {
+    pub(crate) config: Config,
+    pub(crate) entries: Vec<MasterEntry>,
+    warnings: Vec<String>,
+    directory: String,
+}
+
+impl Model {
+    /// Reads both files as the options say. A missing master.cf stops only modes that are about it.
+    pub(crate) fn load(options: &Options, needs_master: bool) -> Result<Self, Fatal> {
+        let directory = &options.directory;
+        let mut config = if options.has(Flag::Defaults) {
+            Config::defaults(Path::new(DEFAULT_DIRECTORY))
+        } else {
+            Config::load_now(directory)?
+        };
+        for (name, value) in &options.overrides {
+            config.set_override(name, value);
+        }
+        config.try_get(params::MYHOSTNAME)?;
+        config.try_get(params::MYDOMAIN)?;
+        let mut model = Self {
+            warnings: config.warnings().to_vec(),
+            config,
+            entries: Vec::new(),
+            directory: directory.to_string_lossy().into_owned(),
+        };
+        match read_master(directory, &mut model.warnings) {
+            Ok(entries) => model.entries = entries,
+            Err(Fatal::Config(error @ ConfigError::Open { .. })) if !needs_master => {
+                model.warnings.push(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// `DIR/main.cf` as messages name it.
+    pub(crate) fn main_cf(&self) -> String {
+        format!("{}/main.cf", self.directory)
+    }
+
+    pub(crate) fn master_cf(&self) -> String {
+        format!("{}/master.cf", self.directory)
+    }
+
+    /// The default of a name that exists because of a service in master.cf.
+    pub(crate) fn service_default(&self, name: &str) -> Option<String> {
+        self.entries.iter().find_map(|entry| {
+            let suffix = name.strip_prefix(entry.name())?.strip_prefix('_')?;
+            service_suffixes(entry.command())
+                .find(|(known, _)| *known == suffix)
+                .map(|(_, base)| format!("${base}"))
+        })
+    }
+
+    /// The settings of an entry, as its program sees them.
+    pub(crate) fn service_config(&self, entry: &MasterEntry) -> Config {
+        let mut config = self.config.clone();
+        for (name, value) in &entry.settings {
+            config.set_override(name, value);
+        }
+        config.set_names(entry.command(), entry.name());
+        config
+    }
+
+    /// Expands `text` as `config` sees it, with the defaults of service-derived names.
+    pub(crate) fn expand(&self, config: &Config, text: &str) -> Result<String, Fatal> {
+        let service_default = |name: &str| -> Option<String> {
+            if config.is_set(name) || params::find(name).is_some() {
+                return None;
+            }
+            let base = self.service_default(name)?;
+            config.expand(&base, &|_| None).ok()
+        };
+        config
+            .expand(text, &service_default)
+            .map_err(Fatal::from_expansion)
+    }
+}
+
+fn read_master(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<MasterEntry>, Fatal> {
+    let path = directory.join("master.cf");
+    let shown = path.to_string_lossy().into_owned();
+    let content = std::fs::read(&path).map_err(|error| ConfigError::Open {
+        path: shown.clone(),
+        reason: postern_sys::error_text(&error),
+    })?;
+    master_cf::entries(&shown, &content, |text| warnings.push(text))
+        .iter()
+        .map(|entry| {
+            MasterEntry::from_entry(entry, &|| {
+                format!("file {shown}: line {}: bad field count", entry.line)
+            })
+        })
+        .collect()
+}
+
+/// What a delivery agent's name is combined with, and where the default comes from.
+const DELIVERY_SUFFIXES: &[(&str, &str)] = &[
+    ("recipient_limit", "default_recipient_limit"),
+    ("extra_recipient_limit", "default_extra_recipient_limit"),
+    ("recipient_refill_limit", "default_recipient_refill_limit"),
+    ("recipient_refill_delay", "default_recipient_refill_delay"),
+    ("delivery_slot_cost", "default_delivery_slot_cost"),
+    ("delivery_slot_loan", "default_delivery_slot_loan"),
+    ("delivery_slot_discount", "default_delivery_slot_discount"),
+    ("minimum_delivery_slots", "default_minimum_delivery_slots"),
+    (
+        "initial_destination_concurrency",
+        "initial_destination_concurrency",
+    ),
+    (
+        "destination_concurrency_limit",
+        "default_destination_concurrency_limit",
+    ),
+    (
+        "destination_recipient_limit",
+        "default_destination_recipient_limit",
+    ),
+    (
+        "destination_concurrency_positive_feedback",
+        "default_destination_concurrency_positive_feedback",
+    ),
+    (
+        "destination_concurrency_negative_feedback",
+        "default_destination_concurrency_negative_feedback",
+    ),
+    (
+        "destination_concurrency_failed_cohort_limit",
+        "default_destination_concurrency_failed_cohort_limit",
+    ),
+    ("destination_rate_delay", "default_destination_rate_delay"),
+    ("transport_rate_delay", "default_transport_rate_delay"),
+];
+const TIME_LIMIT: &[(&str, &str)] = &[("time_limit", "command_time_limit")];
+
+/// The suffixes that exist for a service which runs `command`, each with the base of its default.
+pub(crate) fn service_suffixes(
+    command: &str,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let is_agent = matches!(
+        command,
+        "local" | "error" | "virtual" | "smtp" | "lmtp" | "pipe"
+    );
+    let has_limit = matches!(command, "pipe" | "spawn");
+    let agent = if is_agent { DELIVERY_SUFFIXES } else { &[] };
+    let limit = if has_limit { TIME_LIMIT } else { &[] };
+    agent.iter().chain(limit).copied()
+}

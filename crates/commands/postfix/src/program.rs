@@ -1,0 +1,206 @@
+//! The commands of postfix(1): which there are, and what they need first.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use postern_config::{Config, ConfigError, master_cf, params};
+use postern_maillog::{Echo, set_echo, set_tag};
+use postern_sys::error_text;
+
+/// What the command works on.
+pub(crate) struct Program {
+    pub(crate) config: Config,
+    pub(crate) command_directory: PathBuf,
+    pub(crate) daemon_directory: PathBuf,
+    pub(crate) queue_directory: PathBuf,
+    /// Whether the command runs as root, so that owners can be set and must be right.
+    pub(crate) is_root: bool,
+}
+
+/// Why a command fails. The text is logged with `fatal: `.
+pub(crate) struct Failure(pub(crate) Option<String>);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(Some(text.into()))
+    }
+
+    /// A failure that is told already.
+    pub(crate) const TOLD: Self = Self(None);
+}
+
+impl Program {
+    /// Takes the directories from `config`. From here on lines are tagged `NAME/postfix-script`.
+    pub(crate) fn new(config: Config, name: &str) -> Self {
+        set_tag(&format!("{name}/postfix-script"));
+        set_echo(Echo::Nothing);
+        Self {
+            command_directory: PathBuf::from(config.get(params::COMMAND_DIRECTORY)),
+            daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
+            queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
+            is_root: postern_sys::user::euid() == 0,
+            config,
+        }
+    }
+
+    /// Runs the command in `operands` and gives the exit status.
+    pub(crate) fn run(&self, operands: &[OsString]) -> u8 {
+        let verb = operands
+            .first()
+            .map(|word| word.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if verb.starts_with('/') {
+            return self.run_given(operands);
+        }
+        match self.prepare().and_then(|()| self.dispatch(&verb, operands)) {
+            Ok(status) => status,
+            Err(Failure(text)) => {
+                if let Some(text) = text {
+                    self.say("fatal: ", &text);
+                }
+                1
+            }
+        }
+    }
+
+    fn dispatch(&self, verb: &str, operands: &[OsString]) -> Result<u8, Failure> {
+        match verb {
+            "start" => self.start(),
+            "start-fg" => self.start_in_foreground(),
+            "stop" => self.stop(),
+            "quick-stop" => self.quick_stop(),
+            "abort" => self.abort(),
+            "drain" => self.drain(),
+            "reload" => self.reload(),
+            "flush" => Err(self.replace_by("postqueue", &["-f".into()])),
+            "status" => self.status(),
+            "check" => self.check(),
+            "logrotate" => self.rotate_log(),
+            "set-permissions" | "upgrade-permissions" => self.set_permissions(),
+            "upgrade-configuration" => self.upgrade_configuration(),
+            "post-install" => self.post_install(&operands[1..]),
+            "tls" => self.run_tls_script(&operands[1..]),
+            _ => Err(Failure::new(format!(
+                "unknown command: '{verb}'. Usage: postfix start (or stop, reload, abort, flush, check, status, \
+                 set-permissions, upgrade-configuration, logrotate)"
+            ))),
+        }
+    }
+
+    /// Logs a line; shows it on a terminal, and from level 3.8 on also elsewhere.
+    pub(crate) fn say(&self, severity: &str, text: &str) {
+        let level = match severity {
+            "" => postern_maillog::Severity::Info,
+            "fatal: " => postern_maillog::Severity::Fatal,
+            _ => postern_maillog::Severity::Warning,
+        };
+        postern_maillog::log(level, text);
+        if self.config.look().command_stderr() || crate::is_terminal() {
+            let name = self.config.get(params::SYSLOG_NAME);
+            eprintln!("{name}/postfix-script: {severity}{text}");
+        }
+    }
+
+    /// What must hold for every command: the directories exist and both files can be read.
+    fn prepare(&self) -> Result<(), Failure> {
+        self.verify_text()?;
+        for (what, param) in [
+            ("command", params::COMMAND_DIRECTORY),
+            ("daemon", params::DAEMON_DIRECTORY),
+            ("configuration", params::CONFIG_DIRECTORY),
+            ("queue", params::QUEUE_DIRECTORY),
+            ("shared-library", params::SHLIB_DIRECTORY),
+            ("meta", params::META_DIRECTORY),
+        ] {
+            let directory = self.config.get(param);
+            if directory != "no" && !Path::new(&directory).is_dir() {
+                return Err(Failure::new(format!(
+                    "no Postfix {what} directory {directory}!"
+                )));
+            }
+        }
+        let master = self.daemon_directory.join("master");
+        if !master.is_file() {
+            return Err(Failure::new(format!(
+                "no Postfix master program {}!",
+                master.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads master.cf and expands main.cf as postconf(1) would, and complains in its name.
+    fn verify_text(&self) -> Result<(), Failure> {
+        let postconf = self
+            .command_directory
+            .join("postconf")
+            .display()
+            .to_string();
+        let refuse = |text: &str| {
+            eprintln!("{postconf}: fatal: {text}");
+            Failure::new(format!("cannot execute {postconf}!"))
+        };
+        if let Err(error) = self.config.check_expansion() {
+            for (_, text) in error.preceding() {
+                eprintln!("{postconf}: warning: {text}");
+            }
+            let text = match error {
+                ConfigError::Macro { .. } => "macro processing error".to_string(),
+                other => other.to_string(),
+            };
+            return Err(refuse(&text));
+        }
+        let path = self.config.directory().join("master.cf");
+        let shown = path.display().to_string();
+        match std::fs::read(&path) {
+            Ok(content) => master_cf::check_text(&shown, &content).map_err(|text| refuse(&text)),
+            Err(error) => {
+                eprintln!("{postconf}: warning: open {shown}: {}", error_text(&error));
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a program of ours and gives its exit status.
+    pub(crate) fn run_program(&self, path: &Path, arguments: &[&str]) -> Result<i32, Failure> {
+        let status = Command::new(path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .status();
+        let status = status
+            .map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
+        Ok(status.code().unwrap_or(1))
+    }
+
+    /// Becomes the command `name`; comes back only on failure.
+    pub(crate) fn replace_by(&self, name: &str, arguments: &[OsString]) -> Failure {
+        let path = self.command_directory.join(name);
+        let error = Command::new(&path).args(arguments).exec();
+        Failure::new(format!("{}: {}", path.display(), error_text(&error)))
+    }
+
+    /// `postfix /path/to/program …`: runs it in the prepared environment.
+    fn run_given(&self, operands: &[OsString]) -> u8 {
+        let Some((path, arguments)) = operands.split_first() else {
+            return 1;
+        };
+        let error = Command::new(path).args(arguments).exec();
+        self.say(
+            "fatal: ",
+            &format!("{}: {}", path.to_string_lossy(), error_text(&error)),
+        );
+        1
+    }
+
+    fn run_tls_script(&self, arguments: &[OsString]) -> Result<u8, Failure> {
+        let path = self.daemon_directory.join("postfix-tls-script");
+        let error = Command::new(&path).args(arguments).exec();
+        Err(Failure::new(format!(
+            "{}: {}",
+            path.display(),
+            error_text(&error)
+        )))
+    }
+}

@@ -1,0 +1,105 @@
+//! `smtp_generic_maps`: addresses as the outside world shall see them (generic(5)).
+
+use bstr::{BStr, BString, ByteSlice};
+use postern_dict::Maps;
+use postern_dict::search::{Extensions, Form, find_address};
+use postern_mail::address;
+use postern_rewrite::LocalDomains;
+
+use crate::trouble::Trouble;
+
+/// The tables with the rules of their search.
+pub struct Generic {
+    maps: Maps,
+    extensions: Extensions,
+    /// Whether an extension that did not match is kept.
+    propagate: bool,
+    /// Domain of results without one.
+    origin: String,
+    local: LocalDomains,
+}
+
+impl Generic {
+    /// Maps with their search rules; `propagate` keeps extensions that did not match.
+    pub fn new(
+        maps: Maps,
+        extensions: Extensions,
+        propagate: bool,
+        origin: String,
+        local: LocalDomains,
+    ) -> Self {
+        Self {
+            maps,
+            extensions,
+            propagate,
+            origin,
+            local,
+        }
+    }
+
+    /// Whether there is nothing to map.
+    pub fn is_empty(&self) -> bool {
+        self.maps.is_empty()
+    }
+
+    /// The mapped form of an address, both in internal form.
+    ///
+    /// # Errors
+    ///
+    /// A table that cannot be read.
+    pub fn map_or_same(&mut self, internal: &BStr) -> Result<BString, Trouble> {
+        Ok(self.map(internal)?.unwrap_or_else(|| internal.into()))
+    }
+
+    /// The mapped form of an address, both in internal form; `None` when no table has it.
+    ///
+    /// # Errors
+    ///
+    /// A table that cannot be read.
+    pub fn map(&mut self, internal: &BStr) -> Result<Option<BString>, Trouble> {
+        if self.maps.is_empty() || internal.is_empty() {
+            return Ok(None);
+        }
+        let local = &mut self.local;
+        let origin = self.origin.as_bytes();
+        let mut is_local =
+            |domain: &BStr| Ok(domain.eq_ignore_ascii_case(origin) || local.matches(domain)?);
+        let found = find_address(
+            &mut self.maps,
+            internal,
+            Form::External,
+            &self.extensions,
+            &mut is_local,
+        )
+        .map_err(|_| Trouble::Data)?;
+        let Some(found) = found else { return Ok(None) };
+        let value = found.value.trim_ascii();
+        if value.contains(&b',') {
+            log::warn!(
+                "multi-valued {} entry for {internal}: {}",
+                self.maps.title(),
+                value.as_bstr()
+            );
+        }
+        let mut mapped: BString = if value.starts_with(b"@") {
+            let (local_part, _) = address::split(internal);
+            [local_part.as_bytes(), value].concat().into()
+        } else {
+            let value = address::unquote(value.as_bstr());
+            if value.contains(&b'@') {
+                value
+            } else {
+                [value.as_bytes(), b"@", self.origin.as_bytes()]
+                    .concat()
+                    .into()
+            }
+        };
+        if let Some(extension) = found
+            .extension
+            .filter(|_| self.propagate && !value.starts_with(b"@"))
+        {
+            mapped = address::append_extension(mapped.as_bstr(), &extension);
+        }
+        Ok(Some(mapped))
+    }
+}

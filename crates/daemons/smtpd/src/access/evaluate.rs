@@ -1,0 +1,389 @@
+//! Walks a restriction list: one word, with its argument, after the other.
+
+use postern_config::params;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::servers::ServerKind;
+use super::{Check, DeferIf, List, Subject, Verdict, class};
+use crate::reply::ErrorClass;
+use crate::session::Session;
+
+/// Classes and table results inside each other.
+const MAX_DEPTH: u32 = 100;
+
+/// Where the words come from, one at a time.
+struct Words<'a> {
+    rest: std::slice::Iter<'a, String>,
+    subject: &'a Subject,
+}
+
+impl Words<'_> {
+    fn next(&mut self) -> Option<&str> {
+        self.rest.next().map(String::as_str)
+    }
+    fn peek(&self) -> Option<&str> {
+        self.rest.as_slice().first().map(String::as_str)
+    }
+}
+
+impl Session<'_> {
+    /// Evaluates a list. `default_command` is what a bare `type:name` means.
+    pub(super) fn evaluate(
+        &mut self,
+        list: &List,
+        subject: &Subject,
+        default_command: Option<&'static str>,
+    ) -> Check {
+        if self.access.discard {
+            return Ok(Verdict::Permit);
+        }
+        if self.access.depth >= MAX_DEPTH {
+            log::warn!(
+                "restriction classes or access table entries refer to each other without end"
+            );
+            return self.server_error();
+        }
+        self.access.depth += 1;
+        let result = self.evaluate_words(
+            &mut Words {
+                rest: list.iter(),
+                subject,
+            },
+            default_command,
+        );
+        self.access.depth -= 1;
+        result
+    }
+
+    fn evaluate_words(
+        &mut self,
+        words: &mut Words<'_>,
+        default_command: Option<&'static str>,
+    ) -> Check {
+        while let Some(word) = words.next().map(str::to_owned) {
+            // Whatever follows, the outcome is to try again later.
+            if self.access.defer_if_permit.is_some() && self.access.defer_if_reject.is_some() {
+                break;
+            }
+            if word.eq_ignore_ascii_case("warn_if_reject") {
+                if self.access.warn_if_reject == 0 {
+                    self.access.warn_if_reject = self.access.depth;
+                }
+                continue;
+            }
+            let verdict = self.one_restriction(&word, words, default_command)?;
+            if self.access.warn_if_reject >= self.access.depth {
+                self.access.warn_if_reject = 0;
+            }
+            if verdict == Verdict::Permit || self.access.discard {
+                return Ok(Verdict::Permit);
+            }
+        }
+        Ok(Verdict::Dunno)
+    }
+
+    fn one_restriction(
+        &mut self,
+        word: &str,
+        words: &mut Words<'_>,
+        default_command: Option<&'static str>,
+    ) -> Check {
+        if word.contains(':') {
+            let Some(command) = default_command else {
+                log::warn!(
+                    "specify one of (check_client_access, check_helo_access, check_sender_access, check_recipient_access, check_etrn_access) before {} restriction \"{word}\"",
+                    words.subject.class
+                );
+                return self.server_error();
+            };
+            return self.table_restriction(command, word);
+        }
+        let name = word.to_ascii_lowercase();
+        if let Some(result) = self.generic(&name, word, words) {
+            return result;
+        }
+        if let Some(result) = self.about_the_client(&name, words) {
+            return result;
+        }
+        if let Some(result) = self.about_addresses(&name) {
+            return result;
+        }
+        if is_table_command(&name) {
+            let table = words.next().unwrap_or(word).to_owned();
+            return self.table_restriction(&name, &table);
+        }
+        if let Some(result) = self.in_other_services(&name, words) {
+            return result;
+        }
+        if let Some(class) = self.server.restrictions.classes.get(word).map(Rc::clone) {
+            return self.evaluate(&class, words.subject, default_command);
+        }
+        log::warn!("unknown smtpd restriction: \"{word}\"");
+        self.server_error()
+    }
+
+    /// Restrictions that look at nothing, or at the session only.
+    fn generic(&mut self, name: &str, word: &str, words: &mut Words<'_>) -> Option<Check> {
+        let subject = words.subject.clone();
+        Some(match name {
+            "permit" => {
+                self.warn_about_rest(word, words);
+                self.permit("permit", None, &subject)
+            }
+            "reject" => {
+                self.warn_about_rest(word, words);
+                let code = self.config().get(params::REJECT_CODE);
+                self.reject_subject(ErrorClass::POLICY, code, "5.7.1", &subject, "Access denied")
+            }
+            "defer" => {
+                self.warn_about_rest(word, words);
+                let code = self.config().get(params::DEFER_CODE);
+                self.reject_subject(
+                    ErrorClass::POLICY,
+                    code,
+                    "4.3.2",
+                    &subject,
+                    "Try again later",
+                )
+            }
+            "defer_if_permit" => {
+                let text = super::subject_text(&subject, b"defer_if_permit requested");
+                self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, "4.7.0", text)
+            }
+            "defer_if_reject" => {
+                let text = super::subject_text(&subject, b"defer_if_reject requested");
+                self.defer_if(DeferIf::Reject, ErrorClass::POLICY, 450, "4.7.0", text)
+            }
+            "sleep" => {
+                let seconds = words.next().and_then(|text| text.parse::<u64>().ok());
+                let Some(seconds) = seconds else {
+                    log::warn!("restriction sleep requires time argument in seconds");
+                    return Some(self.server_error());
+                };
+                std::thread::sleep(Duration::from_secs(seconds));
+                Ok(Verdict::Dunno)
+            }
+            "reject_plaintext_session" => {
+                let code = self.config().get(params::PLAINTEXT_REJECT_CODE);
+                self.reject(
+                    ErrorClass::POLICY,
+                    code,
+                    "4.7.1",
+                    "Session encryption is required",
+                )
+            }
+            "reject_unauth_pipelining" => {
+                if !self.has_pipelined() {
+                    return Some(Ok(Verdict::Dunno));
+                }
+                let text = "Improper use of SMTP command pipelining";
+                self.reject_subject(ErrorClass::PROTOCOL, 503, "5.5.0", &subject, text)
+            }
+            "reject_multi_recipient_bounce" => {
+                if self.recipient_count() <= 1
+                    || self.sender.as_ref().is_none_or(|sender| !sender.is_empty())
+                {
+                    return Some(Ok(Verdict::Dunno));
+                }
+                let code = self
+                    .config()
+                    .get(params::MULTI_RECIPIENT_BOUNCE_REJECT_CODE);
+                self.reject_subject(
+                    ErrorClass::POLICY,
+                    code,
+                    "5.5.3",
+                    &subject,
+                    "Multi-recipient bounce",
+                )
+            }
+            _ => return None,
+        })
+    }
+
+    fn warn_about_rest(&mut self, word: &str, words: &Words<'_>) {
+        if let (Some(next), 0, false) = (
+            words.peek(),
+            self.access.warn_if_reject,
+            self.access.ignored_said,
+        ) {
+            log::warn!("restriction `{next}' after `{word}' is ignored");
+            self.access.ignored_said = true;
+        }
+    }
+
+    fn about_the_client(&mut self, name: &str, words: &Words<'_>) -> Option<Check> {
+        Some(match name {
+            "permit_inet_interfaces" => self.permit_inet_interfaces(),
+            "permit_mynetworks" => self.permit_mynetworks(words.subject),
+            // Without login and certificates nobody has either.
+            "permit_sasl_authenticated"
+            | "permit_tls_clientcerts"
+            | "permit_tls_all_clientcerts" => Ok(Verdict::Dunno),
+            "reject_unknown_client_hostname" | "reject_unknown_client" => {
+                self.reject_unknown_client_hostname()
+            }
+            "reject_unknown_reverse_client_hostname" => {
+                self.reject_unknown_reverse_client_hostname()
+            }
+            "reject_invalid_helo_hostname" | "reject_invalid_hostname" => {
+                self.reject_invalid_helo_hostname()
+            }
+            "reject_non_fqdn_helo_hostname" | "reject_non_fqdn_hostname" => {
+                self.reject_non_fqdn_helo_hostname()
+            }
+            "reject_unknown_helo_hostname" | "reject_unknown_hostname" => {
+                self.reject_unknown_helo_hostname()
+            }
+            _ => return None,
+        })
+    }
+
+    fn about_addresses(&mut self, name: &str) -> Option<Check> {
+        Some(match name {
+            "reject_non_fqdn_sender" => self.reject_non_fqdn_sender(),
+            "reject_non_fqdn_recipient" => self.reject_non_fqdn_recipient(),
+            "reject_unknown_sender_domain" | "reject_unknown_address" => {
+                self.reject_unknown_sender_domain()
+            }
+            "reject_unknown_recipient_domain" => self.reject_unknown_recipient_domain(),
+            "reject_unlisted_sender" => self.reject_unlisted_sender(),
+            "reject_unlisted_recipient" | "check_recipient_maps" => {
+                self.reject_unlisted_recipient()
+            }
+            "permit_auth_destination" => self.permit_auth_destination(),
+            "reject_unauth_destination" => self.reject_unauth_destination(),
+            "defer_unauth_destination" => self.defer_unauth_destination(),
+            "permit_mx_backup" => self.permit_mx_backup(),
+            "check_relay_domains" if !self.server.look.smtpd_without_old_restrictions() => {
+                log::warn!(
+                    "support for restriction \"check_relay_domains\" will be removed from Postfix; use \"reject_unauth_destination\" instead"
+                );
+                self.check_relay_domains()
+            }
+            "reject_maps_rbl" | "permit_naked_ip_address" | "check_relay_domains"
+                if self.server.look.smtpd_without_old_restrictions() =>
+            {
+                let instead = match name {
+                    "reject_maps_rbl" => "reject_rbl_client domain-name",
+                    "permit_naked_ip_address" => {
+                        "permit_mynetworks\" or \"permit_sasl_authenticated"
+                    }
+                    _ => "reject_unauth_destination",
+                };
+                log::warn!(
+                    "support for restriction \"{name}\" has been removed in Postfix 3.9; instead, specify \"{instead}\""
+                );
+                self.server_error()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Restrictions that need a login, a block list, a policy service or the verify service.
+    fn in_other_services(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
+        match name {
+            "reject_sender_login_mismatch"
+            | "reject_authenticated_sender_login_mismatch"
+            | "reject_known_sender_login_mismatch"
+            | "reject_unauthenticated_sender_login_mismatch" => {
+                log::warn!("restriction `{name}' ignored: no SASL support");
+                Some(Ok(Verdict::Dunno))
+            }
+            "check_sasl_access" | "check_ccert_access" => {
+                words.next();
+                Some(Ok(Verdict::Dunno))
+            }
+            "reject_rbl_client"
+            | "reject_rbl"
+            | "reject_rhsbl_client"
+            | "reject_rhsbl_reverse_client"
+            | "reject_rhsbl_helo"
+            | "reject_rhsbl_sender"
+            | "reject_rhsbl_recipient"
+            | "permit_dnswl_client"
+            | "permit_rhswl_client" => {
+                if words.next().is_none() {
+                    log::warn!("restriction {name} requires domain name argument");
+                    return Some(Ok(Verdict::Dunno));
+                }
+                Some(self.not_available(name))
+            }
+            "check_policy_service" => {
+                words.next();
+                Some(self.not_available(name))
+            }
+            "reject_unverified_sender"
+            | "reject_unverified_recipient"
+            | "reject_maps_rbl"
+            | "permit_naked_ip_address" => Some(self.not_available(name)),
+            _ => None,
+        }
+    }
+
+    /// Refuses for now rather than to let mail pass unchecked.
+    fn not_available(&mut self, name: &str) -> Check {
+        log::warn!("restriction {name} is not available");
+        self.server_error()
+    }
+
+    /// `check_WHAT_access type:name`.
+    fn table_restriction(&mut self, command: &str, table: &str) -> Check {
+        if !table.contains(':') {
+            log::warn!("restriction {command}: bad argument \"{table}\": need maptype:mapname");
+            return self.server_error();
+        }
+        match command {
+            "check_client_access" => {
+                let subject = Subject::new(self.client.namaddr.as_str(), class::CLIENT);
+                self.check_client_access(table, &subject)
+            }
+            "check_reverse_client_hostname_access" => {
+                let subject = Subject::new(self.client.reverse_name.as_str(), class::CLIENT);
+                let result =
+                    self.check_host_access(table, &self.client.reverse_name.clone(), &subject);
+                self.forbid_permit(command, &subject, result)
+            }
+            "check_helo_access" => match self.helo.clone() {
+                Some(helo) => self.check_host_access(
+                    table,
+                    &helo.to_string(),
+                    &Subject::new(helo, class::HELO),
+                ),
+                None => Ok(Verdict::Dunno),
+            },
+            "check_sender_access" => match self.sender.clone() {
+                Some(sender) => self.check_address_access(table, &sender, class::SENDER),
+                None => Ok(Verdict::Dunno),
+            },
+            "check_recipient_access" => match self.recipient.clone() {
+                Some(recipient) => self.check_address_access(table, &recipient, class::RECIPIENT),
+                None => Ok(Verdict::Dunno),
+            },
+            "check_etrn_access" => match self.etrn_name.clone() {
+                Some(name) => self.check_host_access(
+                    table,
+                    &name.to_string(),
+                    &Subject::new(name, class::ETRN),
+                ),
+                None => Ok(Verdict::Dunno),
+            },
+            _ => match ServerKind::of_command(command) {
+                Some((what, kind)) => self.check_server_access(command, what, kind, table),
+                None => self.server_error(),
+            },
+        }
+    }
+}
+
+fn is_table_command(name: &str) -> bool {
+    const COMMANDS: [&str; 6] = [
+        "check_client_access",
+        "check_reverse_client_hostname_access",
+        "check_helo_access",
+        "check_sender_access",
+        "check_recipient_access",
+        "check_etrn_access",
+    ];
+    COMMANDS.contains(&name) || ServerKind::of_command(name).is_some()
+}

@@ -1,0 +1,304 @@
+//! What a process keeps between sessions: settings, open tables, connections to services.
+
+use bstr::{BStr, BString};
+use postern_config::{Config, Look, params};
+use postern_dict::search::Extensions;
+use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches};
+use postern_dns::Resolver;
+use postern_rewrite::AddressService;
+use postern_server::{Client, ClientKind, Context, SingleServer, StartError};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::access::Restrictions;
+use crate::limits::Limits;
+use crate::session::Session;
+use crate::settings::{BareNewline, Settings};
+use crate::space::Space;
+use crate::tables::AddressMaps;
+
+/// The lists of clients that sessions ask.
+pub(crate) struct Networks {
+    pub(crate) mynetworks: MatchList,
+    pub(crate) event_limit_exceptions: MatchList,
+    pub(crate) verp_clients: MatchList,
+    pub(crate) bare_newline_exclusions: MatchList,
+    pub(crate) mx_backup: MatchList,
+}
+
+/// See the module.
+pub(crate) struct Server {
+    pub(crate) config: Config,
+    pub(crate) set: Settings,
+    pub(crate) look: Look,
+    pub(crate) restrictions: Restrictions,
+    /// Parent domains are written without a dot in access tables.
+    pub(crate) access_parents: bool,
+    pub(crate) extensions: Extensions,
+    pub(crate) networks: Networks,
+    pub(crate) maps: AddressMaps,
+    pub(crate) addresses: AddressService,
+    pub(crate) dns: Resolver,
+    pub(crate) limits: Limits,
+    pub(crate) space: Space,
+    pub(crate) queue_directory: PathBuf,
+    pub(crate) owner_uid: u32,
+    /// Whether `permit_mx_backup` was warned about.
+    pub(crate) mx_backup_said: bool,
+    /// Numbers the messages of this process.
+    pub(crate) sequence: u64,
+    tables: HashMap<String, Maps>,
+    own_addresses: Vec<IpAddr>,
+}
+
+impl Server {
+    /// Reads main.cf and opens tables. `routing` is main.cf as the rewrite service sees it: what the
+    /// service's own line in master.cf overrides does not change where mail goes.
+    ///
+    /// # Errors
+    ///
+    /// Settings that no server may run with.
+    pub(crate) fn new(
+        config: &Config,
+        routing: &Config,
+        service: &str,
+    ) -> Result<Self, StartError> {
+        let set = Settings::load(config).map_err(StartError::new)?;
+        let restrictions = Restrictions::load(config);
+        restrictions
+            .require_relay_control()
+            .map_err(StartError::new)?;
+        let own_addresses = postern_config::own_addresses(config)?;
+        let networks = Networks::load(config, &set);
+        let (maps, addresses) = (AddressMaps::open(config), AddressService::new(routing));
+        let own_addresses = own_addresses.into_iter().map(|own| own.address).collect();
+        let mut server = Self::assemble(
+            config,
+            service,
+            set,
+            restrictions,
+            networks,
+            maps,
+            addresses,
+            own_addresses,
+        );
+        server.open_tables();
+        Ok(server)
+    }
+
+    /// The server of a local user: it has no restrictions, and the user may not read their tables.
+    ///
+    /// # Errors
+    ///
+    /// Settings that mean nothing.
+    pub(crate) fn stand_alone(config: &Config) -> Result<Self, StartError> {
+        let set = Settings::load(config).map_err(StartError::new)?;
+        let maps = AddressMaps::none(config);
+        let addresses = AddressService::by_service(config, set.ipc_timeout);
+        let restrictions = Restrictions::none();
+        Ok(Self::assemble(
+            config,
+            "smtpd",
+            set,
+            restrictions,
+            Networks::none(config),
+            maps,
+            addresses,
+            Vec::new(),
+        ))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one for each of the parts")]
+    fn assemble(
+        config: &Config,
+        service: &str,
+        set: Settings,
+        restrictions: Restrictions,
+        networks: Networks,
+        maps: AddressMaps,
+        addresses: AddressService,
+        own_addresses: Vec<IpAddr>,
+    ) -> Self {
+        Self {
+            networks,
+            maps,
+            addresses,
+            dns: Resolver::system(),
+            limits: Limits::load(config, service),
+            space: Space::default(),
+            queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
+            owner_uid: u32::MAX,
+            mx_backup_said: false,
+            sequence: 0,
+            access_parents: parent_domain_matches(config, "smtpd_access_maps"),
+            extensions: Extensions::from_config(config),
+            look: config.look(),
+            config: config.clone(),
+            tables: HashMap::new(),
+            own_addresses,
+            set,
+            restrictions,
+        }
+    }
+
+    /// Opens what the lists name while that is still possible.
+    fn open_tables(&mut self) {
+        let mut names: Vec<String> = self.restrictions.tables().map(str::to_owned).collect();
+        for param in [
+            params::SMTPD_COMMAND_FILTER,
+            params::SMTPD_REJECT_FOOTER_MAPS,
+            params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS,
+            params::SMTPD_REJECT_FILTER_MAPS,
+        ] {
+            names.push(self.config.get(param));
+        }
+        let lists = [
+            params::LOCAL_HEADER_REWRITE_CLIENTS,
+            params::SMTPD_LOG_ACCESS_PERMIT_ACTIONS,
+            params::SMTPD_FORBIDDEN_COMMANDS,
+            params::SMTPD_NOOP_COMMANDS,
+        ];
+        for param in lists {
+            let value = self.config.get(param);
+            names.extend(
+                postern_dict::split_list(&value)
+                    .into_iter()
+                    .filter(|word| word.contains(':'))
+                    .map(str::to_owned),
+            );
+        }
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            self.table(name);
+        }
+    }
+
+    /// The open table, or tables, of a value.
+    fn table(&mut self, value: &str) -> &mut Maps {
+        let config = &self.config;
+        self.tables
+            .entry(value.to_owned())
+            .or_insert_with(|| Maps::open(config, value, value, Flags::ADDRESS))
+    }
+
+    /// Whether a client is in a list.
+    ///
+    /// # Errors
+    ///
+    /// When a table cannot be read; that is logged.
+    pub(crate) fn lists_client(
+        &mut self,
+        list: fn(&mut Networks) -> &mut MatchList,
+        client: &crate::client::Client,
+    ) -> Result<bool, LookupError> {
+        list(&mut self.networks).matches_client(BStr::new(&client.name), BStr::new(&client.address))
+    }
+
+    /// Looks a key up in the tables `value`; parts of keys are not shown to pattern tables.
+    pub(crate) fn find_in_table(
+        &mut self,
+        value: &str,
+        key: &BStr,
+        partial: bool,
+    ) -> Result<Option<BString>, LookupError> {
+        self.table(value).find(key, partial)
+    }
+
+    /// Whether a word is in a list of words and tables.
+    pub(crate) fn is_in_list(&mut self, list: &str, word: &str) -> Result<bool, LookupError> {
+        for item in postern_dict::split_list(list) {
+            let found = if item.contains(':') {
+                self.find_in_table(item, BStr::new(word), false)?.is_some()
+            } else {
+                item.eq_ignore_ascii_case(word)
+            };
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether permissions by `action` are logged.
+    pub(crate) fn logs_permit(&mut self, action: &str) -> bool {
+        let list = self.config.get(params::SMTPD_LOG_ACCESS_PERMIT_ACTIONS);
+        !list.is_empty() && self.is_in_list(&list, action).unwrap_or(false)
+    }
+
+    /// Whether an address is one of this system's.
+    pub(crate) fn is_own_address(&self, address: Option<IpAddr>) -> bool {
+        address.is_some_and(|address| self.own_addresses.contains(&address))
+    }
+}
+
+impl Networks {
+    fn none(config: &Config) -> Self {
+        let list = |title| MatchList::open(config, title, "", MatchKind::NameAddress);
+        Self {
+            mynetworks: list("mynetworks"),
+            event_limit_exceptions: list("smtpd_client_event_limit_exceptions"),
+            verp_clients: list("smtpd_authorized_verp_clients"),
+            bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions"),
+            mx_backup: list("permit_mx_backup_networks"),
+        }
+    }
+
+    fn load(config: &Config, set: &Settings) -> Self {
+        let list =
+            |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
+        let exclusions = match set.bare_newline {
+            BareNewline::Allow => String::new(),
+            _ => config.get(params::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS),
+        };
+        Self {
+            mynetworks: list("mynetworks", config.get(params::MYNETWORKS)),
+            event_limit_exceptions: list(
+                "smtpd_client_event_limit_exceptions",
+                config.get(params::SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS),
+            ),
+            verp_clients: list(
+                "smtpd_authorized_verp_clients",
+                config.get(params::SMTPD_AUTHORIZED_VERP_CLIENTS),
+            ),
+            bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions", exclusions),
+            mx_backup: list(
+                "permit_mx_backup_networks",
+                config.get(params::PERMIT_MX_BACKUP_NETWORKS),
+            ),
+        }
+    }
+}
+
+impl SingleServer for Server {
+    const NAME: &'static str = "smtpd";
+
+    fn before_jail(context: &mut Context) -> Result<Self, StartError> {
+        let config = &context.config;
+        let mut server =
+            if context.options.stand_alone && postern_sys::user::uid() != context.owner.uid {
+                Self::stand_alone(config)?
+            } else if context.options.overrides.is_empty() {
+                Self::new(config, config, &context.service_name)?
+            } else {
+                let routing = Config::load_from(&config.directory())?;
+                Self::new(config, &routing, &context.service_name)?
+            };
+        server.owner_uid = context.owner.uid;
+        Ok(server)
+    }
+
+    fn after_jail(&mut self, context: &Context) -> Result<(), StartError> {
+        self.queue_directory.clone_from(&context.queue_directory);
+        Ok(())
+    }
+
+    fn before_accept(&mut self, _context: &Context) -> Option<String> {
+        postern_dict::changed_table()
+    }
+
+    fn serve(&mut self, _context: &Context, client: Client) {
+        let alone =
+            client.kind == ClientKind::StandAlone && postern_sys::user::uid() != self.owner_uid;
+        Session::new(self, client, alone).run();
+    }
+}

@@ -1,0 +1,261 @@
+//! `-q`, `-d` and `-s`.
+
+use bstr::{BStr, BString};
+use postern_config::Config;
+use postern_dict::{OpenMode, Table};
+use postern_maillog::fatal;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::process::ExitCode;
+
+use crate::message::Message;
+use crate::{Dialect, Options, found, give_up, open};
+
+/// Removes keys.
+pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode {
+    let mut tables: Vec<Box<dyn Table>> = options
+        .operands
+        .iter()
+        .map(|operand| open(config, operand, OpenMode::ReadWrite, options))
+        .collect();
+    let mut any = false;
+    let mut remove = |key: &BStr| {
+        for table in &mut tables {
+            match table.delete(key) {
+                Ok(removed) => any |= removed,
+                Err(error) => give_up(table.name(), "delete", &error),
+            }
+        }
+    };
+    if key == "-" {
+        each_line(&mut remove);
+    } else {
+        remove(key);
+    }
+    found(any)
+}
+
+/// Calls `work` for each line of standard input.
+fn each_line(work: &mut dyn FnMut(&BStr)) {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match input.read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => work(BStr::new(line.strip_suffix(b"\n").unwrap_or(&line))),
+            Err(error) => fatal!("read stdin: {}", postern_sys::error_text(&error)),
+        }
+    }
+}
+
+/// Tables that are opened when they are first needed.
+struct Lazy<'a> {
+    config: &'a Config,
+    options: &'a Options,
+    open: Vec<Box<dyn Table>>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(config: &'a Config, options: &'a Options) -> Self {
+        Self {
+            config,
+            options,
+            open: Vec::new(),
+        }
+    }
+
+    /// The value in the first table that has the key.
+    fn find(&mut self, key: &BStr) -> Option<BString> {
+        for (index, operand) in self.options.operands.iter().enumerate() {
+            if self.open.len() <= index {
+                self.open
+                    .push(open(self.config, operand, OpenMode::Read, self.options));
+            }
+            let table = self.open.get_mut(index)?;
+            match table.lookup(key) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    if value.is_empty() {
+                        let name = table.name();
+                        log::warn!("table {name}: key {key}: empty string result is not allowed");
+                        log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+                    }
+                    return Some(value);
+                }
+                Err(error) => give_up(table.name(), "query", &error),
+            }
+        }
+        None
+    }
+}
+
+/// Looks keys up.
+pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) -> ExitCode {
+    let mut tables = Lazy::new(config, options);
+    let mut output = Output::new::<D>(options.json);
+    if key != "-" {
+        let value = tables.find(key);
+        if let Some(value) = &value {
+            output.answer(key, BStr::new(value));
+        }
+        output.end();
+        return found(value.is_some());
+    }
+    let mut any = false;
+    let mut ask = |key: &BStr| {
+        if let Some(value) = tables.find(key) {
+            any = true;
+            output.pair(key, BStr::new(&value));
+        }
+    };
+    if options.headers || options.body {
+        let mut message = Message::new(options, &mut ask);
+        each_line(&mut |line| message.line(line));
+        message.finish();
+    } else {
+        each_line(&mut ask);
+    }
+    output.end();
+    found(any)
+}
+
+/// Prints the first table whole.
+pub(crate) fn list<D: Dialect>(config: &Config, options: &Options) -> ExitCode {
+    let Some(operand) = options.operands.first() else {
+        return ExitCode::FAILURE;
+    };
+    let mut table = open(config, operand, OpenMode::Read, options);
+    let mut output = Output::new::<D>(options.json);
+    let mut restart = true;
+    loop {
+        match table.sequence(restart) {
+            Ok(Some((key, value))) => {
+                if key.is_empty() {
+                    log::warn!(
+                        "table {}: empty lookup key value is not allowed",
+                        table.name()
+                    );
+                } else if value.is_empty() {
+                    let name = table.name();
+                    log::warn!("table {name}: key {key}: empty string result is not allowed");
+                    log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+                }
+                let value = options.shown(table.name(), BStr::new(&key), value);
+                output.pair(BStr::new(&key), BStr::new(&value));
+            }
+            Ok(None) => break,
+            Err(error) => {
+                output.end();
+                give_up(table.name(), "sequence", &error)
+            }
+        }
+        restart = false;
+    }
+    output.end();
+    ExitCode::SUCCESS
+}
+
+impl Options {
+    /// A listed value; with `-F` its decoded content.
+    fn shown(&self, table: &str, key: &BStr, value: BString) -> BString {
+        if !self.flags.contains(postern_dict::Flags::SRC_RHS_IS_FILE) {
+            return value;
+        }
+        match postern_dict::decode_base64(table, key, BStr::new(&value)) {
+            Ok(content) => content,
+            Err(error) => give_up(table, "sequence", &error),
+        }
+    }
+}
+
+/// Standard output, buffered.
+struct Output {
+    out: BufWriter<io::Stdout>,
+    separator: &'static str,
+    json: bool,
+}
+
+impl Output {
+    fn new<D: Dialect>(json: bool) -> Self {
+        Self {
+            out: BufWriter::with_capacity(64 * 1024, io::stdout()),
+            separator: D::SEPARATOR,
+            json,
+        }
+    }
+
+    fn check(result: io::Result<()>) {
+        if let Err(error) = result {
+            fatal!("write error: {}", postern_sys::error_text(&error));
+        }
+    }
+
+    /// The answer to one key: the value alone.
+    fn answer(&mut self, key: &BStr, value: &BStr) {
+        if self.json {
+            return self.pair(key, value);
+        }
+        Self::check(
+            self.out
+                .write_all(value)
+                .and_then(|()| self.out.write_all(b"\n")),
+        );
+    }
+
+    fn pair(&mut self, key: &BStr, value: &BStr) {
+        let mut line = Vec::with_capacity(key.len() + value.len() + 8);
+        if self.json {
+            line.push(b'{');
+            write_json(&mut line, key);
+            line.extend_from_slice(b": ");
+            write_json(&mut line, value);
+            line.push(b'}');
+        } else {
+            line.extend_from_slice(key);
+            line.extend_from_slice(self.separator.as_bytes());
+            line.extend_from_slice(value);
+        }
+        line.push(b'\n');
+        Self::check(self.out.write_all(&line));
+    }
+
+    fn end(&mut self) {
+        Self::check(self.out.flush());
+    }
+}
+
+/// Appends `text` as a JSON string (RFC 8259 §7); bytes that are not UTF-8 become U+FFFD.
+fn write_json(out: &mut Vec<u8>, text: &BStr) {
+    out.push(b'"');
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            control if u32::from(control) < 0x20 => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_strings_escape_quotes_and_controls() {
+        let mut out = Vec::new();
+        write_json(&mut out, BStr::new(b"a\"b\\c\n\x01\xff\xc3\xa9"));
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\"a\\\"b\\\\c\\n\\u0001\u{fffd}é\""
+        );
+    }
+}
