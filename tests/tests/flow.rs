@@ -268,7 +268,10 @@ fn lmtp_over_a_socket_answers_for_each_recipient() {
     ]);
     instance.wait_log_all(&[&id, "to=<gone@boxes.test>", "dsn=5.1.1, status=bounced"]);
     let notice = instance.wait_mail("alice", "gone@boxes.test");
-    assert!(notice.contains("Diagnostic-Code: smtp; 550 5.1.1 gone"), "{notice}");
+    assert!(
+        notice.contains("Diagnostic-Code: smtp; 550 5.1.1 gone"),
+        "{notice}"
+    );
     sink.set(". TO:<full@boxes.test>", "250 2.0.0 now it fits");
     wait_for("the message to be deferred", || {
         (instance.queue("deferred") == [id.as_str()]).then_some(())

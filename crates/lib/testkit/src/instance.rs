@@ -94,6 +94,12 @@ impl Instance {
             .expect("write the configuration");
     }
 
+    /// What the test adds to main.cf.
+    #[must_use]
+    pub fn settings_main_cf(&self) -> String {
+        self.settings.main_cf.clone()
+    }
+
     /// Has other programs work on this queue. The mail system must not run meanwhile.
     ///
     /// # Panics
@@ -268,7 +274,9 @@ impl Drop for Instance {
             self.stop();
             self.kill_rest();
         }
-        if std::thread::panicking() {
+        if std::env::var_os("POSTERN_TEST_LOG").is_some() {
+            eprintln!("the instance's log:\n{}", self.log());
+        } else if std::thread::panicking() {
             eprintln!("end of the instance's log:\n{}", self.log_end());
         }
     }

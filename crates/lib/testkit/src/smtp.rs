@@ -168,12 +168,7 @@ impl SmtpClient {
     /// # Errors
     ///
     /// The connection breaks.
-    pub fn try_send(
-        &mut self,
-        sender: &str,
-        recipients: &[&str],
-        text: &str,
-    ) -> io::Result<Reply> {
+    pub fn try_send(&mut self, sender: &str, recipients: &[&str], text: &str) -> io::Result<Reply> {
         let mail = self.try_say(&format!("MAIL FROM:<{sender}>"))?;
         if mail.code != 250 {
             return Ok(mail);

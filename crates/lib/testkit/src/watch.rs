@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::instance::PATIENCE;
 use crate::{Instance, wait_until};
@@ -80,9 +82,7 @@ impl Instance {
     pub fn mail(&self, user: &str) -> Vec<String> {
         self.maildir(user)
             .iter()
-            .map(|path| {
-                String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
-            })
+            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned())
             .collect()
     }
 
@@ -151,13 +151,44 @@ impl Instance {
     }
 
     /// Waits until no queue holds a message.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long, with what is left.
     #[track_caller]
     pub fn wait_queue_empty(&self) {
-        wait_until("an empty queue", PATIENCE, || {
-            ["maildrop", "incoming", "active", "deferred"]
-                .iter()
-                .all(|name| self.queue(name).is_empty())
-                .then_some(())
+        self.wait_empty_while(|| {});
+    }
+
+    /// As [`Self::wait_queue_empty`], and has the queue manager look at all again and again: after the end
+    /// of a queue manager or delivery agent a message may rest for a minute.
+    #[track_caller]
+    pub fn drain(&self) {
+        let mut next = Instant::now();
+        self.wait_empty_while(|| {
+            if Instant::now() >= next {
+                self.run("postqueue", &["-f"]);
+                self.run("postkick", &["public", "pickup", "W"]);
+                next = Instant::now() + Duration::from_millis(500);
+            }
         });
+    }
+
+    #[track_caller]
+    fn wait_empty_while(&self, mut work: impl FnMut()) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left: Vec<(&str, Vec<String>)> = ["maildrop", "incoming", "active", "deferred"]
+                .into_iter()
+                .map(|name| (name, self.queue(name)))
+                .filter(|(_, ids)| !ids.is_empty())
+                .collect();
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "still in the queue: {left:?}");
+            work();
+            sleep(Duration::from_millis(10));
+        }
     }
 }
