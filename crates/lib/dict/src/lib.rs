@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alias;
+mod bdb;
 mod cdb;
 mod cidr;
 mod composite;
@@ -20,6 +21,7 @@ mod lmdb;
 mod maps;
 mod match_list;
 mod network;
+mod nis;
 mod prefilter;
 mod proxy;
 mod registry;
