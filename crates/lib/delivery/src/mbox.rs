@@ -352,12 +352,6 @@ fn pause(delay: Duration) {
 /// The open file, and whether it is new.
 fn open_append(path: &Path) -> Result<(File, bool), MboxError> {
     let before = fs::symlink_metadata(path);
-    if let Ok(status) = &before
-        && status.file_type().is_symlink()
-        && !is_trusted_link(path, status)
-    {
-        return Err(MboxError::Refused("file is a symbolic link".to_owned()));
-    }
     let mut options = OpenOptions::new();
     options
         .append(true)
@@ -394,6 +388,10 @@ fn check_identity(path: &Path, file: &File) -> Result<(), MboxError> {
             "file has {} hard links",
             status.nlink()
         )));
+    }
+    let entry = fs::symlink_metadata(path).map_err(MboxError::Open)?;
+    if entry.file_type().is_symlink() && !is_trusted_link(path, &entry) {
+        return Err(MboxError::Refused("file is a symbolic link".to_owned()));
     }
     let now = fs::metadata(path).map_err(MboxError::Open)?;
     let same = now.dev() == status.dev() && now.ino() == status.ino();
