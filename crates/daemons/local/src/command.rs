@@ -181,3 +181,80 @@ fn environment(
     );
     environment
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Parts, Source};
+    use postern_attr::Data;
+    use postern_dict::search::Extensions;
+    use postern_ipc::deliver::Recipient;
+
+    fn request() -> Request {
+        Request {
+            flags: 3,
+            queue_name: "active".into(),
+            queue_id: "A1".into(),
+            offset: 0,
+            size: 0,
+            nexthop: "x".into(),
+            encoding: "".into(),
+            smtputf8: 0,
+            sender: "".into(),
+            envelope_id: "".into(),
+            ret_flags: 0,
+            time: Data(Vec::new()),
+            log_client_name: "client;x".into(),
+            log_client_address: "".into(),
+            log_client_port: "25".into(),
+            log_protocol_name: "".into(),
+            log_helo_name: "".into(),
+            sasl_method: "".into(),
+            sasl_username: "".into(),
+            sasl_sender: "".into(),
+            log_ident: "".into(),
+            rewrite_context: "local".into(),
+            recipient_count: 1,
+        }
+    }
+
+    #[test]
+    fn command_learns_about_the_message_without_shell_characters() {
+        let extensions = Extensions {
+            delimiters: "+".into(),
+            owner_request_special: true,
+        };
+        let recipient = Recipient {
+            recipient: "Bob+`x`@h.example".into(),
+            ..Recipient::default()
+        };
+        let mail = Mail {
+            parts: Parts::of(recipient.recipient.as_bstr(), &extensions),
+            recipient,
+            sender: "".into(),
+            envelope_id: "".into(),
+            ret_flags: 0,
+            delivered_to: "".into(),
+            owner: None,
+            expanded_from: None,
+            source: Source::Alias,
+            level: 0,
+            unmatched: None,
+        };
+        let filter = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ@.+/";
+        let found = environment(filter, &request(), &mail, &Rights::system());
+        let text = |(name, value): &(String, BString)| format!("{name}={value}");
+        let found: Vec<String> = found.iter().map(text).collect();
+        let want = [
+            "LOGNAME=bob",
+            "USER=bob",
+            "SENDER=",
+            "RECIPIENT=Bob+_x_@h.example",
+            "LOCAL=bob+_x_",
+            "DOMAIN=h.example",
+            "EXTENSION=_x_",
+            "CLIENT_HOSTNAME=client_x",
+        ];
+        assert_eq!(found, want);
+    }
+}

@@ -214,3 +214,47 @@ fn attribute(out: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
         &[name.as_bytes(), b"=", value].concat(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Parts, Source};
+
+    fn mail(recipient: &str, delivered_to: &str, sender: &str) -> Mail {
+        Mail {
+            recipient: Recipient {
+                recipient: recipient.into(),
+                ..Recipient::default()
+            },
+            sender: sender.into(),
+            envelope_id: "".into(),
+            ret_flags: 0,
+            delivered_to: delivered_to.into(),
+            parts: Parts::default(),
+            owner: None,
+            expanded_from: None,
+            source: Source::Alias,
+            level: 0,
+            unmatched: None,
+        }
+    }
+
+    #[test]
+    fn recipients_share_a_message_when_delivered_to_and_sender_agree() {
+        let mut forwards = Forwards::default();
+        for (recipient, delivered_to, sender) in [
+            ("a@x", "list@h", "s@x"),
+            ("b@x", "list@h", "s@x"),
+            ("c@x", "list@h", "owner-list@h"),
+            ("d@x", "other@h", "s@x"),
+        ] {
+            forwards.add(&mail(recipient, delivered_to, sender));
+        }
+        let recipients = |forward: &Forward| -> Vec<String> {
+            let text = |recipient: &Recipient| recipient.recipient.to_string();
+            forward.recipients.iter().map(text).collect()
+        };
+        let found: Vec<_> = forwards.0.iter().map(recipients).collect();
+        assert_eq!(found, [vec!["a@x", "b@x"], vec!["c@x"], vec!["d@x"]]);
+    }
+}

@@ -214,29 +214,33 @@ fn size_limit(config: &Config) -> Result<u64, StartError> {
     Ok(u64::try_from(limit).unwrap_or(0))
 }
 
+/// The rights of `default_privs`. A process that cannot become another user has only its own, and its
+/// configuration is that user's anyway.
 fn default_rights(name: &str) -> Result<Rights, StartError> {
-    let user = user::user_by_name(name)?.ok_or_else(|| {
-        StartError::new(format!(
-            "parameter default_privs: unknown user name value: {name}"
-        ))
-    })?;
-    if user.uid == 0 {
-        return Err(StartError::new(format!(
-            "parameter default_privs: privileged user: {name}"
-        )));
-    }
-    if user.gid == 0 {
-        return Err(StartError::new(format!(
-            "parameter default_privs: privileged group of user: {name}"
-        )));
-    }
+    let (uid, gid) = if user::uid() == 0 {
+        unprivileged_user(name)?
+    } else {
+        (user::euid(), user::egid())
+    };
     // Neither home nor shell: the account stands for nobody in particular.
     Ok(Rights {
-        uid: user.uid,
-        gid: user.gid,
+        uid,
+        gid,
         home: None,
         shell: None,
     })
+}
+
+fn unprivileged_user(name: &str) -> Result<(u32, u32), StartError> {
+    let error = |text: &str| StartError::new(format!("parameter default_privs: {text}: {name}"));
+    let user = user::user_by_name(name)?.ok_or_else(|| error("unknown user name value"))?;
+    if user.uid == 0 {
+        return Err(error("privileged user"));
+    }
+    if user.gid == 0 {
+        return Err(error("privileged group of user"));
+    }
+    Ok((user.uid, user.gid))
 }
 
 #[cfg(test)]
