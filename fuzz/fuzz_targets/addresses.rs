@@ -1,0 +1,32 @@
+//! Address syntax of headers and envelopes (RFC 5322).
+#![no_main]
+
+use bstr::{BStr, ByteSlice};
+use libfuzzer_sys::fuzz_target;
+use postern_mail::{address, address_tree, token};
+
+fuzz_target!(|text: &[u8]| {
+    let text = BStr::new(text);
+    let tokens = token::scan(text, 1000);
+    let _ = (token::internal(&tokens), token::external(&tokens));
+    let _ = (address::unquote(text), address::quote(text), address::quote_821(text));
+    let _ = (address::split(text), address::single(text), address::literal(text));
+    let _ = address::split_extension(text, b"+-");
+
+    let mut nodes = address_tree::parse(text, 1000);
+    let _ = address_tree::header(BStr::new("To"), &nodes);
+    let _ = address_tree::strip_long_comments(&mut nodes);
+    let external = address_tree::externalize(&nodes);
+    // What is written is an address list again, with as many addresses.
+    let again = address_tree::parse(external.as_bstr(), 100_000);
+    assert_eq!(
+        address_tree::addresses(&nodes).count(),
+        address_tree::addresses(&again).count(),
+        "{text:?} was written as {external:?}"
+    );
+    for found in address_tree::addresses(&nodes) {
+        let internal = found.internal();
+        let quoted = address::quote(internal.as_bstr());
+        assert_eq!(address::unquote(quoted.as_bstr()), internal, "{quoted:?}");
+    }
+});
