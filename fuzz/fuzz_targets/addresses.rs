@@ -11,7 +11,7 @@ fuzz_target!(|text: &[u8]| {
     let _ = (token::internal(&tokens), token::external(&tokens));
     let _ = (address::unquote(text), address::quote(text), address::quote_821(text));
     let _ = (address::split(text), address::single(text), address::literal(text));
-    let _ = address::split_extension(text, b"+-");
+    let _ = address::split_extension(text, b"+-", true);
 
     let mut nodes = address_tree::parse(text, 1000);
     let _ = address_tree::header(BStr::new("To"), &nodes);
