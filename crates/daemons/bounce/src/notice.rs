@@ -301,5 +301,5 @@ fn recipient_text(entry: &Entry) -> Vec<u8> {
 
 fn mail_date(seconds: i64) -> String {
     let local = local_time(seconds);
-    date::rfc822(seconds, local.offset, &local.zone)
+    date::rfc822(seconds, local.offset, &local.zone, date::Day::Blank)
 }

@@ -1,6 +1,6 @@
 //! One request and its answer. Protocol: `postern_ipc::proxymap`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Write};
 
 use bstr::{BStr, BString, ByteSlice};
@@ -53,6 +53,8 @@ pub(crate) struct Service {
     access: Access,
     approved: Approved,
     open: HashMap<(String, Flags), Handle>,
+    /// Tables whose open error was logged.
+    reported: HashSet<String>,
 }
 
 impl Service {
@@ -62,6 +64,7 @@ impl Service {
             access,
             approved,
             open: HashMap::new(),
+            reported: HashSet::new(),
         }
     }
 
@@ -138,14 +141,17 @@ impl Service {
         }
     }
 
-    fn open_new(&self, config: &Config, name: &str, flags: Flags) -> Box<dyn Table> {
+    fn open_new(&mut self, config: &Config, name: &str, flags: Flags) -> Box<dyn Table> {
         let mode = match self.access {
             Access::ReadOnly => OpenMode::Read,
             Access::ReadWrite => OpenMode::ReadWriteCreate,
         };
-        // Why a table cannot be opened is told when somebody wants to look something up.
-        try_open(config, name, mode, flags)
-            .unwrap_or_else(|error| Box::new(Surrogate::new(name, flags, &error)))
+        try_open(config, name, mode, flags).unwrap_or_else(|error| {
+            if self.reported.insert(name.to_owned()) {
+                log::error!("{error}");
+            }
+            Box::new(Surrogate::new(name, flags, &error))
+        })
     }
 
     fn table(&mut self, config: &Config, name: &BStr, wire: i32) -> Result<&mut dyn Table, i32> {

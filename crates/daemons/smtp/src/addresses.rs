@@ -5,12 +5,14 @@ use std::net::IpAddr;
 
 use bstr::ByteSlice;
 use postern_dict::Maps;
-use postern_dns::{Answer, Data, DnsError, ErrorKind, HostErrorKind, Options, Record, Resolver, Type};
+use postern_dns::{
+    Answer, Data, DnsError, ErrorKind, HostErrorKind, Options, Record, Resolver, Type,
+};
 
 use crate::failure::Failure;
 use crate::nexthop::Inet;
 use crate::order::{Target, arrange, arrange_srv, balance};
-use crate::settings::{DnsSupport, Routing};
+use crate::routing::{DnsSupport, Routing};
 
 /// Port on which a server that is ourselves means a loop.
 const SMTP_PORT: u16 = 25;
@@ -39,7 +41,11 @@ pub struct NoTarget {
 
 impl From<Failure> for NoTarget {
     fn from(failure: Failure) -> Self {
-        Self { failure, is_loop: false, is_best: false }
+        Self {
+            failure,
+            is_loop: false,
+            is_best: false,
+        }
     }
 }
 
@@ -75,14 +81,23 @@ impl Finder<'_> {
             self.by_domain(&name, place, detect_loop)?
         } else {
             let targets = self.host(&name, 0)?;
-            let found_self = detect_loop && targets.iter().any(|target| self.is_own(target.address));
+            let found_self =
+                detect_loop && targets.iter().any(|target| self.is_own(target.address));
             if found_self {
                 return Err(loop_failure(&place.host, true));
             }
-            Found { targets, best: 0, found_self: false }
+            Found {
+                targets,
+                best: 0,
+                found_self: false,
+            }
         };
         if !found.targets.iter().any(|target| target.port.is_some()) {
-            arrange(&mut found.targets, self.routing.randomize, self.routing.preference);
+            arrange(
+                &mut found.targets,
+                self.routing.randomize,
+                self.routing.preference,
+            );
         }
         if self.routing.balance && self.routing.address_limit > 0 {
             balance(&mut found.targets, self.routing.address_limit);
@@ -91,17 +106,27 @@ impl Finder<'_> {
     }
 
     /// SRV where wanted, then MX, then the domain itself.
-    fn by_domain(&mut self, name: &str, place: &Inet, detect_loop: bool) -> Result<Found, NoTarget> {
+    fn by_domain(
+        &mut self,
+        name: &str,
+        place: &Inet,
+        detect_loop: bool,
+    ) -> Result<Found, NoTarget> {
         let routing = self.routing;
-        if routing.use_srv_lookup.iter().any(|service| service.eq_ignore_ascii_case(&place.service)) {
+        if routing
+            .use_srv_lookup
+            .iter()
+            .any(|service| service.eq_ignore_ascii_case(&place.service))
+        {
             let query = format!("_{}._tcp.{name}", place.service);
             match self.lookup(&query, Type::Srv) {
                 Ok(answer) => return self.by_service(&query, name, &answer, detect_loop),
                 Err(error) => {
                     let absent = error.kind.is_absent() && routing.allow_srv_fallback;
-                    let ignored = error.kind != ErrorKind::NullMx && routing.ignore_srv_lookup_error;
+                    let ignored =
+                        error.kind != ErrorKind::NullMx && routing.ignore_srv_lookup_error;
                     if !absent && !ignored {
-                        return Err(service_failure(&error).into());
+                        return Err(service_failure(&error, &place.host).into());
                     }
                     log::info!("skipping SRV lookup for {query}: {error}");
                 }
@@ -126,12 +151,21 @@ impl Finder<'_> {
         }
     }
 
-    fn by_address(&mut self, name: &str, place: &Inet, detect_loop: bool) -> Result<Found, NoTarget> {
+    fn by_address(
+        &mut self,
+        name: &str,
+        place: &Inet,
+        detect_loop: bool,
+    ) -> Result<Found, NoTarget> {
         let targets = self.host(name, 0)?;
         if detect_loop && targets.iter().any(|target| self.is_own(target.address)) {
             return Err(loop_failure(&place.host, true));
         }
-        Ok(Found { targets, best: 0, found_self: false })
+        Ok(Found {
+            targets,
+            best: 0,
+            found_self: false,
+        })
     }
 
     fn by_exchangers(
@@ -141,21 +175,40 @@ impl Finder<'_> {
         answer: &Answer,
         detect_loop: bool,
     ) -> Result<Found, NoTarget> {
-        let mut exchangers: Vec<(u16, &str)> = answer.records.iter().filter_map(exchanger).collect();
+        let mut exchangers: Vec<(u16, &str)> =
+            answer.records.iter().filter_map(exchanger).collect();
         exchangers.sort_by_key(|(preference, _)| *preference);
         let best = exchangers.first().map_or(0, |(preference, _)| *preference);
-        let mut hosts = Hosts { targets: Vec::new(), failure: None };
+        let mut hosts = Hosts {
+            targets: Vec::new(),
+            failure: None,
+        };
         for (preference, host) in exchangers {
             self.add(&mut hosts, host, preference, None);
         }
         self.judge(hosts, name, &place.host, best, "MX", detect_loop)
     }
 
-    fn by_service(&mut self, query: &str, name: &str, answer: &Answer, detect_loop: bool) -> Result<Found, NoTarget> {
-        let mut hosts = Hosts { targets: Vec::new(), failure: None };
+    fn by_service(
+        &mut self,
+        query: &str,
+        name: &str,
+        answer: &Answer,
+        detect_loop: bool,
+    ) -> Result<Found, NoTarget> {
+        let mut hosts = Hosts {
+            targets: Vec::new(),
+            failure: None,
+        };
         let mut best = u16::MAX;
         for record in &answer.records {
-            if let Data::Srv { priority, weight, port, target } = &record.data {
+            if let Data::Srv {
+                priority,
+                weight,
+                port,
+                target,
+            } = &record.data
+            {
                 best = best.min(*priority);
                 self.add(&mut hosts, target, *priority, Some((*port, *weight)));
             }
@@ -167,15 +220,21 @@ impl Finder<'_> {
 
     fn add(&mut self, hosts: &mut Hosts, host: &str, preference: u16, service: Option<(u16, u16)>) {
         match self.host(host, preference) {
-            Ok(targets) => hosts.targets.extend(targets.into_iter().map(|target| Target {
-                port: service.map(|(port, _)| port),
-                weight: service.map_or(0, |(_, weight)| weight),
-                ..target
-            })),
+            Ok(targets) => hosts
+                .targets
+                .extend(targets.into_iter().map(|target| Target {
+                    port: service.map(|(port, _)| port),
+                    weight: service.map_or(0, |(_, weight)| weight),
+                    ..target
+                })),
             // A soft failure stays the reason, whatever comes after it.
             Err(failure) => match &hosts.failure {
                 Some(earlier) if earlier.is_soft() => {
-                    hosts.failure = Some(if failure.is_soft() { failure } else { failure.with_class(b'4') });
+                    hosts.failure = Some(if failure.is_soft() {
+                        failure
+                    } else {
+                        failure.with_class(b'4')
+                    });
                 }
                 _ => hosts.failure = Some(failure),
             },
@@ -192,32 +251,66 @@ impl Finder<'_> {
         kind: &str,
         detect_loop: bool,
     ) -> Result<Found, NoTarget> {
-        let Hosts { mut targets, failure } = hosts;
+        let Hosts {
+            mut targets,
+            failure,
+        } = hosts;
         if targets.is_empty() {
             log::warn!("no {kind} host for {asked} has a valid address record");
-            let failure = failure.unwrap_or_else(|| Failure::local("5.4.4", format!("{asked}: host not found")));
+            let failure = failure
+                .unwrap_or_else(|| Failure::local("5.4.4", format!("{asked}: host not found")));
             let soft = self.routing.defer_if_no_mx_address && !failure.is_soft();
-            return Err(if soft { failure.with_class(b'4') } else { failure }.into());
+            return Err(if soft {
+                failure.with_class(b'4')
+            } else {
+                failure
+            }
+            .into());
         }
         targets.sort_by_key(|target| target.preference);
         let best_found = targets.first().map_or(best, |target| target.preference);
-        let own = targets.iter().filter(|target| detect_loop && self.is_own(target.address));
+        let own = targets
+            .iter()
+            .filter(|target| detect_loop && self.is_own(target.address));
         let own = own.map(|target| target.preference).min();
-        let Some(own) = own else { return Ok(Found { targets, best, found_self: false }) };
+        let Some(own) = own else {
+            return Ok(Found {
+                targets,
+                best,
+                found_self: false,
+            });
+        };
         targets.retain(|target| target.preference < own);
         if !targets.is_empty() {
-            return Ok(Found { targets, best, found_self: true });
+            return Ok(Found {
+                targets,
+                best,
+                found_self: true,
+            });
         }
         if best != best_found {
-            let failure = Failure::local("4.4.4", format!("unable to find primary relay for {domain}"));
-            return Err(NoTarget { failure, is_loop: true, is_best: false });
+            let failure = Failure::local(
+                "4.4.4",
+                format!("unable to find primary relay for {domain}"),
+            );
+            return Err(NoTarget {
+                failure,
+                is_loop: true,
+                is_best: false,
+            });
         }
         Err(loop_failure(domain, true))
     }
 
     /// The addresses of one host.
     fn host(&mut self, host: &str, preference: u16) -> Result<Vec<Target>, Failure> {
-        let target = |host: &str, address| Target { host: host.to_owned(), address, preference, port: None, weight: 0 };
+        let target = |host: &str, address| Target {
+            host: host.to_owned(),
+            address,
+            preference,
+            port: None,
+            weight: 0,
+        };
         if let Ok(address) = host.parse::<IpAddr>()
             && self.routing.families.contains(address)
         {
@@ -227,13 +320,24 @@ impl Finder<'_> {
         if self.routing.lookup_dns {
             match self.addresses(host) {
                 Ok(answer) => {
-                    let name = if self.routing.cname_overrides { &answer.canonical } else { host };
-                    return Ok(answer.records.iter().filter_map(Record::address).map(|a| target(name, a)).collect());
+                    let name = if self.routing.cname_overrides {
+                        &answer.canonical
+                    } else {
+                        host
+                    };
+                    return Ok(answer
+                        .records
+                        .iter()
+                        .filter_map(Record::address)
+                        .map(|a| target(name, a))
+                        .collect());
                 }
                 Err(error) => failure = Some(address_failure(&error)),
             }
         }
-        let absent = failure.as_ref().is_none_or(|failure| failure.dsn.status == "5.4.4");
+        let absent = failure
+            .as_ref()
+            .is_none_or(|failure| failure.dsn.status == "5.4.4");
         if self.routing.lookup_native && absent {
             match self.resolver.host(host, self.routing.families) {
                 Ok(addresses) if !addresses.is_empty() => {
@@ -243,10 +347,13 @@ impl Finder<'_> {
                 Err(error) => {
                     let status = match error.kind {
                         HostErrorKind::Again => "4.4.4",
-                        HostErrorKind::NoName | HostErrorKind::NoData => "5.4.4",
-                        HostErrorKind::Fail => "5.3.0",
+                        HostErrorKind::NoName => "5.4.4",
+                        HostErrorKind::NoData | HostErrorKind::Fail => "5.3.0",
                     };
-                    failure = Some(Failure::local(status, format!("unable to look up host {host}: {error}")));
+                    failure = Some(Failure::local(
+                        status,
+                        format!("unable to look up host {host}: {error}"),
+                    ));
                 }
             }
         }
@@ -254,7 +361,11 @@ impl Finder<'_> {
     }
 
     fn options(&self) -> Options {
-        Options { search: false, default_names: false, dnssec: self.routing.dns == DnsSupport::Dnssec }
+        Options {
+            search: false,
+            default_names: false,
+            dnssec: self.routing.dns == DnsSupport::Dnssec,
+        }
     }
 
     fn lookup(&mut self, name: &str, rtype: Type) -> Result<Answer, DnsError> {
@@ -274,7 +385,12 @@ impl Finder<'_> {
     }
 
     /// Drops records that `smtp_dns_reply_filter` wants ignored.
-    fn filtered(&mut self, mut answer: Answer, name: &str, rtype: Type) -> Result<Answer, DnsError> {
+    fn filtered(
+        &mut self,
+        mut answer: Answer,
+        name: &str,
+        rtype: Type,
+    ) -> Result<Answer, DnsError> {
         if self.filter.is_empty() {
             return Ok(answer);
         }
@@ -287,8 +403,14 @@ impl Finder<'_> {
                     log::info!("ignoring DNS RR: {text}");
                 }
                 Ok(Some(_)) | Err(_) => {
-                    let text = format!("Error looking up name={name} type={rtype}: Invalid DNS reply filter syntax");
-                    return Err(DnsError { kind: ErrorKind::Retry, text, negative_ttl: None });
+                    let text = format!(
+                        "Error looking up name={name} type={rtype}: Invalid DNS reply filter syntax"
+                    );
+                    return Err(DnsError {
+                        kind: ErrorKind::Retry,
+                        text,
+                        negative_ttl: None,
+                    });
                 }
             }
         }
@@ -306,14 +428,21 @@ impl Finder<'_> {
 
 fn exchanger(record: &Record) -> Option<(u16, &str)> {
     match &record.data {
-        Data::Mx { preference, exchange } => Some((*preference, exchange)),
+        Data::Mx {
+            preference,
+            exchange,
+        } => Some((*preference, exchange)),
         _ => None,
     }
 }
 
 fn loop_failure(domain: &str, is_best: bool) -> NoTarget {
     let failure = Failure::local("5.4.6", format!("mail for {domain} loops back to myself"));
-    NoTarget { failure, is_loop: true, is_best }
+    NoTarget {
+        failure,
+        is_loop: true,
+        is_best,
+    }
 }
 
 fn address_failure(error: &DnsError) -> Failure {
@@ -326,13 +455,16 @@ fn address_failure(error: &DnsError) -> Failure {
     Failure::local(status, error.text.clone())
 }
 
-fn service_failure(error: &DnsError) -> Failure {
+fn service_failure(error: &DnsError, domain: &str) -> Failure {
+    if error.kind == ErrorKind::NullMx {
+        let reason = format!("Domain {domain} does not support SRV requests");
+        return Failure::local("5.1.0", reason);
+    }
     let status = match error.kind {
         ErrorKind::Retry => "4.4.3",
         ErrorKind::Fail => "5.4.3",
-        ErrorKind::NullMx => "5.1.0",
         ErrorKind::Policy => "4.7.0",
-        ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid => "5.4.4",
+        ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid | ErrorKind::NullMx => "5.4.4",
     };
     Failure::local(status, error.text.clone())
 }

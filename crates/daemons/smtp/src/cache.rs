@@ -88,7 +88,11 @@ pub fn label(fields: &[&[u8]]) -> BString {
         if field.is_empty() {
             label.push(b'*');
         } else if field.contains(&b'\n') || field.contains(&b'*') {
-            label.extend_from_slice(base64::engine::general_purpose::STANDARD.encode(field).as_bytes());
+            label.extend_from_slice(
+                base64::engine::general_purpose::STANDARD
+                    .encode(field)
+                    .as_bytes(),
+            );
         } else {
             label.extend_from_slice(field);
         }
@@ -101,12 +105,17 @@ impl Cache {
     /// A client of the service with this name.
     pub fn new(service: &str, timeout: Duration) -> Self {
         let at = Endpoint::new(PRIVATE, service);
-        Self { link: Persistent::new(at, scache::PROTOCOL, Encoding::Null, timeout, None) }
+        Self {
+            link: Persistent::new(at, scache::PROTOCOL, Encoding::Null, timeout, None),
+        }
     }
 
     /// Takes a session to this destination out of the cache.
     pub fn find_destination(&mut self, label: &BStr) -> Option<Kept> {
-        let request = Find { request: "find_dest", label };
+        let request = Find {
+            request: "find_dest",
+            label,
+        };
         let reply: scache::FindDestinationReply = self.ask(&request)?;
         if reply.status != scache::status::OK {
             return None;
@@ -114,18 +123,29 @@ impl Cache {
         let socket = self.take_socket()?;
         let endpoint = parse(&reply.endpoint_property)?;
         let destination = parse(&reply.property)?;
-        Some(Kept { socket, endpoint, destination: Some(destination) })
+        Some(Kept {
+            socket,
+            endpoint,
+            destination: Some(destination),
+        })
     }
 
     /// Takes a session with this endpoint out of the cache.
     pub fn find_endpoint(&mut self, label: &BStr) -> Option<Kept> {
-        let request = Find { request: "find_endp", label };
+        let request = Find {
+            request: "find_endp",
+            label,
+        };
         let reply: scache::FindEndpointReply = self.ask(&request)?;
         if reply.status != scache::status::OK {
             return None;
         }
         let socket = self.take_socket()?;
-        Some(Kept { socket, endpoint: parse(&reply.property)?, destination: None })
+        Some(Kept {
+            socket,
+            endpoint: parse(&reply.property)?,
+            destination: None,
+        })
     }
 
     /// Puts a session into the cache under both labels. The caller closes its own copy.
@@ -136,9 +156,6 @@ impl Cache {
         endpoint: (&BStr, &EndpointProperties),
         destination: Option<(&BStr, &DestinationProperties)>,
     ) {
-        if self.save_endpoint(ttl, socket, endpoint.0, endpoint.1).is_none() {
-            return;
-        }
         if let Some((label, properties)) = destination {
             let request = SaveDestination {
                 request: "save_dest",
@@ -147,21 +164,41 @@ impl Cache {
                 property: text(properties),
                 endpoint: endpoint.0,
             };
-            let _: Option<StatusReply> = self.ask(&request);
+            let saved: Option<StatusReply> = self.ask(&request);
+            if saved.is_none() {
+                return;
+            }
         }
+        self.save_endpoint(ttl, socket, endpoint.0, endpoint.1);
     }
 
-    fn save_endpoint(&mut self, ttl: i32, socket: &OwnedFd, label: &BStr, properties: &EndpointProperties) -> Option<()> {
-        let request = SaveEndpoint { request: "save_endp", ttl, label, property: text(properties) };
-        let _: scache::Dummy = self.ask(&request)?;
+    fn save_endpoint(
+        &mut self,
+        ttl: i32,
+        socket: &OwnedFd,
+        label: &BStr,
+        properties: &EndpointProperties,
+    ) {
+        let request = SaveEndpoint {
+            request: "save_endp",
+            ttl,
+            label,
+            property: text(properties),
+        };
+        let ready: Option<scache::Dummy> = self.ask(&request);
+        if ready.is_none() {
+            return;
+        }
         let at = self.link.endpoint().clone();
         let result = (|| -> Result<i32, ClientError> {
             let channel = self.link.channel()?;
-            postern_sys::fdpass::send_fd(&*channel, socket).map_err(|error| exchange(&at, error))?;
+            postern_sys::fdpass::send_fd(&*channel, socket)
+                .map_err(|error| exchange(&at, error))?;
             let reply: StatusReply = client::receive(channel, &at, Encoding::Null, Extra::Refuse)?;
             Ok(reply.status)
         })();
-        self.settle(result).filter(|status| *status == scache::status::OK).map(|_| ())
+        // A session that was not taken is lost with the caller's copy; that is all.
+        let _ = self.settle(result);
     }
 
     fn take_socket(&mut self) -> Option<OwnedFd> {
@@ -169,7 +206,11 @@ impl Cache {
         let result = (|| -> Result<OwnedFd, ClientError> {
             let channel = self.link.channel()?;
             client::send(channel, &at, Encoding::Null, &scache::Dummy::default())?;
-            postern_sys::fdpass::recv_fd(&*channel).map_err(|error| exchange(&at, error))
+            let socket =
+                postern_sys::fdpass::recv_fd(&*channel).map_err(|error| exchange(&at, error))?;
+            // The server waits for this before it lets go of its own copy.
+            client::send(channel, &at, Encoding::Null, &scache::Dummy::default())?;
+            Ok(socket)
         })();
         self.settle(result)
     }
@@ -183,7 +224,10 @@ impl Cache {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                log::warn!("problem talking to server {}: {error}", self.link.endpoint().label());
+                log::warn!(
+                    "problem talking to server {}: {error}",
+                    self.link.endpoint().label()
+                );
                 self.link.close();
                 None
             }
@@ -192,7 +236,10 @@ impl Cache {
 }
 
 fn exchange(at: &Endpoint, error: std::io::Error) -> ClientError {
-    ClientError::Exchange { path: format!("{} socket", at.label()), error: error.into() }
+    ClientError::Exchange {
+        path: format!("{} socket", at.label()),
+        error: error.into(),
+    }
 }
 
 fn text<T: Serialize>(properties: &T) -> BString {
@@ -212,16 +259,26 @@ mod tests {
 
     #[test]
     fn labels_protect_their_delimiters() {
-        assert_eq!(label(&[b"smtp", b"[127.0.0.1]:2530"]), "smtp\n[127.0.0.1]:2530\n");
+        assert_eq!(
+            label(&[b"smtp", b"[127.0.0.1]:2530"]),
+            "smtp\n[127.0.0.1]:2530\n"
+        );
         assert_eq!(label(&[b"", b"a*b", b"x"]), "*\nYSpi\nx\n");
     }
 
     #[test]
     fn properties_survive_their_text_form() {
-        let endpoint =
-            EndpointProperties { tls_level: 1, reuse_count: 2, endpoint_features: 77, expire_time: 1_795_353_758, size_limit: 5 };
+        let endpoint = EndpointProperties {
+            tls_level: 1,
+            reuse_count: 2,
+            endpoint_features: 77,
+            expire_time: 1_795_353_758,
+            size_limit: 5,
+        };
         let written = text(&endpoint);
-        assert!(written.starts_with(b"tls_level=1\nreuse_count=2\nendpoint_features=77\nexpire_time=1795353758\n"));
+        assert!(written.starts_with(
+            b"tls_level=1\nreuse_count=2\nendpoint_features=77\nexpire_time=1795353758\n"
+        ));
         assert_eq!(parse(&written), Some(endpoint));
         assert_eq!(parse::<EndpointProperties>(&"tls_level=x\n\n".into()), None);
     }

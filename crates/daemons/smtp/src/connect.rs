@@ -9,21 +9,34 @@ use postern_sys::nix;
 use postern_wire::Channel;
 
 use crate::failure::Failure;
+use crate::routing::Routing;
 use crate::session::Peer;
-use crate::settings::Routing;
 
 /// Connects to a TCP server.
 ///
 /// # Errors
 ///
 /// 4.4.1 with the system's words, or 4.4.0 when the local address cannot be used and must be.
-pub fn tcp(peer: &Peer, address: IpAddr, port: u16, routing: &Routing, timeout: Duration) -> Result<Channel, Failure> {
-    let local = if address.is_ipv4() { routing.bind_v4 } else { routing.bind_v6 };
+pub fn tcp(
+    peer: &Peer,
+    address: IpAddr,
+    port: u16,
+    routing: &Routing,
+    timeout: Duration,
+) -> Result<Channel, Failure> {
+    let local = if address.is_ipv4() {
+        routing.bind_v4
+    } else {
+        routing.bind_v6
+    };
     let remote = SocketAddr::new(address, port);
     if let Some(local) = local {
         match postern_wire::connect_tcp(remote, Some(SocketAddr::new(local, 0)), timeout) {
             Err(error) if is_bind_error(&error) => {
-                log::warn!("smtp_connect_addr: bind {local}: {}", postern_sys::error_text(&error));
+                log::warn!(
+                    "smtp_connect_addr: bind {local}: {}",
+                    postern_sys::error_text(&error)
+                );
                 if routing.bind_enforce {
                     return Err(Failure::local("4.4.0", "server configuration error"));
                 }
@@ -45,10 +58,23 @@ pub fn unix(peer: &Peer, path: &str, timeout: Duration) -> Result<Channel, Failu
 
 /// bind(2) fails with these; connect(2) from a bound socket hardly ever does.
 fn is_bind_error(error: &io::Error) -> bool {
-    let known = [nix::libc::EADDRNOTAVAIL, nix::libc::EADDRINUSE, nix::libc::EACCES];
-    error.raw_os_error().is_some_and(|number| known.contains(&number))
+    let known = [
+        nix::libc::EADDRNOTAVAIL,
+        nix::libc::EADDRINUSE,
+        nix::libc::EACCES,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|number| known.contains(&number))
 }
 
 fn failure(peer: &Peer, error: &io::Error) -> Failure {
-    Failure::local("4.4.1", format!("connect to {}: {}", peer.long(), postern_sys::error_text(error)))
+    Failure::local(
+        "4.4.1",
+        format!(
+            "connect to {}: {}",
+            peer.long(),
+            postern_sys::error_text(error)
+        ),
+    )
 }

@@ -77,21 +77,34 @@ pub struct TextOut<'a> {
 impl<'a> TextOut<'a> {
     /// Writes to `session`.
     pub fn new(session: &'a mut Session, limit: usize, queue_id: &'a str) -> Self {
-        Self { session, buffer: Vec::with_capacity(CHUNK + 4096), limit, column: 0, queue_id, warned: false, failure: None }
+        Self {
+            session,
+            buffer: Vec::with_capacity(CHUNK + 4096),
+            limit,
+            column: 0,
+            queue_id,
+            warned: false,
+            failure: None,
+        }
     }
 
     /// Adds a piece of a line.
     pub fn put(&mut self, text: &[u8], end: LineEnd) {
         let mut rest = text;
         while self.limit > 0 && self.column + rest.len() > self.limit {
-            let (line, more) = rest.split_at(self.limit.saturating_sub(self.column).min(rest.len()));
+            let (line, more) =
+                rest.split_at(self.limit.saturating_sub(self.column).min(rest.len()));
             self.emit(line);
             self.buffer.extend_from_slice(b"\r\n ");
             self.column = 1;
             rest = more;
             if !self.warned {
                 self.warned = true;
-                log::info!("{}: breaking line > {} bytes with <CR><LF>SPACE", self.queue_id, self.limit);
+                log::info!(
+                    "{}: breaking line > {} bytes with <CR><LF>SPACE",
+                    self.queue_id,
+                    self.limit
+                );
             }
         }
         self.emit(rest);
@@ -122,7 +135,7 @@ impl<'a> TextOut<'a> {
     }
 
     /// The message is complete: supplies a missing line end. What is left goes out with the dot.
-    fn finish(mut self) -> Result<(), Trouble> {
+    pub fn finish(mut self) -> Result<(), Trouble> {
         if self.column > 0 {
             self.buffer.extend_from_slice(b"\r\n");
         }
@@ -145,7 +158,14 @@ pub fn send(
     let delay_dot = session.delay_dot;
     let peer = session.short.clone();
     let mut out = TextOut::new(session, settings.line_limit, queue_id);
-    let mut filter = Filter { out: &mut out, tables, settings, options, queue_id, error: None };
+    let mut filter = Filter {
+        out: &mut out,
+        tables,
+        settings,
+        options,
+        queue_id,
+        error: None,
+    };
     prepend(&mut filter, job, options)?;
     let plain = !downgrade && filter.is_idle();
     let result = if plain {
@@ -182,27 +202,44 @@ pub fn send(
             return Err(ContentError::Local(Failure::local("4.3.0", reason)));
         }
         Some(crate::filter::FilterError::Mime(text)) => {
-            return Err(ContentError::Local(Failure::local(mime::MimeError::DSN, text)));
+            return Err(ContentError::Local(Failure::local(
+                mime::MimeError::DSN,
+                text,
+            )));
         }
         None => {}
     }
     if delay_dot {
-        session.channel.flush().map_err(|error| Trouble::from_io(&error))?;
+        session
+            .channel
+            .flush()
+            .map_err(|error| Trouble::from_io(&error))?;
         std::thread::sleep(settings.pix_delay);
     }
     Ok(())
 }
 
 /// The headers that `flags=` asks for. D and O come with single recipients only.
-fn prepend(filter: &mut Filter<'_, '_>, job: &Job<'_>, options: &Options) -> Result<(), ContentError> {
-    let recipient: Recipient = job.recipients.first().map(|entry| entry.recipient.clone()).unwrap_or_default();
+fn prepend(
+    filter: &mut Filter<'_, '_>,
+    job: &Job<'_>,
+    options: &Options,
+) -> Result<(), ContentError> {
+    let recipient: Recipient = job
+        .recipients
+        .first()
+        .map(|entry| entry.recipient.clone())
+        .unwrap_or_default();
     let mut lines: Vec<(&str, BString)> = Vec::new();
     if options.return_path {
         let sender = external(filter, &job.request.sender)?;
         lines.push(("Return-Path", format!("<{sender}>").into()));
     }
     if options.original_to && !recipient.original_recipient.is_empty() {
-        lines.push(("X-Original-To", external(filter, &recipient.original_recipient)?));
+        lines.push((
+            "X-Original-To",
+            external(filter, &recipient.original_recipient)?,
+        ));
     }
     if options.delivered_to {
         lines.push(("Delivered-To", external(filter, &recipient.recipient)?));

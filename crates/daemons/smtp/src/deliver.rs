@@ -1,20 +1,21 @@
 //! The story of a delivery: next hops, addresses, kept sessions, new sessions (smtp-client.md §2-§7).
 
+mod kept;
+
 use std::net::IpAddr;
 
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 use postern_config::Config;
 use postern_dns::Resolver;
-use postern_ipc::deliver::{Moment, flag};
+use postern_ipc::deliver::Moment;
 use postern_sys::clock::unix_time;
 use postern_wire::Channel;
 
 use crate::addresses::{Finder, Found, NoTarget};
-use crate::cache::{self, Cache, DestinationProperties, EndpointProperties, Kept};
+use crate::cache::Cache;
 use crate::connect;
 use crate::content::{self, Source};
 use crate::failure::Failure;
-use crate::features::{Features, Forwardable, Keywords};
 use crate::handshake::{self, Context};
 use crate::job::Job;
 use crate::nexthop::{self, Inet, NexthopError, Place, Services};
@@ -30,8 +31,6 @@ use crate::transaction::Transaction;
 const SMTPS_PORT: u16 = 465;
 /// Port on which our own name in a dialogue means a loop.
 const SMTP_PORT: u16 = 25;
-/// Bit in `destination_features`: the host has the best preference.
-const BEST_HOST: i32 = 1;
 
 /// Everything that outlives one request.
 pub struct Client<'a> {
@@ -80,6 +79,7 @@ impl Client<'_> {
     pub fn run(&mut self, job: &mut Job<'_>, source: &Source<'_>) -> Result<(), NexthopError> {
         if let Some(failure) = self.refuse(job, source) {
             job.final_server = true;
+            job.relay = self.settings.service.as_str().into();
             job.site_fail(&failure);
             return Ok(());
         }
@@ -100,9 +100,19 @@ impl Client<'_> {
             let place = self.parse(name)?;
             let Place::Inet(inet) = &place else { continue };
             self.warn_wrapper(inet);
-            let (load, store) = if index == 0 { self.cache_policy(job, &place) } else { (false, false) };
-            let mut hop =
-                Hop { name, place: place.clone(), is_final: index + 1 == hops.len(), load, store, best: 0 };
+            let (load, store) = if index == 0 {
+                self.cache_policy(job, &place)
+            } else {
+                (false, false)
+            };
+            let mut hop = Hop {
+                name,
+                place: place.clone(),
+                is_final: index + 1 == hops.len(),
+                load,
+                store,
+                best: 0,
+            };
             why = self.try_hop(job, source, &mut hop, inet);
             if hop.is_final {
                 self.blame_relay(&mut why, &requested, index >= own_hops);
@@ -120,16 +130,22 @@ impl Client<'_> {
         }
         job.final_server = true;
         job.end_session();
-        let failure =
-            why.unwrap_or_else(|| Failure::local("4.3.0", "server unavailable or unable to receive mail"));
+        let failure = why.unwrap_or_else(|| {
+            Failure::local("4.3.0", "server unavailable or unable to receive mail")
+        });
         job.site_fail(&failure);
     }
 
     /// A relay of our own that does not exist is our own mistake, not the sender's.
     fn blame_relay(&self, why: &mut Option<Failure>, requested: &str, is_fallback: bool) {
-        let Some(failure) = why.as_mut().filter(|failure| !failure.is_soft()) else { return };
+        let Some(failure) = why.as_mut().filter(|failure| !failure.is_soft()) else {
+            return;
+        };
         if is_fallback {
-            log::warn!("{}_fallback_relay configuration problem", self.settings.role.name());
+            log::warn!(
+                "{}_fallback_relay configuration problem",
+                self.settings.role.name()
+            );
         } else if !self.settings.routing.relayhost.is_empty()
             && requested.eq_ignore_ascii_case(&self.settings.routing.relayhost)
         {
@@ -152,15 +168,21 @@ impl Client<'_> {
         }
         let recipient = &job.recipients.first()?.recipient.recipient;
         if options.delivered_to && content::has_delivered_to(source, recipient.as_bstr()) {
-            return Some(Failure::local("5.4.6", format!("mail forwarding loop for {recipient}")));
+            return Some(Failure::local(
+                "5.4.6",
+                format!("mail forwarding loop for {recipient}"),
+            ));
         }
         None
     }
 
     fn parse(&self, name: &str) -> Result<Place, NexthopError> {
         let routing = &self.settings.routing;
-        let services =
-            Services { default: &routing.default_port, known: &routing.known_ports, file: self.services };
+        let services = Services {
+            default: &routing.default_port,
+            known: &routing.known_ports,
+            file: self.services,
+        };
         nexthop::parse(name, self.settings.role, &services)
     }
 
@@ -174,22 +196,15 @@ impl Client<'_> {
         }
     }
 
-    /// Whether sessions to this place are kept: always for listed ones, else as qmgr(8) hints.
-    fn cache_policy(&mut self, job: &Job<'_>, place: &Place) -> (bool, bool) {
-        if self.settings.sasl_enable {
-            return (false, false);
-        }
-        let name = nexthop::cache_name(place).as_bytes().as_bstr();
-        if !self.tables.cache_destinations.is_empty() && self.tables.cache_destinations.matches(name) == Ok(true) {
-            return (true, true);
-        }
-        let hint = |bit| self.settings.cache_on_demand && job.request.flags & bit != 0;
-        (hint(flag::CACHE_LOAD), hint(flag::CACHE_STORE))
-    }
-
     /// One next hop: its addresses, kept sessions, new sessions. Returns the reason when no server
     /// could be talked to; the recipients that remain go to the next hop.
-    fn try_hop(&mut self, job: &mut Job<'_>, source: &Source<'_>, hop: &mut Hop<'_>, inet: &Inet) -> Option<Failure> {
+    fn try_hop(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source<'_>,
+        hop: &mut Hop<'_>,
+        inet: &Inet,
+    ) -> Option<Failure> {
         job.end_session();
         let is_smtp = self.settings.role == Role::Smtp;
         let mut finder = Finder {
@@ -198,9 +213,17 @@ impl Client<'_> {
             filter: &mut self.tables.dns_filter,
             detect_loop: is_smtp,
         };
-        let Found { mut targets, best, found_self } = match finder.find(inet) {
+        let Found {
+            mut targets,
+            best,
+            found_self,
+        } = match finder.find(inet) {
             Ok(found) => found,
-            Err(NoTarget { failure, is_loop, is_best }) => {
+            Err(NoTarget {
+                failure,
+                is_loop,
+                is_best,
+            }) => {
                 hop.is_final |= is_loop;
                 let transport = &self.settings.routing.best_mx_transport;
                 if is_best && !transport.is_empty() {
@@ -218,44 +241,6 @@ impl Client<'_> {
         self.connect_all(job, source, hop, inet, targets, sessions)
     }
 
-    /// Tries kept sessions: by destination, then by the addresses of best preference.
-    fn reuse(
-        &mut self,
-        job: &mut Job<'_>,
-        source: &Source<'_>,
-        hop: &Hop<'_>,
-        inet: &Inet,
-        targets: &mut Vec<Target>,
-        sessions: &mut usize,
-    ) {
-        let limit = self.settings.routing.session_limit;
-        let label = self.destination_label(&job.request.nexthop);
-        if let Some(kept) = self.cache.find_destination(label.as_bstr())
-            && let Some(session) = self.revive(job, kept, None)
-        {
-            let used = session.peer.address.clone();
-            targets.retain(|target| target.address.to_string().as_bytes() != used.as_bytes());
-            *sessions += 1;
-            job.final_server = hop.is_final && (targets.is_empty() || *sessions == limit);
-            self.converse(job, source, hop, session);
-        }
-        let mut at = 0;
-        while job.has_open() && at < targets.len() && (limit == 0 || *sessions < limit) {
-            let Some(target) = targets.get(at).filter(|target| target.preference == hop.best).cloned() else { break };
-            let peer = self.peer(&target, inet);
-            let label = self.endpoint_label(&peer, hop);
-            let kept = self.cache.find_endpoint(label.as_bstr());
-            let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer))) else {
-                at += 1;
-                continue;
-            };
-            targets.remove(at);
-            *sessions += 1;
-            job.final_server = hop.is_final && (targets.is_empty() || *sessions == limit);
-            self.converse(job, source, hop, session);
-        }
-    }
-
     /// Connects to one address after the other.
     fn connect_all(
         &mut self,
@@ -266,9 +251,15 @@ impl Client<'_> {
         targets: Vec<Target>,
         mut sessions: usize,
     ) -> Option<Failure> {
-        let (address_limit, session_limit) =
-            (self.settings.routing.address_limit, self.settings.routing.session_limit);
-        let count = if address_limit > 0 { targets.len().min(address_limit) } else { targets.len() };
+        let (address_limit, session_limit) = (
+            self.settings.routing.address_limit,
+            self.settings.routing.session_limit,
+        );
+        let count = if address_limit > 0 {
+            targets.len().min(address_limit)
+        } else {
+            targets.len()
+        };
         let mut why = None;
         for (index, target) in targets.iter().take(count).enumerate() {
             if !job.has_open() || (session_limit > 0 && sessions >= session_limit) {
@@ -294,18 +285,21 @@ impl Client<'_> {
             let context = Context {
                 queue_id: &job.request.queue_id,
                 nexthop: hop.domain(),
-                detect_loop: self.settings.role == Role::Smtp && session.peer.port == Some(SMTP_PORT),
+                detect_loop: self.settings.role == Role::Smtp
+                    && session.peer.port == Some(SMTP_PORT),
                 best_host: target.preference == hop.best,
                 age: job.stats.active_arrival.seconds - job.stats.incoming_arrival.seconds,
                 demand: &demand,
             };
-            if let Err(refusal) = handshake::shake_hands(&mut session, self.settings, self.tables, &context) {
+            if let Err(refusal) =
+                handshake::shake_hands(&mut session, self.settings, self.tables, &context)
+            {
                 if refusal.is_loop {
                     hop.is_final = true;
                     job.final_server = true;
                 }
                 job.site_fail(&refusal.failure);
-                self.part(job, hop, session);
+                self.part(job, session);
                 continue;
             }
             sessions += 1;
@@ -316,22 +310,43 @@ impl Client<'_> {
         why
     }
 
-    fn open(&mut self, peer: &Peer, address: IpAddr, nexthop: &str) -> Result<(Session, Demand), Failure> {
+    fn open(
+        &mut self,
+        peer: &Peer,
+        address: IpAddr,
+        nexthop: &str,
+    ) -> Result<(Session, Demand), Failure> {
         let host = peer.host.to_str_lossy().into_owned();
         let demand = Demand::of(nexthop, &host, self.settings, self.tables)?;
         let (routing, timeout) = (&self.settings.routing, self.settings.timeouts.connect);
-        let channel = connect::tcp(peer, address, peer.port.unwrap_or(SMTP_PORT), routing, timeout)?;
+        let channel = connect::tcp(
+            peer,
+            address,
+            peer.port.unwrap_or(SMTP_PORT),
+            routing,
+            timeout,
+        )?;
         Ok((self.session(channel, peer.clone()), demand))
     }
 
     fn session(&self, channel: Channel, peer: Peer) -> Session {
-        let mut session = Session::new(channel, peer, self.settings.notify_protocol || self.settings.notify_data);
+        let mut session = Session::new(
+            channel,
+            peer,
+            self.settings.notify_protocol || self.settings.notify_data,
+        );
         session.expires = unix_time() + self.settings.reuse_time_limit;
         session
     }
 
     /// A transaction in an open session, and what becomes of the session.
-    fn converse(&mut self, job: &mut Job<'_>, source: &Source<'_>, hop: &Hop<'_>, mut session: Session) {
+    fn converse(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source<'_>,
+        hop: &Hop<'_>,
+        mut session: Session,
+    ) {
         let limit = self.settings.reuse_count_limit;
         session.keep = hop.store
             && (limit <= 0 || session.reuse_count < limit)
@@ -346,79 +361,31 @@ impl Client<'_> {
             options: self.options,
         };
         transaction.run();
-        self.part(job, hop, session);
+        self.part(job, session);
     }
 
     /// Keeps the session or says goodbye.
-    fn part(&mut self, job: &Job<'_>, hop: &Hop<'_>, mut session: Session) {
+    fn part(&mut self, job: &Job<'_>, mut session: Session) {
         let wanted = (session.protocol_error && self.settings.notify_protocol)
             || (session.data_error && self.settings.notify_data);
-        if session.keep && session.in_step && !session.dead && !session.quit_sent && !session.channel.has_failed() {
-            self.keep(job, hop, session);
+        if session.keep
+            && session.in_step
+            && !session.dead
+            && !session.quit_sent
+            && !session.channel.has_failed()
+        {
+            self.keep(job, session);
             return;
         }
         session.quit(self.settings, self.tables, &job.request.queue_id);
         if wanted {
-            notice::send(self.config, self.settings.role, &session, &job.request.sender);
+            notice::send(
+                self.config,
+                self.settings.role,
+                &session,
+                &job.request.sender,
+            );
         }
-    }
-
-    fn keep(&mut self, job: &Job<'_>, hop: &Hop<'_>, session: Session) {
-        let features = &session.features;
-        let bits = i64::from(features.offered.bits()) | i64::from(features.forwardable.bits()) << 32;
-        let endpoint = EndpointProperties {
-            tls_level: 0,
-            reuse_count: session.reuse_count,
-            endpoint_features: bits,
-            expire_time: session.expires,
-            size_limit: features.size_limit,
-        };
-        let destination = DestinationProperties {
-            destination: job.request.nexthop.clone(),
-            host_name: session.peer.host.clone(),
-            host_addr: session.peer.address.clone(),
-            host_port: session.peer.port.map_or(0, i32::from),
-            destination_features: BEST_HOST,
-        };
-        let endpoint_label = self.endpoint_label(&session.peer, hop);
-        let destination_label = self.destination_label(&job.request.nexthop);
-        let socket = session.channel.into_fd();
-        self.cache.save(
-            self.settings.cache_time_limit,
-            &socket,
-            (endpoint_label.as_bstr(), &endpoint),
-            Some((destination_label.as_bstr(), &destination)),
-        );
-    }
-
-    /// A session from the cache, if it still answers. A stale one is closed without a word.
-    fn revive(&mut self, job: &mut Job<'_>, kept: Kept, peer: Option<Peer>) -> Option<Session> {
-        let peer = match (peer, kept.destination) {
-            (Some(peer), _) => peer,
-            (None, Some(destination)) => Peer {
-                host: destination.host_name,
-                address: destination.host_addr,
-                port: u16::try_from(destination.host_port).ok().filter(|port| *port != 0),
-            },
-            (None, None) => return None,
-        };
-        let mut session = self.session(Channel::new(kept.socket), peer);
-        session.reuse_count = kept.endpoint.reuse_count.saturating_add(1);
-        session.expires = kept.endpoint.expire_time;
-        let bits = kept.endpoint.endpoint_features;
-        session.features = Features {
-            offered: Keywords::from_bits(u32::try_from(bits & i64::from(u32::MAX)).unwrap_or(0)),
-            forwardable: Forwardable::from_bits(u8::try_from(bits >> 32 & 0xff).unwrap_or(0)),
-            size_limit: kept.endpoint.size_limit,
-            ..Features::default()
-        };
-        session.set_timeout(self.settings, self.settings.timeouts.rset);
-        let probe = session.exchange(b"RSET", self.settings, self.tables, &job.request.queue_id);
-        if !probe.is_ok_and(|reply| reply.is_success()) {
-            return None;
-        }
-        job.begin_session(session.long.as_bstr(), session.reuse_count);
-        Some(session)
     }
 
     fn peer(&self, target: &Target, inet: &Inet) -> Peer {
@@ -429,20 +396,12 @@ impl Client<'_> {
         }
     }
 
-    fn destination_label(&self, nexthop: &BString) -> BString {
-        let level = self.settings.tls_level.number().to_string();
-        cache::label(&[self.settings.service.as_bytes(), nexthop, level.as_bytes()])
-    }
-
-    fn endpoint_label(&self, peer: &Peer, _hop: &Hop<'_>) -> BString {
-        let level = self.settings.tls_level.number().to_string();
-        let port = peer.port.map_or_else(String::new, |port| port.to_string());
-        cache::label(&[self.settings.service.as_bytes(), &peer.address, port.as_bytes(), level.as_bytes()])
-    }
-
     /// Delivers over a UNIX socket: one place, no alternatives.
     fn run_unix(&mut self, job: &mut Job<'_>, source: &Source<'_>, requested: &str) {
-        let path = requested.strip_prefix("unix:").unwrap_or(requested).to_owned();
+        let path = requested
+            .strip_prefix("unix:")
+            .unwrap_or(requested)
+            .to_owned();
         if !self.settings.routing.fallback_relay.is_empty() {
             log::warn!(
                 "ignoring \"lmtp_fallback_relay = {}\" setting for non-TCP connections",
@@ -451,18 +410,35 @@ impl Client<'_> {
         }
         let place = Place::Unix(path.clone());
         let (load, store) = self.cache_policy(job, &place);
-        let hop = Hop { name: requested, place, is_final: true, load, store, best: 0 };
-        let peer = Peer { host: self.settings.myhostname.as_str().into(), address: path.as_str().into(), port: None };
+        let hop = Hop {
+            name: requested,
+            place,
+            is_final: true,
+            load,
+            store,
+            best: 0,
+        };
+        let peer = Peer {
+            host: self.settings.myhostname.as_str().into(),
+            address: path.as_str().into(),
+            port: None,
+        };
         job.final_server = true;
         if load {
             let label = self.destination_label(&job.request.nexthop);
             let kept = self.cache.find_destination(label.as_bstr());
-            if let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer.clone()))) {
+            if let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer.clone())))
+            {
                 self.converse(job, source, &hop, session);
                 return;
             }
         }
-        let demand = match Demand::of(requested, &self.settings.myhostname, self.settings, self.tables) {
+        let demand = match Demand::of(
+            requested,
+            &self.settings.myhostname,
+            self.settings,
+            self.tables,
+        ) {
             Ok(demand) => demand,
             Err(failure) => return job.site_fail(&failure),
         };
@@ -480,9 +456,11 @@ impl Client<'_> {
             age: job.stats.active_arrival.seconds - job.stats.incoming_arrival.seconds,
             demand: &demand,
         };
-        if let Err(refusal) = handshake::shake_hands(&mut session, self.settings, self.tables, &context) {
+        if let Err(refusal) =
+            handshake::shake_hands(&mut session, self.settings, self.tables, &context)
+        {
             job.site_fail(&refusal.failure);
-            self.part(job, &hop, session);
+            self.part(job, session);
             return;
         }
         job.stats.conn_setup_done = Moment::now();

@@ -95,9 +95,17 @@ impl Context<'_> {
             return Ok(BString::default());
         }
         let mapped = generic.map_or_same(internal)?;
-        let quoted = if self.settings.quote_envelope { address::quote_821(mapped.as_bstr()) } else { mapped };
+        let quoted = if self.settings.quote_envelope {
+            address::quote_821(mapped.as_bstr())
+        } else {
+            mapped
+        };
         // A control character would end the command; no address that came in by SMTP has one.
-        Ok(quoted.iter().map(|&b| if b < b' ' || b == 127 { b'?' } else { b }).collect::<Vec<u8>>().into())
+        Ok(quoted
+            .iter()
+            .map(|&b| if b < b' ' || b == 127 { b'?' } else { b })
+            .collect::<Vec<u8>>()
+            .into())
     }
 
     /// `type;address` with the address in xtext; invented when the message has none.
@@ -114,7 +122,10 @@ impl Context<'_> {
                 let unicode = !known.is_ascii() && self.request.smtputf8 & utf8::REQUESTED != 0;
                 let quoted = address::quote(known);
                 let kind = BStr::new(if unicode { "utf-8" } else { "rfc822" });
-                return typed(kind, encoded(kind, quoted.as_bstr(), self.features).as_bstr());
+                return typed(
+                    kind,
+                    encoded(kind, quoted.as_bstr(), self.features).as_bstr(),
+                );
             }
         };
         typed(kind, encoded(kind, original, self.features).as_bstr())
@@ -138,7 +149,8 @@ fn encoded(kind: &BStr, original: &BStr, features: &Features) -> BString {
 
 /// The two XFORWARD commands; the second is left out when the server wants nothing of it.
 pub fn xforward(request: &Request, wanted: Forwardable) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
-    let known = |name: &str, value: &BStr| wanted.has(name) && !value.is_empty() && *value != "unknown";
+    let known =
+        |name: &str, value: &BStr| wanted.has(name) && !value.is_empty() && *value != "unknown";
     let command = |attributes: &[(&str, &BStr)]| {
         let mut text = b"XFORWARD".to_vec();
         for (name, value) in attributes.iter().filter(|(name, value)| known(name, value)) {
@@ -147,7 +159,11 @@ pub fn xforward(request: &Request, wanted: Forwardable) -> (Option<Vec<u8>>, Opt
         }
         (text.len() > b"XFORWARD".len()).then_some(text)
     };
-    let source = if request.rewrite_context == "local" { "LOCAL" } else { "REMOTE" };
+    let source = if request.rewrite_context == "local" {
+        "LOCAL"
+    } else {
+        "REMOTE"
+    };
     let first = command(&[
         ("NAME", request.log_client_name.as_bstr()),
         ("ADDR", request.log_client_address.as_bstr()),

@@ -9,19 +9,25 @@ use crate::reply::Reply;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failure {
     /// What is logged, put in bounces and told to qmgr(8).
-    pub dsn: Dsn,
+    pub dsn: Box<Dsn>,
 }
 
 impl Failure {
     /// A failure found out on this side.
     pub fn local(status: &str, reason: impl Into<BString>) -> Self {
-        Self { dsn: Dsn { status: status.into(), reason: reason.into(), ..Dsn::default() } }
+        Self {
+            dsn: Box::new(Dsn {
+                status: status.into(),
+                reason: reason.into(),
+                ..Dsn::default()
+            }),
+        }
     }
 
     /// A failure that a server told. `host` is its name, `reason` the whole text.
     pub fn remote(host: &BStr, reply: &Reply, reason: impl Into<BString>) -> Self {
         Self {
-            dsn: Dsn {
+            dsn: Box::new(Dsn {
                 status: reply.status(),
                 diag_type: "smtp".into(),
                 diag_text: reply.text.clone(),
@@ -29,7 +35,7 @@ impl Failure {
                 mta_mname: host.into(),
                 action: BString::default(),
                 reason: reason.into(),
-            },
+            }),
         }
     }
 

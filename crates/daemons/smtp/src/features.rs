@@ -63,14 +63,20 @@ impl Keywords {
 
     /// A keyword by name, in any case.
     pub fn named(name: &[u8]) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, text)| name.eq_ignore_ascii_case(text.as_bytes())).map(|row| row.0)
+        Self::NAMES
+            .iter()
+            .find(|(_, text)| name.eq_ignore_ascii_case(text.as_bytes()))
+            .map(|row| row.0)
     }
 
     /// The value of a `*_discard_ehlo_keywords` parameter; unknown words come back.
     pub fn parse_list(text: &BStr) -> (Self, Vec<String>) {
         let mut set = Self::default();
         let mut unknown = Vec::new();
-        for word in text.split(|b| b" \t\r\n,".contains(b)).filter(|word| !word.is_empty()) {
+        for word in text
+            .split(|b| b" \t\r\n,".contains(b))
+            .filter(|word| !word.is_empty())
+        {
             match Self::named(word) {
                 Some(keyword) => set.insert(keyword),
                 None => unknown.push(word.to_str_lossy().into_owned()),
@@ -81,8 +87,13 @@ impl Keywords {
 
     /// The names in the set, but for `silent-discard`.
     pub fn names(self) -> Vec<&'static str> {
-        let listed = |(keyword, _): &&(Self, &str)| self.has(*keyword) && *keyword != Self::SILENT_DISCARD;
-        Self::NAMES.iter().filter(listed).map(|(_, name)| *name).collect()
+        let listed =
+            |(keyword, _): &&(Self, &str)| self.has(*keyword) && *keyword != Self::SILENT_DISCARD;
+        Self::NAMES
+            .iter()
+            .filter(listed)
+            .map(|(_, name)| *name)
+            .collect()
     }
 }
 
@@ -92,15 +103,22 @@ pub struct Forwardable(u8);
 
 impl Forwardable {
     /// Names by bit, as they appear in EHLO and in the command.
-    pub const NAMES: [&'static str; 7] = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"];
+    pub const NAMES: [&'static str; 7] =
+        ["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"];
 
     /// Whether the attribute with this name is listed.
     pub fn has(self, name: &str) -> bool {
-        Self::NAMES.iter().position(|known| *known == name).is_some_and(|bit| self.0 & 1 << bit != 0)
+        Self::NAMES
+            .iter()
+            .position(|known| *known == name)
+            .is_some_and(|bit| self.0 & 1 << bit != 0)
     }
 
     fn insert(&mut self, name: &[u8]) {
-        if let Some(bit) = Self::NAMES.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+        if let Some(bit) = Self::NAMES
+            .iter()
+            .position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        {
             self.0 |= 1 << bit;
         }
     }
@@ -137,13 +155,18 @@ pub struct Features {
 pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
     let mut features = Features::default();
     for (index, line) in lines.iter().enumerate() {
-        let mut words = line.as_ref().split(|b| b" \t=".contains(b)).filter(|word| !word.is_empty());
+        let mut words = line
+            .as_ref()
+            .split(|b| b" \t=".contains(b))
+            .filter(|word| !word.is_empty());
         let Some(word) = words.next() else { continue };
         if index == 0 {
             features.server_name = word.to_str_lossy().into_owned();
             continue;
         }
-        let Some(keyword) = Keywords::named(word) else { continue };
+        let Some(keyword) = Keywords::named(word) else {
+            continue;
+        };
         if discard.has(keyword) {
             features.discarded.insert(keyword);
             continue;
@@ -152,7 +175,12 @@ pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
         if keyword == Keywords::SIZE
             && let Some(limit) = words.next()
         {
-            match limit.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())).and_then(|text| text.parse().ok()) {
+            match limit
+                .to_str()
+                .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|text| text.parse().ok())
+            {
                 Some(limit) => features.size_limit = limit,
                 None => features.bad_size = Some(limit.to_str_lossy().into_owned()),
             }
@@ -169,21 +197,36 @@ mod tests {
 
     #[test]
     fn keywords_are_read_in_any_case() {
-        let lines = ["mx.example.com hello", "pipelining", "SIZE 1000", "8BitMime", "AUTH=PLAIN LOGIN", "X-OTHER", "XFORWARD NAME addr"];
+        let lines = [
+            "mx.example.com hello",
+            "pipelining",
+            "SIZE 1000",
+            "8BitMime",
+            "AUTH=PLAIN LOGIN",
+            "X-OTHER",
+            "XFORWARD NAME addr",
+        ];
         let features = parse(&lines, Keywords::default());
         assert_eq!(features.server_name, "mx.example.com");
-        assert_eq!(features.offered.names(), ["8BITMIME", "AUTH", "PIPELINING", "SIZE", "XFORWARD"]);
+        assert_eq!(
+            features.offered.names(),
+            ["8BITMIME", "AUTH", "PIPELINING", "SIZE", "XFORWARD"]
+        );
         assert_eq!(features.size_limit, 1000);
         assert!(features.forwardable.has("ADDR") && !features.forwardable.has("PORT"));
     }
 
     #[test]
     fn discarded_keywords_are_not_offered() {
-        let (discard, unknown) = Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
+        let (discard, unknown) =
+            Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
         assert_eq!(unknown, ["bogus"]);
         let features = parse(&["x", "SIZE 5", "DSN"], discard);
         assert_eq!(features.offered.names(), ["DSN"]);
-        assert_eq!((features.discarded.names(), features.size_limit), (vec!["SIZE"], 0));
+        assert_eq!(
+            (features.discarded.names(), features.size_limit),
+            (vec!["SIZE"], 0)
+        );
     }
 
     #[test]
@@ -196,7 +239,11 @@ mod tests {
         for (line, limit, bad) in cases {
             let features = parse(&["x", line], Keywords::default());
             assert!(features.offered.has(Keywords::SIZE));
-            assert_eq!((features.size_limit, features.bad_size.as_deref()), (limit, bad), "{line}");
+            assert_eq!(
+                (features.size_limit, features.bad_size.as_deref()),
+                (limit, bad),
+                "{line}"
+            );
         }
     }
 }

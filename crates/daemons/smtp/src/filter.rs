@@ -78,7 +78,12 @@ impl Filter<'_, '_> {
                 return Verdict::Drop;
             }
         };
-        let check = Check { queue_id: self.queue_id, kind, text, limit };
+        let check = Check {
+            queue_id: self.queue_id,
+            kind,
+            text,
+            limit,
+        };
         check.apply(action.as_bstr(), maps)
     }
 
@@ -145,7 +150,11 @@ impl Handler for Filter<'_, '_> {
                 replaced.as_bstr()
             }
         };
-        let mapped = if part == Part::Primary { self.map_addresses(text) } else { None };
+        let mapped = if part == Part::Primary {
+            self.map_addresses(text)
+        } else {
+            None
+        };
         match mapped {
             Some(mapped) => self.put_lines(&mapped),
             None => self.put_lines(text),
@@ -174,7 +183,8 @@ impl Handler for Filter<'_, '_> {
     }
 
     fn error(&mut self, error: MimeError, _text: &BStr) {
-        self.error.get_or_insert(FilterError::Mime(error.to_string()));
+        self.error
+            .get_or_insert(FilterError::Mime(error.to_string()));
     }
 }
 
@@ -227,7 +237,11 @@ impl Check<'_> {
         let shown = printable(self.text);
         let text = excerpt(shown.as_bstr(), self.limit);
         let separator = if argument.is_empty() { "" } else { ": " };
-        log::info!("{}: {action}: {place} {text}{separator}{}", self.queue_id, printable(argument));
+        log::info!(
+            "{}: {action}: {place} {text}{separator}{}",
+            self.queue_id,
+            printable(argument)
+        );
         verdict
     }
 }

@@ -21,8 +21,20 @@ pub struct Generic {
 
 impl Generic {
     /// Maps with their search rules; `propagate` keeps extensions that did not match.
-    pub fn new(maps: Maps, extensions: Extensions, propagate: bool, origin: String, local: LocalDomains) -> Self {
-        Self { maps, extensions, propagate, origin, local }
+    pub fn new(
+        maps: Maps,
+        extensions: Extensions,
+        propagate: bool,
+        origin: String,
+        local: LocalDomains,
+    ) -> Self {
+        Self {
+            maps,
+            extensions,
+            propagate,
+            origin,
+            local,
+        }
     }
 
     /// Whether there is nothing to map.
@@ -50,22 +62,42 @@ impl Generic {
         }
         let local = &mut self.local;
         let origin = self.origin.as_bytes();
-        let mut is_local = |domain: &BStr| Ok(domain.eq_ignore_ascii_case(origin) || local.matches(domain)?);
-        let found = find_address(&mut self.maps, internal, Form::External, &self.extensions, &mut is_local)
-            .map_err(|_| Trouble::Data)?;
+        let mut is_local =
+            |domain: &BStr| Ok(domain.eq_ignore_ascii_case(origin) || local.matches(domain)?);
+        let found = find_address(
+            &mut self.maps,
+            internal,
+            Form::External,
+            &self.extensions,
+            &mut is_local,
+        )
+        .map_err(|_| Trouble::Data)?;
         let Some(found) = found else { return Ok(None) };
         let value = found.value.trim_ascii();
         if value.contains(&b',') {
-            log::warn!("multi-valued {} entry for {internal}: {}", self.maps.title(), value.as_bstr());
+            log::warn!(
+                "multi-valued {} entry for {internal}: {}",
+                self.maps.title(),
+                value.as_bstr()
+            );
         }
         let mut mapped: BString = if value.starts_with(b"@") {
             let (local_part, _) = address::split(internal);
             [local_part.as_bytes(), value].concat().into()
         } else {
             let value = address::unquote(value.as_bstr());
-            if value.contains(&b'@') { value } else { [value.as_bytes(), b"@", self.origin.as_bytes()].concat().into() }
+            if value.contains(&b'@') {
+                value
+            } else {
+                [value.as_bytes(), b"@", self.origin.as_bytes()]
+                    .concat()
+                    .into()
+            }
         };
-        if let Some(extension) = found.extension.filter(|_| self.propagate && !value.starts_with(b"@")) {
+        if let Some(extension) = found
+            .extension
+            .filter(|_| self.propagate && !value.starts_with(b"@"))
+        {
             mapped = address::append_extension(mapped.as_bstr(), &extension);
         }
         Ok(Some(mapped))

@@ -39,7 +39,10 @@ pub struct Refusal {
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self { failure, is_loop: false }
+        Self {
+            failure,
+            is_loop: false,
+        }
     }
 }
 
@@ -60,7 +63,12 @@ pub fn shake_hands(
     if !greeting.is_success() {
         let failure = session.refused(&greeting);
         let retry = greeting.class() == 5 && settings.skip_5xx_greeting;
-        return Err(if retry { failure.with_class(b'4') } else { failure }.into());
+        return Err(if retry {
+            failure.with_class(b'4')
+        } else {
+            failure
+        }
+        .into());
     }
     let workarounds = pix_workarounds(session, settings, tables, context, &greeting)?;
     let extended = wants_ehlo(settings, context, session, &greeting) && !workarounds.disable_esmtp;
@@ -81,14 +89,27 @@ pub fn shake_hands(
 }
 
 /// Looks at the words of the greeting: our own name, and the word ESMTP.
-fn wants_ehlo(settings: &Settings, context: &Context<'_>, session: &Session, greeting: &Reply) -> bool {
-    let line = greeting.lines.first().map(|line| line.to_str_lossy().into_owned()).unwrap_or_default();
+fn wants_ehlo(
+    settings: &Settings,
+    context: &Context<'_>,
+    session: &Session,
+    greeting: &Reply,
+) -> bool {
+    let line = greeting
+        .lines
+        .first()
+        .map(|line| line.to_str_lossy().into_owned())
+        .unwrap_or_default();
     let mut words = line.split_ascii_whitespace();
     if context.detect_loop
         && let Some(first) = words.clone().next()
         && first.eq_ignore_ascii_case(&settings.myhostname)
     {
-        log::warn!("host {} greeted me with my own hostname {}", session.long, settings.myhostname);
+        log::warn!(
+            "host {} greeted me with my own hostname {}",
+            session.long,
+            settings.myhostname
+        );
     }
     if settings.role == Role::Lmtp {
         return true;
@@ -133,16 +154,35 @@ fn introduce(
 }
 
 /// Our own name in the reply to EHLO or HELO: we talk to ourselves.
-fn check_name(session: &Session, settings: &Settings, context: &Context<'_>, reply: &Reply) -> Result<(), Refusal> {
-    let line = reply.lines.first().map(|line| line.to_str_lossy().into_owned()).unwrap_or_default();
+fn check_name(
+    session: &Session,
+    settings: &Settings,
+    context: &Context<'_>,
+    reply: &Reply,
+) -> Result<(), Refusal> {
+    let line = reply
+        .lines
+        .first()
+        .map(|line| line.to_str_lossy().into_owned())
+        .unwrap_or_default();
     let name = line.split_ascii_whitespace().next().unwrap_or_default();
     if !context.detect_loop || !name.eq_ignore_ascii_case(&settings.myhostname) {
         return Ok(());
     }
-    log::warn!("host {} replied to HELO/EHLO with my own hostname {}", session.long, settings.myhostname);
+    log::warn!(
+        "host {} replied to HELO/EHLO with my own hostname {}",
+        session.long,
+        settings.myhostname
+    );
     let status = if context.best_host { "5.4.6" } else { "4.4.6" };
-    let failure = Failure::local(status, format!("mail for {} loops back to myself", context.nexthop));
-    Err(Refusal { failure, is_loop: true })
+    let failure = Failure::local(
+        status,
+        format!("mail for {} loops back to myself", context.nexthop),
+    );
+    Err(Refusal {
+        failure,
+        is_loop: true,
+    })
 }
 
 fn learn_features(
@@ -164,25 +204,40 @@ fn learn_features(
     }
     let names = features.discarded.names();
     if !names.is_empty() && !discard.has(Keywords::SILENT_DISCARD) {
-        log::info!("discarding EHLO keywords: {}", names.join(settings.list_separator));
+        log::info!(
+            "discarding EHLO keywords: {}",
+            names.join(settings.list_separator)
+        );
     }
     if features.offered.has(Keywords::SMTPUTF8) && !features.offered.has(Keywords::EIGHT_BIT_MIME) {
-        log::info!("host {} offers SMTPUTF8 support, but not 8BITMIME", session.short);
+        log::info!(
+            "host {} offers SMTPUTF8 support, but not 8BITMIME",
+            session.short
+        );
         features.offered.insert(Keywords::EIGHT_BIT_MIME);
     }
     session.features = features;
     Ok(())
 }
 
-fn discarded(session: &mut Session, settings: &Settings, tables: &mut Tables) -> Result<Keywords, Refusal> {
+fn discarded(
+    session: &mut Session,
+    settings: &Settings,
+    tables: &mut Tables,
+) -> Result<Keywords, Refusal> {
     let found = tables
         .discard_maps
         .find(session.peer.address.as_bstr(), false)
         .map_err(|_| session.broken(&Trouble::Data, Stage::Ehlo))?;
-    let Some(text) = found else { return Ok(settings.discard) };
+    let Some(text) = found else {
+        return Ok(settings.discard);
+    };
     let (set, unknown) = Keywords::parse_list(text.as_bstr());
     for word in unknown {
-        log::warn!("unknown EHLO keyword \"{word}\" in {}", tables.discard_maps.title());
+        log::warn!(
+            "unknown EHLO keyword \"{word}\" in {}",
+            tables.discard_maps.title()
+        );
     }
     Ok(set)
 }
@@ -196,9 +251,7 @@ struct Workarounds {
 
 /// A PIX hides the greeting behind `*`, but leaves 2, 0 and blanks.
 fn is_pix(greeting: &Reply) -> bool {
-    greeting.lines.first().is_some_and(|line| {
-        !line.is_empty() && line.iter().all(|byte| b"20* ".contains(byte)) && line.contains(&b'*')
-    })
+    greeting.text.iter().all(|byte| b"20* ".contains(byte))
 }
 
 fn pix_workarounds(
@@ -215,7 +268,10 @@ fn pix_workarounds(
         .pix_maps
         .find(session.peer.address.as_bstr(), false)
         .map_err(|_| session.broken(&Trouble::Data, Stage::Greeting))?;
-    let list = found.map_or_else(|| settings.pix_workarounds.clone(), |text| text.to_str_lossy().into_owned());
+    let list = found.map_or_else(
+        || settings.pix_workarounds.clone(),
+        |text| text.to_str_lossy().into_owned(),
+    );
     let mut workarounds = Workarounds::default();
     let mut names = Vec::new();
     for word in list.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {

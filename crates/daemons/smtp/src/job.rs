@@ -74,7 +74,10 @@ impl<'a> Job<'a> {
         soft_bounce: bool,
         reporter: &'a mut dyn Reporter,
     ) -> Self {
-        let entry = |recipient: &Recipient| Entry { recipient: recipient.clone(), finished: false };
+        let entry = |recipient: &Recipient| Entry {
+            recipient: recipient.clone(),
+            finished: false,
+        };
         Self {
             request,
             recipients: recipients.iter().map(entry).collect(),
@@ -91,7 +94,12 @@ impl<'a> Job<'a> {
 
     /// Indices of the recipients that remain.
     pub fn open(&self) -> Vec<usize> {
-        self.recipients.iter().enumerate().filter(|(_, entry)| !entry.finished).map(|(index, _)| index).collect()
+        self.recipients
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| !entry.finished)
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Whether any recipient remains.
@@ -118,15 +126,24 @@ impl<'a> Job<'a> {
 
     /// The recipient has the message.
     pub fn sent(&mut self, index: usize, dsn: &Dsn, passed_on_success: bool) {
-        let Some(entry) = self.recipients.get_mut(index) else { return };
+        let Some(entry) = self.recipients.get_mut(index) else {
+            return;
+        };
         let mut recipient = entry.recipient.clone();
         if passed_on_success {
             recipient.notify_flags &= !crate::envelope::NOTIFY_SUCCESS;
         }
-        let report = Report { request: self.request, stats: &self.stats, recipient: &recipient, relay: self.relay.as_ref() };
+        let report = Report {
+            request: self.request,
+            stats: &self.stats,
+            recipient: &recipient,
+            relay: self.relay.as_ref(),
+        };
         entry.finished = true;
         match self.reporter.sent(&report, dsn) {
-            Outcome::Done if self.request.flags & flag::SUCCESS != 0 => self.reporter.mark_done(&recipient),
+            Outcome::Done if self.request.flags & flag::SUCCESS != 0 => {
+                self.reporter.mark_done(&recipient)
+            }
             Outcome::Done => {}
             Outcome::Deferred => self.deferred = true,
         }
@@ -142,7 +159,7 @@ impl<'a> Job<'a> {
             self.report(index, failure);
         }
         if failure.is_soft() && self.deferred && !self.completed {
-            self.site = Some(failure.dsn.clone());
+            self.site = Some((*failure.dsn).clone());
         }
     }
 
@@ -165,10 +182,16 @@ impl<'a> Job<'a> {
     /// Passes every remaining recipient on to another transport.
     pub fn pass_on(&mut self, service: &str) {
         for index in self.open() {
-            let Some(entry) = self.recipients.get_mut(index) else { continue };
+            let Some(entry) = self.recipients.get_mut(index) else {
+                continue;
+            };
             entry.finished = true;
-            let report =
-                Report { request: self.request, stats: &self.stats, recipient: &entry.recipient, relay: self.relay.as_ref() };
+            let report = Report {
+                request: self.request,
+                stats: &self.stats,
+                recipient: &entry.recipient,
+                relay: self.relay.as_ref(),
+            };
             match self.reporter.pass_on(&report, service) {
                 Outcome::Done => self.reporter.mark_done(&entry.recipient),
                 Outcome::Deferred => self.deferred = true,
@@ -186,9 +209,20 @@ impl<'a> Job<'a> {
     }
 
     fn report(&mut self, index: usize, failure: &Failure) {
-        let Some(entry) = self.recipients.get_mut(index).filter(|entry| !entry.finished) else { return };
+        let Some(entry) = self
+            .recipients
+            .get_mut(index)
+            .filter(|entry| !entry.finished)
+        else {
+            return;
+        };
         entry.finished = true;
-        let report = Report { request: self.request, stats: &self.stats, recipient: &entry.recipient, relay: self.relay.as_ref() };
+        let report = Report {
+            request: self.request,
+            stats: &self.stats,
+            recipient: &entry.recipient,
+            relay: self.relay.as_ref(),
+        };
         let outcome = if failure.is_soft() {
             self.reporter.defer(&report, &failure.dsn)
         } else {

@@ -25,6 +25,7 @@ pub mod order;
 mod program;
 pub mod reply;
 pub mod role;
+pub mod routing;
 pub mod security;
 pub mod session;
 pub mod settings;

@@ -63,11 +63,17 @@ pub struct Services<'a> {
 impl Services<'_> {
     /// The port of a service name or number.
     pub fn port(&self, service: &str, destination: &str) -> Result<u16, NexthopError> {
-        let name = self.known.iter().find(|(name, _)| name == service).map_or(service, |(_, port)| port);
+        let name = self
+            .known
+            .iter()
+            .find(|(name, _)| name == service)
+            .map_or(service, |(_, port)| port);
         if !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit()) {
-            return name.parse().ok().filter(|port| *port != 0).ok_or_else(|| NexthopError::BadPort {
-                port: service.to_owned(),
-                destination: destination.to_owned(),
+            return name.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+                NexthopError::BadPort {
+                    port: service.to_owned(),
+                    destination: destination.to_owned(),
+                }
             });
         }
         (self.file)(name).ok_or_else(|| NexthopError::UnknownService(service.to_owned()))
@@ -77,21 +83,33 @@ impl Services<'_> {
 /// The value of `known_tcp_ports`: `a=b=25, c=26` as pairs of name and port.
 pub fn parse_known_ports(text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    for item in text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty()) {
+    for item in text
+        .split([',', ' ', '\t', '\n'])
+        .filter(|item| !item.is_empty())
+    {
         let mut names: Vec<&str> = item.split('=').map(str::trim).collect();
         let Some(port) = names.pop() else { continue };
-        pairs.extend(names.into_iter().map(|name| (name.to_owned(), port.to_owned())));
+        pairs.extend(
+            names
+                .into_iter()
+                .map(|name| (name.to_owned(), port.to_owned())),
+        );
     }
     pairs
 }
 
 /// The destinations of a list, in order.
 pub fn split(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', ' ', '\t', '\r', '\n']).filter(|item| !item.is_empty())
+    list.split([',', ' ', '\t', '\r', '\n'])
+        .filter(|item| !item.is_empty())
 }
 
 /// Parses one destination.
-pub fn parse(destination: &str, role: Role, services: &Services<'_>) -> Result<Place, NexthopError> {
+pub fn parse(
+    destination: &str,
+    role: Role,
+    services: &Services<'_>,
+) -> Result<Place, NexthopError> {
     let mut rest = destination;
     if role == Role::Lmtp {
         if let Some(path) = destination.strip_prefix("unix:") {
@@ -99,12 +117,19 @@ pub fn parse(destination: &str, role: Role, services: &Services<'_>) -> Result<P
         }
         rest = destination.strip_prefix("inet:").unwrap_or(destination);
     }
-    let syntax = |why| NexthopError::Syntax { why, destination: destination.to_owned() };
+    let syntax = |why| NexthopError::Syntax {
+        why,
+        destination: destination.to_owned(),
+    };
     let (host, service, bracketed) = if let Some(inner) = rest.strip_prefix('[') {
-        let (host, tail) = inner.split_once(']').ok_or_else(|| syntax("missing \"]\""))?;
+        let (host, tail) = inner
+            .split_once(']')
+            .ok_or_else(|| syntax("missing \"]\""))?;
         let service = match tail {
             "" => "",
-            _ => tail.strip_prefix(':').ok_or_else(|| syntax("garbage after \"]\""))?,
+            _ => tail
+                .strip_prefix(':')
+                .ok_or_else(|| syntax("garbage after \"]\""))?,
         };
         (host, service, true)
     } else {
@@ -115,13 +140,24 @@ pub fn parse(destination: &str, role: Role, services: &Services<'_>) -> Result<P
         return Err(syntax("missing host or service"));
     }
     let host = match host.get(..5) {
-        Some(tag) if bracketed && tag.eq_ignore_ascii_case("ipv6:") => host.get(5..).unwrap_or_default(),
+        Some(tag) if bracketed && tag.eq_ignore_ascii_case("ipv6:") => {
+            host.get(5..).unwrap_or_default()
+        }
         _ => host,
     };
-    let service = if service.is_empty() { services.default } else { service };
+    let service = if service.is_empty() {
+        services.default
+    } else {
+        service
+    };
     let port = services.port(service, destination)?;
     let mx = role == Role::Smtp && !bracketed;
-    Ok(Place::Inet(Inet { host: host.to_owned(), port, service: service.to_owned(), mx }))
+    Ok(Place::Inet(Inet {
+        host: host.to_owned(),
+        port,
+        service: service.to_owned(),
+        mx,
+    }))
 }
 
 /// The destination as the connection cache list names it: without port, without brackets.
@@ -140,7 +176,15 @@ mod tests {
         let known = parse_known_ports("lmtp=24, smtp=25, smtps=submissions=465");
         let default = if role == Role::Smtp { "smtp" } else { "24" };
         let file = |name: &str| (name == "submission").then_some(587);
-        parse(text, role, &Services { default, known: &known, file: &file })
+        parse(
+            text,
+            role,
+            &Services {
+                default,
+                known: &known,
+                file: &file,
+            },
+        )
     }
 
     #[test]
@@ -160,10 +204,19 @@ mod tests {
             ("inet:[::1]:2003",         Role::Lmtp, "::1",         2003, false),
         ];
         for (text, role, host, port, mx) in cases {
-            let Ok(Place::Inet(inet)) = place(text, *role) else { panic!("{text}") };
-            assert_eq!((inet.host.as_str(), inet.port, inet.mx), (*host, *port, *mx), "{text}");
+            let Ok(Place::Inet(inet)) = place(text, *role) else {
+                panic!("{text}")
+            };
+            assert_eq!(
+                (inet.host.as_str(), inet.port, inet.mx),
+                (*host, *port, *mx),
+                "{text}"
+            );
         }
-        assert_eq!(place("unix:private/x", Role::Lmtp), Ok(Place::Unix("private/x".into())));
+        assert_eq!(
+            place("unix:private/x", Role::Lmtp),
+            Ok(Place::Unix("private/x".into()))
+        );
     }
 
     #[test]

@@ -13,7 +13,11 @@ const WIDTH: usize = 78;
 /// Sends the transcript of `session` to the postmaster. Notices are never sent about mail that is a
 /// notice itself: null and double-bounce senders.
 pub fn send(config: &Config, role: Role, session: &Session, sender: &BString) {
-    let double_bounce = format!("{}@{}", config.get(params::DOUBLE_BOUNCE_SENDER), config.get(params::MYHOSTNAME));
+    let double_bounce = format!(
+        "{}@{}",
+        config.get(params::DOUBLE_BOUNCE_SENDER),
+        config.get(params::MYHOSTNAME)
+    );
     if sender.is_empty() || sender.eq_ignore_ascii_case(double_bounce.as_bytes()) {
         return;
     }
@@ -32,7 +36,9 @@ pub fn send(config: &Config, role: Role, session: &Session, sender: &BString) {
             return;
         }
     };
-    let written = text(config, role, session, &recipient).iter().try_for_each(|line| mail.line(line));
+    let written = text(config, role, session, &recipient)
+        .iter()
+        .try_for_each(|line| mail.line(line));
     if written.is_err() || mail.finish().is_err() {
         log::warn!("postmaster notify: cannot queue the notice");
     }
@@ -41,11 +47,17 @@ pub fn send(config: &Config, role: Role, session: &Session, sender: &BString) {
 /// Header and body of a notice.
 fn text(config: &Config, role: Role, session: &Session, recipient: &str) -> Vec<BString> {
     let protocol = role.name().to_ascii_uppercase();
-    let (product, host) = (config.get(params::MAIL_NAME), config.get(params::MYHOSTNAME));
+    let (product, host) = (
+        config.get(params::MAIL_NAME),
+        config.get(params::MYHOSTNAME),
+    );
     let mut lines: Vec<BString> = [
         format!("From: Mail Delivery System <MAILER-DAEMON@{host}>"),
         format!("To: Postmaster <{recipient}>"),
-        format!("Subject: {product} {protocol} client: errors from {}", session.long),
+        format!(
+            "Subject: {product} {protocol} client: errors from {}",
+            session.long
+        ),
         String::new(),
         format!("Unexpected response from {}.", session.long),
         String::new(),
@@ -58,16 +70,20 @@ fn text(config: &Config, role: Role, session: &Session, recipient: &str) -> Vec<
     for line in &session.history {
         wrap(line, &mut lines);
     }
-    lines.extend(["", "", "For other details, see the local mail logfile"].map(BString::from));
+    lines.extend(["", "For other details, see the local mail logfile"].map(BString::from));
     lines
 }
 
 /// One line of the transcript, indented, continued with four more blanks.
 fn wrap(line: &BString, out: &mut Vec<BString>) {
-    let mut rest = line.as_bytes();
+    let mut rest = line.trim_ascii_end();
     let mut indent = " ";
     while rest.len() > WIDTH {
-        let cut = rest.get(..WIDTH).and_then(|head| head.rfind_byte(b' ')).filter(|at| *at > 0).unwrap_or(WIDTH);
+        let cut = rest
+            .get(..WIDTH)
+            .and_then(|head| head.rfind_byte(b' '))
+            .filter(|at| *at > 0)
+            .unwrap_or(WIDTH);
         let (head, tail) = rest.split_at(cut);
         out.push([indent.as_bytes(), head].concat().into());
         rest = tail.trim_ascii_start();

@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 
-use crate::settings::FamilyPreference;
+use crate::routing::FamilyPreference;
 
 /// One address of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +42,15 @@ pub fn arrange_srv(targets: &mut Vec<Target>) {
     let mut random = Random::new();
     let mut rest = std::mem::take(targets);
     while let Some(best) = rest.first().map(|target| target.preference) {
-        let group = rest.iter().take_while(|target| target.preference == best).count();
-        let total: u64 = rest.iter().take(group).map(|target| u64::from(target.weight)).sum();
+        let group = rest
+            .iter()
+            .take_while(|target| target.preference == best)
+            .count();
+        let total: u64 = rest
+            .iter()
+            .take(group)
+            .map(|target| u64::from(target.weight))
+            .sum();
         let mut at = random.below(total + 1);
         let mut chosen = 0;
         for (index, target) in rest.iter().take(group).enumerate() {
@@ -59,12 +66,17 @@ pub fn arrange_srv(targets: &mut Vec<Target>) {
 
 /// Drops addresses beyond `limit` so that each family keeps its share (`smtp_balance_inet_protocols`).
 pub fn balance(targets: &mut Vec<Target>, limit: usize) {
-    let v6 = targets.iter().filter(|target| target.address.is_ipv6()).count();
+    let v6 = targets
+        .iter()
+        .filter(|target| target.address.is_ipv6())
+        .count();
     let v4 = targets.len() - v6;
     if limit == 0 || targets.len() <= limit || v4 == 0 || v6 == 0 {
         return;
     }
-    let first_is_v6 = targets.first().is_some_and(|target| target.address.is_ipv6());
+    let first_is_v6 = targets
+        .first()
+        .is_some_and(|target| target.address.is_ipv6());
     let half = limit / 2;
     let (mut room4, mut room6) = if v4 <= half {
         (v4, limit - v4)
@@ -76,7 +88,11 @@ pub fn balance(targets: &mut Vec<Target>, limit: usize) {
         (limit - half, half)
     };
     targets.retain(|target| {
-        let room = if target.address.is_ipv6() { &mut room6 } else { &mut room4 };
+        let room = if target.address.is_ipv6() {
+            &mut room6
+        } else {
+            &mut room4
+        };
         let keep = *room > 0;
         *room -= usize::from(keep);
         keep
@@ -128,7 +144,10 @@ mod tests {
     }
 
     fn text(targets: &[Target]) -> String {
-        let words: Vec<String> = targets.iter().map(|t| format!("{}/{}", t.preference, t.address)).collect();
+        let words: Vec<String> = targets
+            .iter()
+            .map(|t| format!("{}/{}", t.preference, t.address))
+            .collect();
         words.join(" ")
     }
 

@@ -56,7 +56,10 @@ impl<const LMTP: bool> SingleServer for Program<LMTP> {
         };
         let settings = Settings::new(config, role, &context.service_name)?;
         if settings.sasl_enable {
-            log::warn!("{}_sasl_auth_enable is true, but SASL support is not compiled in", role.name());
+            log::warn!(
+                "{}_sasl_auth_enable is true, but SASL support is not compiled in",
+                role.name()
+            );
         }
         Ok(Self {
             agent: Agent::new(config, Some(filter)),
@@ -94,7 +97,11 @@ impl<const LMTP: bool> SingleServer for Program<LMTP> {
 
 impl<const LMTP: bool> Program<LMTP> {
     fn deliver(&mut self, context: &Context, delivery: &Delivery) -> (Dsn, bool) {
-        let mut reporter = AgentReporter { agent: &mut self.agent, delivery, config: &context.config };
+        let mut reporter = AgentReporter {
+            agent: &mut self.agent,
+            delivery,
+            config: &context.config,
+        };
         let mut job = Job::new(
             &delivery.request,
             &delivery.recipients,
@@ -108,7 +115,12 @@ impl<const LMTP: bool> Program<LMTP> {
             path: delivery.path.display().to_string(),
         };
         let services = &self.services;
-        let port = |name: &str| services.iter().find(|(known, _)| known == name).map(|(_, port)| *port);
+        let port = |name: &str| {
+            services
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, port)| *port)
+        };
         let mut client = Client {
             config: &context.config,
             settings: &self.settings,
@@ -121,7 +133,11 @@ impl<const LMTP: bool> Program<LMTP> {
         if let Err(error) = client.run(&mut job, &source) {
             fatal!("{error}");
         }
-        let site = job.site.take().filter(|_| job.deferred && !job.completed).unwrap_or_default();
+        let site = job
+            .site
+            .take()
+            .filter(|_| job.deferred && !job.completed)
+            .unwrap_or_default();
         (site, job.deferred)
     }
 }
@@ -132,9 +148,17 @@ fn read_services() -> Vec<(String, u16)> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut services = Vec::new();
     for line in text.lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
-        let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
-        let Some(port) = port.strip_suffix("/tcp").and_then(|port| port.parse().ok()) else { continue };
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_ascii_whitespace();
+        let (Some(name), Some(port)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let Some(port) = port.strip_suffix("/tcp").and_then(|port| port.parse().ok()) else {
+            continue;
+        };
         services.push((name.to_owned(), port));
         services.extend(words.map(|alias| (alias.to_owned(), port)));
     }
@@ -211,7 +235,11 @@ impl Reporter for AgentReporter<'_> {
     fn pass_on(&mut self, report: &Report<'_>, transport: &str) -> Outcome {
         let (service, nexthop) = transport.split_once(':').unwrap_or((transport, ""));
         let recipient = report.recipient;
-        log::info!("{}: passing <{}> to transport={service}", report.request.queue_id, recipient.recipient);
+        log::info!(
+            "{}: passing <{}> to transport={service}",
+            report.request.queue_id,
+            recipient.recipient
+        );
         let reason = match pass(self.config, report, service, nexthop) {
             Ok(0) => return Outcome::Done,
             Ok(_) => return Outcome::Deferred,
@@ -220,7 +248,11 @@ impl Reporter for AgentReporter<'_> {
             }
             Err(client::ClientError::Exchange { .. }) => "unknown mail transport error",
         };
-        let dsn = Dsn { status: "4.3.0".into(), reason: reason.into(), ..Dsn::default() };
+        let dsn = Dsn {
+            status: "4.3.0".into(),
+            reason: reason.into(),
+            ..Dsn::default()
+        };
         self.agent.defer(&outcome_of(report), &dsn)
     }
 }
@@ -236,7 +268,12 @@ fn outcome_of<'a>(report: &Report<'a>) -> postern_delivery::Report<'a> {
 }
 
 /// Asks another delivery agent to deliver one recipient; the status of its answer.
-fn pass(config: &Config, report: &Report<'_>, service: &str, nexthop: &str) -> Result<i32, client::ClientError> {
+fn pass(
+    config: &Config,
+    report: &Report<'_>,
+    service: &str,
+    nexthop: &str,
+) -> Result<i32, client::ClientError> {
     use postern_attr::{Encoding, Extra};
     let at = Endpoint::new(PRIVATE, service);
     let mut channel = at.connect(config.get(params::IPC_TIMEOUT))?;
@@ -251,7 +288,10 @@ fn pass(config: &Config, report: &Report<'_>, service: &str, nexthop: &str) -> R
         message.nexthop = nexthop.into();
     }
     client::send(&mut channel, &at, Encoding::Null, &message)?;
-    let recipient = Recipient { offset: -1, ..report.recipient.clone() };
+    let recipient = Recipient {
+        offset: -1,
+        ..report.recipient.clone()
+    };
     client::send(&mut channel, &at, Encoding::Null, &recipient)?;
     let reply: request::Reply = client::receive(&mut channel, &at, Encoding::Null, Extra::Refuse)?;
     Ok(reply.final_status)

@@ -74,7 +74,11 @@ pub struct ReplyContext<'a> {
 /// Reads one reply.
 ///
 /// Lines that are no replies are kept in the text and otherwise skipped. `seen` gets every line.
-pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dyn FnMut(&[u8])) -> Result<Reply, Trouble> {
+pub fn read(
+    channel: &mut Channel,
+    context: &mut ReplyContext<'_>,
+    seen: &mut dyn FnMut(&[u8]),
+) -> Result<Reply, Trouble> {
     let begin = Instant::now();
     let patience = match channel.timeout() {
         Duration::ZERO => Duration::MAX,
@@ -100,7 +104,11 @@ pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dy
         } else if !overflow {
             overflow = true;
             let start: String = text.to_str_lossy().chars().take(30).collect();
-            log::warn!("{}: multi-line response longer than {}: {start}...", context.peer, context.line_limit);
+            log::warn!(
+                "{}: multi-line response longer than {}: {start}...",
+                context.peer,
+                context.line_limit
+            );
         }
         match split(line.as_bstr()) {
             Some((code, rest, last)) => {
@@ -109,7 +117,12 @@ pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dy
                 }
                 if last {
                     let enhanced = enhanced_status(code, rest);
-                    return Ok(Reply { code, text, lines, enhanced });
+                    return Ok(Reply {
+                        code,
+                        text,
+                        lines,
+                        enhanced,
+                    });
                 }
             }
             None if context.pipelining => warn_garbage(context, line.as_bstr()),
@@ -120,7 +133,11 @@ pub fn read(channel: &mut Channel, context: &mut ReplyContext<'_>, seen: &mut dy
 
 fn warn_garbage(context: &ReplyContext<'_>, line: &BStr) {
     let shown: String = line.to_str_lossy().chars().take(100).collect();
-    log::warn!("{}: non-ESMTP response from {}: {shown}", context.queue_id, context.peer);
+    log::warn!(
+        "{}: non-ESMTP response from {}: {shown}",
+        context.queue_id,
+        context.peer
+    );
     log::warn!(
         "to prevent loss of mail, turn off command pipelining for {} with the \
          smtp_discard_ehlo_keyword_address_maps parameter",
@@ -137,16 +154,24 @@ fn read_line(
     begin: Instant,
     patience: Duration,
 ) -> Result<(), Trouble> {
-    let end = channel.read_line(context.line_limit, line).map_err(|error| Trouble::from_io(&error))?;
+    let end = channel
+        .read_line(context.line_limit, line)
+        .map_err(|error| Trouble::from_io(&error))?;
     *budget = budget.checked_sub(line.len() + 1).ok_or(Trouble::Lost)?;
     match end {
         LineEnd::CrLf | LineEnd::Lf => Ok(()),
         LineEnd::Eof => Err(Trouble::Lost),
         LineEnd::Partial => {
             let start = printable(line.get(..30).unwrap_or(line));
-            log::warn!("{}: response longer than {}: {start}...", context.peer, context.line_limit);
+            log::warn!(
+                "{}: response longer than {}: {start}...",
+                context.peer,
+                context.line_limit
+            );
             loop {
-                let available = channel.fill_buf().map_err(|error| Trouble::from_io(&error))?;
+                let available = channel
+                    .fill_buf()
+                    .map_err(|error| Trouble::from_io(&error))?;
                 if available.is_empty() {
                     return Err(Trouble::Lost);
                 }
@@ -172,7 +197,10 @@ fn filter(context: &mut ReplyContext<'_>, line: BString) -> Result<BString, Trou
     match context.filter.find(line.as_bstr(), false) {
         Ok(None) => Ok(line),
         Ok(Some(other)) => {
-            log::info!("{}: replacing server reply \"{line}\" with \"{other}\"", context.peer);
+            log::info!(
+                "{}: replacing server reply \"{line}\" with \"{other}\"",
+                context.peer
+            );
             Ok(other)
         }
         Err(_) => Err(Trouble::Data),
@@ -181,8 +209,12 @@ fn filter(context: &mut ReplyContext<'_>, line: BString) -> Result<BString, Trou
 
 /// Code, text after it, and whether this is the last line; `None` for what is no reply line.
 fn split(line: &BStr) -> Option<(u16, &BStr, bool)> {
-    let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
-    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    let digits = line
+        .get(..3)
+        .filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+    let code = digits
+        .iter()
+        .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
     match line.get(3) {
         None => Some((code, BStr::new(b""), true)),
         Some(b' ') => Some((code, line.get(4..).unwrap_or_default().as_bstr(), true)),
@@ -198,9 +230,12 @@ fn enhanced_status(code: u16, text: &BStr) -> Option<BString> {
     let word = text.get(..end)?;
     let mut parts = word.split(|b| *b == b'.');
     let class = parts.next()?;
-    let number = |part: Option<&[u8]>| part.is_some_and(|p| (1..=3).contains(&p.len()) && p.iter().all(u8::is_ascii_digit));
+    let number = |part: Option<&[u8]>| {
+        part.is_some_and(|p| (1..=3).contains(&p.len()) && p.iter().all(u8::is_ascii_digit))
+    };
     let fits = class == (code / 100).to_string().as_bytes() && matches!(class, b"2" | b"4" | b"5");
-    (fits && number(parts.next()) && number(parts.next()) && parts.next().is_none()).then(|| word.into())
+    (fits && number(parts.next()) && number(parts.next()) && parts.next().is_none())
+        .then(|| word.into())
 }
 
 /// Control characters, and bytes that are no UTF-8, become question marks.
@@ -271,7 +306,10 @@ pub(crate) mod tests {
         ];
         for (bytes, code, text, status) in cases {
             let reply = read_from(bytes).unwrap();
-            assert_eq!((reply.code, reply.text.to_string().as_str()), (*code, *text));
+            assert_eq!(
+                (reply.code, reply.text.to_string().as_str()),
+                (*code, *text)
+            );
             assert_eq!(reply.status(), *status, "{text}");
         }
     }
@@ -287,7 +325,10 @@ pub(crate) mod tests {
 
     #[test]
     fn an_endless_reply_is_given_up() {
-        assert_eq!(read_from(&b"250-more\r\n".repeat(200_000)), Err(Trouble::Lost));
+        assert_eq!(
+            read_from(&b"250-more\r\n".repeat(200_000)),
+            Err(Trouble::Lost)
+        );
         assert_eq!(read_from(&vec![b'x'; 3 << 20]), Err(Trouble::Lost));
     }
 

@@ -83,17 +83,29 @@ impl Demand {
     /// # Errors
     ///
     /// A policy that cannot be looked up or understood: 4.7.5.
-    pub fn of(nexthop: &str, host: &str, settings: &Settings, tables: &mut Tables) -> Result<Self, Failure> {
+    pub fn of(
+        nexthop: &str,
+        host: &str,
+        settings: &Settings,
+        tables: &mut Tables,
+    ) -> Result<Self, Failure> {
         let level = match policy(nexthop, &mut tables.tls_policy)? {
             Some(level) => level,
             None => settings.tls_level,
         };
         if settings.tls_wrapper && level < Level::Encrypt {
-            log::warn!("smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)");
+            log::warn!(
+                "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)"
+            );
             log::warn!("TLS policy lookup for {nexthop}/{host}: client TLS configuration problem");
             return Err(problem());
         }
-        Ok(Self { level, wrapper: settings.tls_wrapper, sasl: settings.sasl_enable, nexthop: nexthop.to_owned() })
+        Ok(Self {
+            level,
+            wrapper: settings.tls_wrapper,
+            sasl: settings.sasl_enable,
+            nexthop: nexthop.to_owned(),
+        })
     }
 
     /// A wrapper-mode connection cannot even begin.
@@ -110,12 +122,19 @@ impl Demand {
         if session.offers(Keywords::STARTTLS) {
             return Some(no_engine());
         }
-        let reason = format!("TLS is required, but was not offered by host {}", session.short);
+        let reason = format!(
+            "TLS is required, but was not offered by host {}",
+            session.short
+        );
         Some(Failure::local("4.7.4", reason))
     }
 
     /// Whether the server wants a login and we have one for it.
-    pub fn login_expected(&self, session: &mut Session, tables: &mut Tables) -> Result<bool, Failure> {
+    pub fn login_expected(
+        &self,
+        session: &mut Session,
+        tables: &mut Tables,
+    ) -> Result<bool, Failure> {
         if !self.sasl || !session.offers(Keywords::AUTH) {
             return Ok(false);
         }
@@ -131,7 +150,10 @@ impl Demand {
 }
 
 fn no_engine() -> Failure {
-    Failure::local("4.7.5", "TLS is required, but our TLS engine is unavailable")
+    Failure::local(
+        "4.7.5",
+        "TLS is required, but our TLS engine is unavailable",
+    )
 }
 
 fn problem() -> Failure {
@@ -147,12 +169,18 @@ fn policy(nexthop: &str, maps: &mut Maps) -> Result<Option<Level>, Failure> {
     loop {
         match maps.find(key.as_bytes().as_bstr(), false) {
             Err(_) => {
-                log::warn!("{}, next-hop destination \"{nexthop}\": policy table lookup error", maps.title());
+                log::warn!(
+                    "{}, next-hop destination \"{nexthop}\": policy table lookup error",
+                    maps.title()
+                );
                 return Err(problem());
             }
             Ok(Some(value)) => {
                 let text = value.to_str_lossy();
-                let word = text.split([' ', '\t', ',']).find(|word| !word.is_empty()).unwrap_or_default();
+                let word = text
+                    .split([' ', '\t', ','])
+                    .find(|word| !word.is_empty())
+                    .unwrap_or_default();
                 let Some(level) = Level::named(word) else {
                     log::warn!(
                         "{}, next-hop destination \"{nexthop}\": invalid security level \"{word}\"",

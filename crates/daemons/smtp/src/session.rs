@@ -112,7 +112,10 @@ impl Session {
     /// Sets the time limit for what follows.
     pub fn set_timeout(&mut self, settings: &Settings, limit: Duration) {
         self.channel.set_timeout(limit);
-        let deadline = settings.per_request_deadline.then_some(Deadline { limit, min_data_rate: 0 });
+        let deadline = settings.per_request_deadline.then_some(Deadline {
+            limit,
+            min_data_rate: 0,
+        });
         self.channel.set_deadline(deadline);
     }
 
@@ -121,7 +124,11 @@ impl Session {
         let limit = settings.timeouts.data_xfer;
         self.channel.set_timeout(limit);
         let min_data_rate = settings.min_data_rate;
-        self.channel.set_deadline(settings.per_request_deadline.then_some(Deadline { limit, min_data_rate }));
+        self.channel
+            .set_deadline(settings.per_request_deadline.then_some(Deadline {
+                limit,
+                min_data_rate,
+            }));
     }
 
     /// Adds one command to the batch.
@@ -139,7 +146,10 @@ impl Session {
     /// Sends the batch.
     pub fn flush(&mut self) -> Result<(), Trouble> {
         let output = std::mem::take(&mut self.output);
-        let sent = self.channel.write_all(&output).and_then(|()| self.channel.flush());
+        let sent = self
+            .channel
+            .write_all(&output)
+            .and_then(|()| self.channel.flush());
         sent.map_err(|error| Trouble::from_io(&error))
     }
 
@@ -147,16 +157,25 @@ impl Session {
     /// answer to something. A farewell (421) may come at any time.
     pub fn check_in_step(&mut self) -> Result<(), Trouble> {
         use std::io::BufRead;
-        let readable = self.channel.is_readable(Duration::ZERO).map_err(|error| Trouble::from_io(&error))?;
+        let readable = self
+            .channel
+            .is_readable(Duration::ZERO)
+            .map_err(|error| Trouble::from_io(&error))?;
         if !readable {
             return Ok(());
         }
-        let waiting = self.channel.fill_buf().map_err(|error| Trouble::from_io(&error))?;
+        let waiting = self
+            .channel
+            .fill_buf()
+            .map_err(|error| Trouble::from_io(&error))?;
         match waiting {
             [] => Err(Trouble::Lost),
             [b'4', b'2', b'1', ..] => Ok(()),
             other => {
-                let line = other.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let line = other
+                    .split(|byte| *byte == b'\n')
+                    .next()
+                    .unwrap_or_default();
                 let line = reply::printable(line.get(..100).unwrap_or(line));
                 log::warn!("{}: unsolicited reply: {line}", self.long);
                 self.protocol_error = true;
@@ -167,7 +186,12 @@ impl Session {
     }
 
     /// Reads the next reply.
-    pub fn reply(&mut self, settings: &Settings, tables: &mut Tables, queue_id: &str) -> Result<Reply, Trouble> {
+    pub fn reply(
+        &mut self,
+        settings: &Settings,
+        tables: &mut Tables,
+        queue_id: &str,
+    ) -> Result<Reply, Trouble> {
         self.channel.restart_deadline();
         let mut context = ReplyContext {
             peer: self.long.as_bstr(),
@@ -230,7 +254,12 @@ impl Session {
     /// The failure that a reply to a command stands for.
     pub fn said(&mut self, reply: &Reply, stage: Stage) -> Failure {
         self.judge(reply);
-        let reason = format!("host {} said: {} (in reply to {})", self.short, reply.text, stage.command());
+        let reason = format!(
+            "host {} said: {} (in reply to {})",
+            self.short,
+            reply.text,
+            stage.command()
+        );
         Failure::remote(self.peer.host.as_bstr(), reply, reason)
     }
 
@@ -246,17 +275,28 @@ impl Session {
         self.keep = false;
         self.dead = true;
         match trouble {
-            Trouble::Lost => Failure::local("4.4.2", format!("lost connection with {} while {stage}", self.short)),
-            Trouble::TimedOut => {
-                Failure::local("4.4.2", format!("conversation with {} timed out while {stage}", self.short))
-            }
+            Trouble::Lost => Failure::local(
+                "4.4.2",
+                format!("lost connection with {} while {stage}", self.short),
+            ),
+            Trouble::TimedOut => Failure::local(
+                "4.4.2",
+                format!("conversation with {} timed out while {stage}", self.short),
+            ),
             Trouble::Data => {
                 self.data_error = true;
-                Failure::local("4.3.0", format!("local data error while talking to {}", self.short))
+                Failure::local(
+                    "4.3.0",
+                    format!("local data error while talking to {}", self.short),
+                )
             }
-            Trouble::OutOfStep => {
-                Failure::local("4.5.0", format!("host {} sent an unsolicited reply while {stage}", self.short))
-            }
+            Trouble::OutOfStep => Failure::local(
+                "4.5.0",
+                format!(
+                    "host {} sent an unsolicited reply while {stage}",
+                    self.short
+                ),
+            ),
         }
     }
 

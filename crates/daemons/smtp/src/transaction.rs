@@ -97,7 +97,6 @@ impl Transaction<'_, '_, '_> {
         self.settings.convert_mime
             && !self.session.offers(Keywords::EIGHT_BIT_MIME)
             && self.job.request.encoding != "7bit"
-            && !self.job.request.encoding.is_empty()
     }
 
     /// What makes the message impossible for this server from the start.
@@ -105,18 +104,27 @@ impl Transaction<'_, '_, '_> {
         let request = self.job.request;
         let limit = self.session.features.size_limit;
         if limit > 0 && request.size > limit {
-            let reason =
-                format!("message size {} exceeds size limit {limit} of server {}", request.size, self.session.short);
+            let reason = format!(
+                "message size {} exceeds size limit {limit} of server {}",
+                request.size, self.session.short
+            );
             return Some(Failure::local("5.3.4", reason));
         }
         if !envelope::needs_utf8(request) || self.session.offers(Keywords::SMTPUTF8) {
             return None;
         }
         if !self.settings.smtputf8_try_all {
-            let reason = format!("SMTPUTF8 is required, but was not offered by host {}", self.session.short);
+            let reason = format!(
+                "SMTPUTF8 is required, but was not offered by host {}",
+                self.session.short
+            );
             return Some(Failure::local("5.6.7", reason));
         }
-        let status = if self.job.final_server { "5.6.7" } else { "4.6.7" };
+        let status = if self.job.final_server {
+            "5.6.7"
+        } else {
+            "4.6.7"
+        };
         let reason = format!(
             "message requires SMTPUTF8, but no server was found that supports SMTPUTF8. \
              The last attempted server was {}",
@@ -128,7 +136,8 @@ impl Transaction<'_, '_, '_> {
     fn plan(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.settings.send_xforward && self.session.offers(Keywords::XFORWARD) {
-            let (first, second) = envelope::xforward(self.job.request, self.session.features.forwardable);
+            let (first, second) =
+                envelope::xforward(self.job.request, self.session.features.forwardable);
             steps.extend(first.map(|_| Step::XforwardName));
             steps.extend(second.map(|_| Step::XforwardProto));
         }
@@ -149,7 +158,12 @@ impl Transaction<'_, '_, '_> {
             at += count;
             self.receive_batch(&batch, &mut progress)?;
             let hopeless = progress.mail_refused
-                || (progress.accepted.is_empty() && !steps.iter().skip(at).any(|step| matches!(step, Step::Rcpt(_))) && !has_mail_ahead(&steps, at));
+                || (progress.accepted.is_empty()
+                    && !steps
+                        .iter()
+                        .skip(at)
+                        .any(|step| matches!(step, Step::Rcpt(_)))
+                    && !has_mail_ahead(&steps, at));
             if hopeless && !progress.data_sent && !batch.contains(&Step::Rset) {
                 steps = vec![Step::Rset];
                 at = 0;
@@ -169,12 +183,17 @@ impl Transaction<'_, '_, '_> {
     fn send_batch(&mut self, steps: &[Step]) -> Result<usize, (Trouble, Stage)> {
         let first = steps.first().map_or(Stage::Mail, |step| step.stage());
         self.session.set_timeout(self.settings, self.limit(first));
-        self.session.check_in_step().map_err(|trouble| (trouble, first))?;
+        self.session
+            .check_in_step()
+            .map_err(|trouble| (trouble, first))?;
         let pipelining = self.session.offers(Keywords::PIPELINING);
         let mut count = 0;
         for step in steps {
-            let text = self.text(*step).map_err(|trouble| (trouble, step.stage()))?;
-            if count > 0 && (!pipelining || self.session.batch_len() + text.len() + 2 > BATCH_LIMIT) {
+            let text = self
+                .text(*step)
+                .map_err(|trouble| (trouble, step.stage()))?;
+            if count > 0 && (!pipelining || self.session.batch_len() + text.len() + 2 > BATCH_LIMIT)
+            {
                 break;
             }
             self.session.command(&text);
@@ -197,8 +216,12 @@ impl Transaction<'_, '_, '_> {
         };
         let generic = &mut self.tables.generic;
         match step {
-            Step::XforwardName => Ok(envelope::xforward(request, context.features.forwardable).0.unwrap_or_default()),
-            Step::XforwardProto => Ok(envelope::xforward(request, context.features.forwardable).1.unwrap_or_default()),
+            Step::XforwardName => Ok(envelope::xforward(request, context.features.forwardable)
+                .0
+                .unwrap_or_default()),
+            Step::XforwardProto => Ok(envelope::xforward(request, context.features.forwardable)
+                .1
+                .unwrap_or_default()),
             Step::Mail => context.mail(generic),
             Step::Rcpt(index) => match self.job.recipients.get(index) {
                 Some(entry) => context.rcpt(&entry.recipient, generic),
@@ -226,13 +249,20 @@ impl Transaction<'_, '_, '_> {
 
     /// Reads the replies of a batch, then acts upon them. When the dialogue breaks in between, the
     /// replies that came still count for their commands.
-    fn receive_batch(&mut self, batch: &[Step], progress: &mut Progress) -> Result<(), (Trouble, Stage)> {
+    fn receive_batch(
+        &mut self,
+        batch: &[Step],
+        progress: &mut Progress,
+    ) -> Result<(), (Trouble, Stage)> {
         let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
         let mut broken = None;
         for step in batch {
             let stage = step.stage();
             self.session.set_timeout(self.settings, self.limit(stage));
-            match self.session.reply(self.settings, self.tables, &self.job.request.queue_id) {
+            match self
+                .session
+                .reply(self.settings, self.tables, &self.job.request.queue_id)
+            {
                 Ok(reply) => replies.push(reply),
                 Err(trouble) => {
                     broken = Some((trouble, stage));
@@ -244,7 +274,11 @@ impl Transaction<'_, '_, '_> {
         if broken.is_none() && self.session.channel.pending() > 0 && !farewell {
             // More replies than commands: which one answers what is anybody's guess.
             let stage = batch.last().map_or(Stage::Mail, |step| step.stage());
-            let trouble = self.session.check_in_step().err().unwrap_or(Trouble::OutOfStep);
+            let trouble = self
+                .session
+                .check_in_step()
+                .err()
+                .unwrap_or(Trouble::OutOfStep);
             return Err((trouble, stage));
         }
         for (step, reply) in batch.iter().zip(&replies) {
@@ -258,7 +292,11 @@ impl Transaction<'_, '_, '_> {
             Step::XforwardName | Step::XforwardProto => {
                 if !reply.is_success() {
                     let command = step.stage().command();
-                    log::warn!("host {} said: {} (in reply to {command})", self.session.long, reply.text);
+                    log::warn!(
+                        "host {} said: {} (in reply to {command})",
+                        self.session.long,
+                        reply.text
+                    );
                 }
             }
             Step::Mail => {
@@ -318,14 +356,22 @@ impl Transaction<'_, '_, '_> {
     fn accept(&mut self, index: usize, reply: &Reply) {
         let passed_on = self.session.offers(Keywords::DSN);
         let is_final = self.settings.role == Role::Lmtp && self.options.is_final && !passed_on;
-        let status: BString = if reply.is_success() { reply.status() } else { "2.0.0".into() };
+        let status: BString = if reply.is_success() {
+            reply.status()
+        } else {
+            "2.0.0".into()
+        };
         let dsn = Dsn {
             status,
             diag_type: "smtp".into(),
             diag_text: reply.text.clone(),
             mta_type: "dns".into(),
             mta_mname: self.session.peer.host.clone(),
-            action: if is_final { "delivered".into() } else { "relayed".into() },
+            action: if is_final {
+                "delivered".into()
+            } else {
+                "relayed".into()
+            },
             reason: reply.text.clone(),
         };
         self.job.sent(index, &dsn, passed_on);
@@ -338,10 +384,16 @@ impl Transaction<'_, '_, '_> {
         } else if progress.data_open {
             self.close_empty_data()?;
         } else if progress.data_sent {
-            self.session.set_timeout(self.settings, self.settings.timeouts.rset);
+            self.session
+                .set_timeout(self.settings, self.settings.timeouts.rset);
             let reply = self
                 .session
-                .exchange(b"RSET", self.settings, self.tables, &self.job.request.queue_id)
+                .exchange(
+                    b"RSET",
+                    self.settings,
+                    self.tables,
+                    &self.job.request.queue_id,
+                )
                 .map_err(|trouble| (trouble, Stage::Rset))?;
             if !reply.is_success() {
                 self.session.keep = false;
@@ -354,11 +406,16 @@ impl Transaction<'_, '_, '_> {
 
     /// The server waits for content, but nobody is left to get it.
     fn close_empty_data(&mut self) -> Result<(), (Trouble, Stage)> {
-        self.session.set_timeout(self.settings, self.settings.timeouts.data_done);
-        self.session.check_in_step().map_err(|trouble| (trouble, Stage::Dot))?;
+        self.session
+            .set_timeout(self.settings, self.settings.timeouts.data_done);
+        self.session
+            .check_in_step()
+            .map_err(|trouble| (trouble, Stage::Dot))?;
         self.session.command(b".");
         self.maybe_quit();
-        self.session.flush().map_err(|trouble| (trouble, Stage::Dot))?;
+        self.session
+            .flush()
+            .map_err(|trouble| (trouble, Stage::Dot))?;
         if self.settings.role == Role::Smtp {
             self.session
                 .reply(self.settings, self.tables, &self.job.request.queue_id)
@@ -377,9 +434,19 @@ impl Transaction<'_, '_, '_> {
 
     fn send_content(&mut self, accepted: &[usize]) -> Result<(), (Trouble, Stage)> {
         self.session.set_content_timeout(self.settings);
-        self.session.check_in_step().map_err(|trouble| (trouble, Stage::Content))?;
+        self.session
+            .check_in_step()
+            .map_err(|trouble| (trouble, Stage::Content))?;
         let downgrade = self.downgrade();
-        let sent = content::send(self.session, self.job, self.settings, self.tables, self.source, self.options, downgrade);
+        let sent = content::send(
+            self.session,
+            self.job,
+            self.settings,
+            self.tables,
+            self.source,
+            self.options,
+            downgrade,
+        );
         match sent {
             Ok(()) => {}
             Err(ContentError::Peer(trouble)) => return self.content_broken(accepted, trouble),
@@ -392,18 +459,29 @@ impl Transaction<'_, '_, '_> {
                 return Ok(());
             }
         }
-        self.session.set_timeout(self.settings, self.settings.timeouts.data_done);
-        self.session.check_in_step().map_err(|trouble| (trouble, Stage::Content))?;
+        self.session
+            .set_timeout(self.settings, self.settings.timeouts.data_done);
+        self.session
+            .check_in_step()
+            .map_err(|trouble| (trouble, Stage::Content))?;
         self.session.command(b".");
         self.maybe_quit();
-        self.session.flush().map_err(|trouble| (trouble, Stage::Dot))?;
+        self.session
+            .flush()
+            .map_err(|trouble| (trouble, Stage::Dot))?;
         self.final_replies(accepted)
     }
 
     /// The connection broke while content was sent: the server may have said why.
-    fn content_broken(&mut self, accepted: &[usize], trouble: Trouble) -> Result<(), (Trouble, Stage)> {
+    fn content_broken(
+        &mut self,
+        accepted: &[usize],
+        trouble: Trouble,
+    ) -> Result<(), (Trouble, Stage)> {
         if trouble == Trouble::Lost
-            && let Ok(reply) = self.session.reply(self.settings, self.tables, &self.job.request.queue_id)
+            && let Ok(reply) =
+                self.session
+                    .reply(self.settings, self.tables, &self.job.request.queue_id)
             && matches!(reply.class(), 4 | 5)
         {
             let failure = self.session.said(&reply, Stage::Dot);

@@ -18,7 +18,11 @@ pub enum Trouble {
 impl Trouble {
     /// The meaning of a failed read or write.
     pub fn from_io(error: &io::Error) -> Self {
-        if postern_wire::is_timeout(error) { Self::TimedOut } else { Self::Lost }
+        if postern_wire::is_timeout(error) {
+            Self::TimedOut
+        } else {
+            Self::Lost
+        }
     }
 }
 

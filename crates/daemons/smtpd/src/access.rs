@@ -102,7 +102,10 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn new(name: impl Into<BString>, class: &'static str) -> Self {
-        Self { name: name.into(), class }
+        Self {
+            name: name.into(),
+            class,
+        }
     }
 }
 
@@ -144,7 +147,11 @@ impl Session<'_> {
         self.begin_stage(inherited);
         if let Some(helo) = self.helo.clone() {
             let list = Rc::clone(&self.server.restrictions.helo);
-            self.evaluate(&list, &Subject::new(helo, class::HELO), Some("check_helo_access"))?;
+            self.evaluate(
+                &list,
+                &Subject::new(helo, class::HELO),
+                Some("check_helo_access"),
+            )?;
         }
         self.access.helo_defer_if_permit = self.access.defer_if_permit.take();
         Ok(())
@@ -168,7 +175,9 @@ impl Session<'_> {
 
     /// Everything that decides about a recipient, [`Session::recipient`] being the one in question.
     pub(crate) fn check_recipient(&mut self) -> Result<(), Rejection> {
-        let Some(recipient) = self.recipient.clone() else { return Ok(()) };
+        let Some(recipient) = self.recipient.clone() else {
+            return Ok(());
+        };
         // RFC 5321 §4.5.1: mail for the bare word is always taken.
         if recipient.eq_ignore_ascii_case(b"postmaster") {
             return Ok(());
@@ -183,7 +192,11 @@ impl Session<'_> {
         let subject = Subject::new(recipient, class::RECIPIENT);
         let relay = Rc::clone(&self.server.restrictions.relay);
         let other = Rc::clone(&self.server.restrictions.recipient);
-        let lists = if self.server.set.relay_first { [relay, other] } else { [other, relay] };
+        let lists = if self.server.set.relay_first {
+            [relay, other]
+        } else {
+            [other, relay]
+        };
         for list in lists {
             self.evaluate(&list, &subject, Some("check_recipient_access"))?;
         }
@@ -203,7 +216,11 @@ impl Session<'_> {
         let inherited = self.access.helo_defer_if_permit.clone();
         self.begin_stage(inherited);
         let list = Rc::clone(&self.server.restrictions.etrn);
-        self.evaluate(&list, &Subject::new(domain, class::ETRN), Some("check_etrn_access"))?;
+        self.evaluate(
+            &list,
+            &Subject::new(domain, class::ETRN),
+            Some("check_etrn_access"),
+        )?;
         self.end_stage()
     }
 
@@ -229,7 +246,9 @@ impl Session<'_> {
             self.recipient = None;
         }
         self.begin_stage(None);
-        let result = self.evaluate(list, subject, None).and_then(|_| self.end_stage());
+        let result = self
+            .evaluate(list, subject, None)
+            .and_then(|_| self.end_stage());
         self.recipient = recipient;
         result
     }
@@ -253,27 +272,51 @@ impl Session<'_> {
 /// What restrictions do.
 impl Session<'_> {
     /// Refuses, unless only a warning is wanted.
-    pub(crate) fn reject(&mut self, error: ErrorClass, code: i32, status: &str, text: impl AsRef<[u8]>) -> Check {
+    pub(crate) fn reject(
+        &mut self,
+        error: ErrorClass,
+        code: i32,
+        status: &str,
+        text: impl AsRef<[u8]>,
+    ) -> Check {
         let (reply, error) = self.reply_text(error, code, status, text.as_ref());
-        if self.access.warn_if_reject > 0 && !error.meets(ErrorClass(ErrorClass::SOFTWARE.0 | ErrorClass::RESOURCE.0 | ErrorClass::DATA.0)) {
+        if self.access.warn_if_reject > 0
+            && !error.meets(ErrorClass(
+                ErrorClass::SOFTWARE.0 | ErrorClass::RESOURCE.0 | ErrorClass::DATA.0,
+            ))
+        {
             self.log_event("reject_warning", reply.as_bstr());
             return Ok(Verdict::Dunno);
         }
         match self.access.defer_if_reject.clone() {
-            Some(pending) if reply.first() == Some(&b'5') => Err(self.refuse(pending.class, pending.text)),
+            Some(pending) if reply.first() == Some(&b'5') => {
+                Err(self.refuse(pending.class, pending.text))
+            }
             _ => Err(self.refuse(error, reply)),
         }
     }
 
     /// The usual refusal: `CODE STATUS <NAME>: CLASS rejected: TEXT`.
-    pub(crate) fn reject_subject(&mut self, error: ErrorClass, code: i32, status: &str, subject: &Subject, text: impl AsRef<[u8]>) -> Check {
+    pub(crate) fn reject_subject(
+        &mut self,
+        error: ErrorClass,
+        code: i32,
+        status: &str,
+        subject: &Subject,
+        text: impl AsRef<[u8]>,
+    ) -> Check {
         let text = subject_text(subject, text.as_ref());
         self.reject(error, code, status, text)
     }
 
     /// A mistake of the administrator; nothing softens it.
     pub(crate) fn server_error(&mut self) -> Check {
-        self.reject(ErrorClass::SOFTWARE, 451, "4.3.5", "Server configuration error")
+        self.reject(
+            ErrorClass::SOFTWARE,
+            451,
+            "4.3.5",
+            "Server configuration error",
+        )
     }
 
     /// A table that could not be asked.
@@ -285,7 +328,14 @@ impl Session<'_> {
     }
 
     /// Refuses later: when the stage permits, or instead of a permanent refusal.
-    pub(crate) fn defer_if(&mut self, when: DeferIf, error: ErrorClass, code: i32, status: &str, text: impl AsRef<[u8]>) -> Check {
+    pub(crate) fn defer_if(
+        &mut self,
+        when: DeferIf,
+        error: ErrorClass,
+        code: i32,
+        status: &str,
+        text: impl AsRef<[u8]>,
+    ) -> Check {
         let (text, class) = self.reply_text(error, code, status, text.as_ref());
         if self.access.warn_if_reject > 0 && when == DeferIf::Permit {
             self.log_event("reject_warning", text.as_bstr());
@@ -314,7 +364,13 @@ impl Session<'_> {
     }
 
     /// Refuses where no list is evaluated: nothing is pending, nothing only warns.
-    pub(crate) fn reject_outright(&mut self, error: ErrorClass, code: i32, status: &str, text: &str) -> Rejection {
+    pub(crate) fn reject_outright(
+        &mut self,
+        error: ErrorClass,
+        code: i32,
+        status: &str,
+        text: &str,
+    ) -> Rejection {
         let (reply, error) = self.reply_text(error, code, status, text.as_bytes());
         self.refuse(error, reply)
     }
@@ -323,22 +379,45 @@ impl Session<'_> {
     fn refuse(&mut self, class: ErrorClass, text: BString) -> Rejection {
         self.error_mask.add(class);
         self.log_event("reject", text.as_bstr());
-        Rejection { text, hangup: false }
+        Rejection {
+            text,
+            hangup: false,
+        }
     }
 
     /// Builds a reply; nonsense from main.cf or a table becomes a temporary refusal.
-    fn reply_text(&self, error: ErrorClass, code: i32, status: &str, text: &[u8]) -> (BString, ErrorClass) {
+    fn reply_text(
+        &self,
+        error: ErrorClass,
+        code: i32,
+        status: &str,
+        text: &[u8],
+    ) -> (BString, ErrorClass) {
         let code_ok = (400..=599).contains(&code);
         let status_ok = dsn::is_status(status.as_bytes());
         if !code_ok || !status_ok {
             let what = if code_ok { "DSN detail" } else { "SMTP reply" };
-            log::warn!("{what} code configuration error: {code} {status} {}", self.masked(text));
+            log::warn!(
+                "{what} code configuration error: {code} {status} {}",
+                self.masked(text)
+            );
             return ("450 4.7.1 Service unavailable".into(), ErrorClass::SOFTWARE);
         }
-        let mut line = BString::from(format!("{code} {}{} ", code / 100, status.get(1..).unwrap_or_default()));
+        let mut line = BString::from(format!(
+            "{code} {}{} ",
+            code / 100,
+            status.get(1..).unwrap_or_default()
+        ));
         line.extend_from_slice(text);
         let line = reply::clean(&line, self.server.set.smtputf8);
-        (if self.server.set.soft_bounce { reply::soften(&line) } else { line }, error)
+        (
+            if self.server.set.soft_bounce {
+                reply::soften(&line)
+            } else {
+                line
+            },
+            error,
+        )
     }
 }
 

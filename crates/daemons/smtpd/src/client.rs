@@ -97,7 +97,13 @@ impl Client {
     /// Looks the name up; a name that does not lead back to the address is logged and not believed.
     pub(crate) fn look_up(&mut self, resolver: &Resolver, families: Families, log_port: bool) {
         let Some(ip) = self.ip else { return };
-        let ClientName { name, reverse_name, status, reverse_status, warning } = resolver.client_name(ip, families);
+        let ClientName {
+            name,
+            reverse_name,
+            status,
+            reverse_status,
+            warning,
+        } = resolver.client_name(ip, families);
         if let Some(warning) = warning {
             log::warn!("{warning}");
         }
@@ -108,7 +114,11 @@ impl Client {
 
     /// The address as mail syntax has it: `IPv6:` before an IPv6 address (RFC 5321 §4.1.3).
     pub(crate) fn rfc_address(&self) -> String {
-        if self.address.contains(':') { format!("IPv6:{}", self.address) } else { self.address.clone() }
+        if self.address.contains(':') {
+            format!("IPv6:{}", self.address)
+        } else {
+            self.address.clone()
+        }
     }
 
     /// Sets [`Client::namaddr`] from the other fields.
@@ -135,7 +145,14 @@ mod tests {
         ];
         for (peer, namaddr, rfc, family) in cases {
             let client = Client::connected(peer.parse().unwrap(), None, true);
-            assert_eq!((client.namaddr.as_str(), client.rfc_address().as_str(), client.family), (namaddr, rfc, family));
+            assert_eq!(
+                (
+                    client.namaddr.as_str(),
+                    client.rfc_address().as_str(),
+                    client.family
+                ),
+                (namaddr, rfc, family)
+            );
         }
     }
 }

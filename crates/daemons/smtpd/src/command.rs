@@ -8,10 +8,10 @@ mod mail;
 mod rcpt;
 mod vrfy;
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 use postern_ipc::rewrite::resolve_flag;
-use postern_mail::address;
 use postern_mail::smtp_command::{PathRules, Word, path_address};
+use postern_mail::{address, host};
 
 use crate::reply::ErrorClass;
 use crate::session::{Session, Step};
@@ -106,7 +106,10 @@ impl Session<'_> {
             return self.reply_protocol_error("503 5.5.1 Error: MAIL transaction in progress");
         }
         if args.len() < 2 {
-            return self.reply_protocol_error(format!("501 5.5.4 Syntax: {} attribute=value...", verb.name()));
+            return self.reply_protocol_error(format!(
+                "501 5.5.4 Syntax: {} attribute=value...",
+                verb.name()
+            ));
         }
         self.error_mask.add(ErrorClass::POLICY);
         self.reply("550 5.7.0 Error: insufficient authorization")?;
@@ -114,13 +117,27 @@ impl Session<'_> {
     }
 
     /// Takes the address (internal form) out of an argument; what is wrong with it is logged.
-    fn extract_address(&mut self, argument: &BStr, allow_empty: bool, smtputf8: bool) -> Option<BString> {
-        let rules = PathRules { allow_empty, strict: self.server.set.strict_rfc821 };
-        let found = path_address(argument, rules).ok().filter(|address| self.is_usable(address.as_ref(), smtputf8));
+    fn extract_address(
+        &mut self,
+        argument: &BStr,
+        allow_empty: bool,
+        smtputf8: bool,
+    ) -> Option<BString> {
+        let rules = PathRules {
+            allow_empty,
+            strict: self.server.set.strict_rfc821,
+        };
+        let found = path_address(argument, rules)
+            .ok()
+            .filter(|address| self.is_usable(address.as_ref(), smtputf8));
         if found.is_none() {
             self.error_mask.add(ErrorClass::PROTOCOL);
             let shown = self.masked(argument);
-            log::warn!("Illegal address syntax from {} in {} command: {shown}", self.client.namaddr, self.stage);
+            log::warn!(
+                "Illegal address syntax from {} in {} command: {shown}",
+                self.client.namaddr,
+                self.stage
+            );
         }
         found
     }
@@ -130,12 +147,20 @@ impl Session<'_> {
         if address.is_empty() || self.alone {
             return true;
         }
+        let literal = address::domain(address).and_then(address::literal);
+        if literal.is_some_and(|inner| {
+            host::literal_address(inner, true)
+                .is_none_or(|plain| host::valid_hostaddr(plain).is_err())
+        }) {
+            return false;
+        }
         let resolved = self.resolve(address);
         if resolved.failed() {
             // The checks that follow will say so.
             return true;
         }
-        let domain_ok = smtputf8 || address::domain(resolved.recipient.as_ref()).is_none_or(|domain| domain.is_ascii());
+        let domain_ok = smtputf8
+            || address::domain(resolved.recipient.as_ref()).is_none_or(|domain| domain.is_ascii());
         resolved.flags & resolve_flag::ERROR == 0 && domain_ok
     }
 }
@@ -154,7 +179,11 @@ fn is(word: &Word, text: &str) -> bool {
 /// A time as mail headers have it, in local time.
 pub(crate) fn mail_date(seconds: i64, two_digit_day: bool) -> String {
     let time = postern_sys::clock::local_time(seconds);
-    let day = if two_digit_day { format!("{:02}", time.day) } else { format!("{:2}", time.day) };
+    let day = if two_digit_day {
+        format!("{:02}", time.day)
+    } else {
+        format!("{:2}", time.day)
+    };
     format!(
         "{}, {day} {} {} {:02}:{:02}:{:02} {} ({})",
         time.weekday_name(),

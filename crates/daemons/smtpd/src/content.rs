@@ -27,7 +27,11 @@ pub(crate) struct Content {
 
 impl Default for Content {
     fn default() -> Self {
-        Self { first: true, inside_line: false, after_crlf: true }
+        Self {
+            first: true,
+            inside_line: false,
+            after_crlf: true,
+        }
     }
 }
 
@@ -62,25 +66,40 @@ impl Content {
     ///
     /// Mailbox separators before the header become headers, and a header that begins with a blank
     /// is kept from being taken for one.
-    pub(crate) fn put<E>(&mut self, line: &[u8], piece: Piece, write: &mut dyn FnMut(RecordType, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn put<E>(
+        &mut self,
+        line: &[u8],
+        piece: Piece,
+        write: WriteRecord<'_, E>,
+    ) -> Result<(), E> {
         let kind = match piece {
             Piece::End => RecordType::TEXT,
             Piece::Part => RecordType::TEXT_PART,
         };
         let starts = !std::mem::replace(&mut self.inside_line, piece == Piece::Part);
         if self.first && starts {
-            if line.strip_prefix(b">").unwrap_or(line).starts_with(b"From ") {
+            if line
+                .strip_prefix(b">")
+                .unwrap_or(line)
+                .starts_with(b"From ")
+            {
                 let renamed = [b"X-Mailbox-Line: ", line].concat();
                 return write(kind, &renamed);
             }
             self.first = false;
-            if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            if line
+                .first()
+                .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
+            {
                 write(RecordType::TEXT, b"")?;
             }
         }
         write(kind, line)
     }
 }
+
+/// Takes a record.
+pub(crate) type WriteRecord<'a, E> = &'a mut dyn FnMut(RecordType, &[u8]) -> Result<(), E>;
 
 /// Cuts chunks of bytes into lines.
 #[derive(Debug, Default)]
@@ -99,29 +118,42 @@ pub(crate) struct ChunkLine {
     pub(crate) crlf: bool,
 }
 
-/// Piece has no `Default`; the rest of the last line is what there is.
 impl Splitter {
     /// Adds bytes and gives each line that is complete, or longer than `limit`, to `line`.
-    pub(crate) fn feed<E>(&mut self, bytes: &[u8], limit: usize, line: &mut dyn FnMut(ChunkLine) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn feed<E>(
+        &mut self,
+        bytes: &[u8],
+        limit: usize,
+        line: &mut dyn FnMut(ChunkLine) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = limit.saturating_sub(self.held.len()).max(1);
             let window = rest.get(..room.min(rest.len())).unwrap_or(rest);
             if let Some(at) = window.find_byte(b'\n') {
-                self.held.extend_from_slice(window.get(..at).unwrap_or_default());
+                self.held
+                    .extend_from_slice(window.get(..at).unwrap_or_default());
                 rest = rest.get(at + 1..).unwrap_or_default();
                 let mut text = std::mem::take(&mut self.held);
                 let crlf = text.last() == Some(&b'\r');
                 if crlf {
                     text.pop();
                 }
-                line(ChunkLine { text, piece: Piece::End, crlf })?;
+                line(ChunkLine {
+                    text,
+                    piece: Piece::End,
+                    crlf,
+                })?;
                 continue;
             }
             self.held.extend_from_slice(window);
             rest = rest.get(window.len()..).unwrap_or_default();
             if self.held.len() >= limit {
-                line(ChunkLine { text: std::mem::take(&mut self.held), piece: Piece::Part, crlf: true })?;
+                line(ChunkLine {
+                    text: std::mem::take(&mut self.held),
+                    piece: Piece::Part,
+                    crlf: true,
+                })?;
             }
         }
         Ok(())
@@ -132,7 +164,11 @@ impl Splitter {
         if self.held.is_empty() {
             return None;
         }
-        Some(ChunkLine { text: std::mem::take(&mut self.held), piece: Piece::End, crlf: true })
+        Some(ChunkLine {
+            text: std::mem::take(&mut self.held),
+            piece: Piece::End,
+            crlf: true,
+        })
     }
 }
 
@@ -156,8 +192,9 @@ mod tests {
     #[test]
     fn the_start_of_the_content_is_made_a_header() {
         use Piece::{End, Part};
+        type Case = (&'static [(&'static str, Piece)], &'static [&'static str]);
         #[rustfmt::skip]
-        let cases: &[(&[(&str, Piece)], &[&str])] = &[
+        let cases: &[Case] = &[
             (&[("From x", End), (">From y", End), ("S: z", End), ("From b", End)],
              &["NX-Mailbox-Line: From x", "NX-Mailbox-Line: >From y", "NS: z", "NFrom b"]),
             (&[(" blank", End), ("S: z", End)], &["N", "N blank", "NS: z"]),
@@ -184,7 +221,19 @@ mod tests {
             }
             out
         };
-        assert_eq!(steps(&[("..", true), (".x", true), ("x.", true), (". ", true), (".", true)], true), [".", "x", "x.", " ", "END"]);
+        assert_eq!(
+            steps(
+                &[
+                    ("..", true),
+                    (".x", true),
+                    ("x.", true),
+                    (". ", true),
+                    (".", true)
+                ],
+                true
+            ),
+            [".", "x", "x.", " ", "END"]
+        );
         // Observed with smtpd_forbid_bare_newline = no and normalize.
         for (lines, loose, strict) in [
             ([("t", false), (".", false)], "END", "IGNORED"),
@@ -204,7 +253,12 @@ mod tests {
         for chunk in [b"Subject: a\r".as_slice(), b"\nb\n\r\nlong line", b" rest"] {
             splitter
                 .feed(chunk, 8, &mut |line: ChunkLine| {
-                    out.push(format!("{}{}{}", String::from_utf8(line.text).unwrap(), if line.piece == Piece::Part { "+" } else { "" }, if line.crlf { "" } else { " LF" }));
+                    out.push(format!(
+                        "{}{}{}",
+                        String::from_utf8(line.text).unwrap(),
+                        if line.piece == Piece::Part { "+" } else { "" },
+                        if line.crlf { "" } else { " LF" }
+                    ));
                     Ok::<(), ()>(())
                 })
                 .unwrap();

@@ -4,6 +4,9 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Keywords(u32);
 
+/// How the log calls SMTPUTF8.
+const SMTPUTF8_IN_LOG: &str = "EHLO_MASK_SMTPUTF8";
+
 /// Words in the order in which the log lists them.
 const WORDS: [(Keywords, &str); 15] = [
     (Keywords::EIGHTBITMIME, "8BITMIME"),
@@ -18,7 +21,7 @@ const WORDS: [(Keywords, &str); 15] = [
     (Keywords::STARTTLS, "STARTTLS"),
     (Keywords::ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES"),
     (Keywords::DSN, "DSN"),
-    (Keywords::SMTPUTF8, "SMTPUTF8"),
+    (Keywords::SMTPUTF8, SMTPUTF8_IN_LOG),
     (Keywords::CHUNKING, "CHUNKING"),
     (Keywords::REQUIRETLS, "REQUIRETLS"),
 ];
@@ -45,12 +48,18 @@ impl Keywords {
     /// Reads a list of keywords; unknown words are skipped with a warning.
     pub(crate) fn parse(text: &str) -> Self {
         let mut set = Self::default();
-        for word in text.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()) {
+        for word in text
+            .split([',', ' ', '\t', '\r', '\n'])
+            .filter(|word| !word.is_empty())
+        {
             if word.eq_ignore_ascii_case("SILENT-DISCARD") {
                 set.0 |= Self::SILENT.0;
                 continue;
             }
-            match WORDS.iter().find(|(_, name)| word.eq_ignore_ascii_case(name)) {
+            match WORDS
+                .iter()
+                .find(|(_, name)| word.eq_ignore_ascii_case(name.trim_start_matches("EHLO_MASK_")))
+            {
                 Some((keyword, _)) => set.0 |= keyword.0,
                 None => log::warn!("unknown EHLO keyword \"{word}\" in \"{text}\""),
             }
@@ -63,12 +72,17 @@ impl Keywords {
         self.0 & keyword.0 != 0
     }
 
-    /// The words to log when EHLO is answered; `None` when there are none or nobody wants to know.
+    /// The words to log when EHLO is answered; `None` when there are none, nobody wants to know, or
+    /// ENHANCEDSTATUSCODES is among them (observed with Postfix 3.7.11).
     pub(crate) fn to_log(self, separator: &str) -> Option<String> {
-        if self.has(Self::SILENT) || self.0 == 0 {
+        if self.has(Self::SILENT) || self.has(Self::ENHANCEDSTATUSCODES) || self.0 == 0 {
             return None;
         }
-        let words: Vec<&str> = WORDS.iter().filter(|(keyword, _)| self.has(*keyword)).map(|(_, word)| *word).collect();
+        let words: Vec<&str> = WORDS
+            .iter()
+            .filter(|(keyword, _)| self.has(*keyword))
+            .map(|(_, word)| *word)
+            .collect();
         Some(words.join(separator))
     }
 }
@@ -80,9 +94,20 @@ mod tests {
     #[test]
     fn discarded_keywords_are_logged_in_a_fixed_order() {
         let set = Keywords::parse("pipelining,size,vrfy,etrn,dsn,8bitmime");
-        assert_eq!(set.to_log(" ").as_deref(), Some("8BITMIME ETRN PIPELINING SIZE VRFY DSN"));
+        assert_eq!(
+            set.to_log(" ").as_deref(),
+            Some("8BITMIME ETRN PIPELINING SIZE VRFY DSN")
+        );
         assert!(set.has(Keywords::DSN) && !set.has(Keywords::CHUNKING));
         assert_eq!(Keywords::parse("silent-discard, dsn").to_log(" "), None);
         assert_eq!(Keywords::parse("").to_log(" "), None);
+        assert_eq!(
+            Keywords::parse("dsn, enhancedstatuscodes").to_log(" "),
+            None
+        );
+        assert_eq!(
+            Keywords::parse("chunking, smtputf8").to_log(" ").as_deref(),
+            Some("EHLO_MASK_SMTPUTF8 CHUNKING")
+        );
     }
 }

@@ -15,17 +15,33 @@ impl Session<'_> {
         if maps.is_empty() {
             return text;
         }
-        let Ok(Some(new)) = self.server.find_in_table(&maps, text.as_bstr(), false) else { return text };
+        let Ok(Some(new)) = self.server.find_in_table(&maps, text.as_bstr(), false) else {
+            return text;
+        };
         let old_status = split_codes(text.as_bstr()).is_some_and(|(_, status)| !status.is_empty());
         let good = split_codes(new.as_bstr()).is_some_and(|(code, status)| {
-            matches!(code.first(), Some(b'4' | b'5')) && (!old_status || status.first() == code.first()) && (status.is_empty() || status.first() == code.first())
+            matches!(code.first(), Some(b'4' | b'5'))
+                && (!old_status || status.first() == code.first())
+                && (status.is_empty() || status.first() == code.first())
         });
         if !good {
-            log::warn!("{}: ignoring invalid reject filter result: {}", self.queue_id(), self.masked(&new));
+            log::warn!(
+                "{}: ignoring invalid reject filter result: {}",
+                self.queue_id(),
+                self.masked(&new)
+            );
             return text;
         }
-        log::info!("{}: reply filter in: {}", self.queue_id(), self.masked(&text));
-        log::info!("{}: reply filter out: {}", self.queue_id(), self.masked(&new));
+        log::info!(
+            "{}: reply filter in: {}",
+            self.queue_id(),
+            self.masked(&text)
+        );
+        log::info!(
+            "{}: reply filter out: {}",
+            self.queue_id(),
+            self.masked(&new)
+        );
         new
     }
 
@@ -33,10 +49,10 @@ impl Session<'_> {
     pub(crate) fn with_footer(&mut self, text: BString) -> BString {
         let maps = self.config().get(params::SMTPD_REJECT_FOOTER_MAPS);
         let mut footer = BString::default();
-        if !maps.is_empty() {
-            if let Ok(Some(found)) = self.server.find_in_table(&maps, text.as_bstr(), false) {
-                footer = found;
-            }
+        if !maps.is_empty()
+            && let Ok(Some(found)) = self.server.find_in_table(&maps, text.as_bstr(), false)
+        {
+            footer = found;
         }
         if footer.is_empty() {
             footer = self.config().get(params::SMTPD_REJECT_FOOTER).into();
@@ -72,10 +88,14 @@ impl Session<'_> {
 
     fn macro_value(&self, name: &str) -> Option<BString> {
         let part = |whole: &Option<BString>, pick: fn(&BStr) -> Option<&BStr>| {
-            whole.as_ref().and_then(|whole| pick(whole.as_ref())).map(BStr::to_owned).unwrap_or_default()
+            whole
+                .as_ref()
+                .and_then(|whole| pick(whole.as_ref()))
+                .map(BStr::to_owned)
+                .unwrap_or_default()
         };
         let local = |whole: &Option<BString>| part(whole, |whole| Some(address::local_part(whole)));
-        let domain = |whole: &Option<BString>| part(whole, |whole| address::domain(whole));
+        let domain = |whole: &Option<BString>| part(whole, address::domain);
         Some(match name {
             "server_name" => self.server.set.myhostname.as_str().into(),
             "client" => self.client.namaddr.as_str().into(),
@@ -96,7 +116,15 @@ impl Session<'_> {
             "recipient_domain" => domain(&self.recipient),
             "localtime" => {
                 let now = postern_sys::clock::local_now();
-                format!("{} {:02} {:02}:{:02}:{:02}", now.month_name(), now.day, now.hour, now.minute, now.second).into()
+                format!(
+                    "{} {:02} {:02}:{:02}:{:02}",
+                    now.month_name(),
+                    now.day,
+                    now.hour,
+                    now.minute,
+                    now.second
+                )
+                .into()
             }
             _ => return None,
         })
@@ -104,8 +132,14 @@ impl Session<'_> {
 
     /// Client text in a footer: only characters of `smtpd_expansion_filter`.
     fn filter_value(&self, value: &BString) -> BString {
-        let filter = postern_mail::printable::unescape(BStr::new(&self.config().get(params::SMTPD_EXPANSION_FILTER)));
-        value.iter().map(|byte| if filter.contains(byte) { *byte } else { b'_' }).collect::<Vec<u8>>().into()
+        let filter = postern_mail::printable::unescape(BStr::new(
+            &self.config().get(params::SMTPD_EXPANSION_FILTER),
+        ));
+        value
+            .iter()
+            .map(|byte| if filter.contains(byte) { *byte } else { b'_' })
+            .collect::<Vec<u8>>()
+            .into()
     }
 }
 
@@ -116,7 +150,9 @@ fn macro_name(text: &str) -> (&str, &str) {
             return inner.split_once(close).unwrap_or(("", text));
         }
     }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -126,7 +162,12 @@ mod tests {
 
     #[test]
     fn macro_names_end_where_they_should() {
-        for (text, want) in [("client_name, x", ("client_name", ", x")), ("{sender}.", ("sender", ".")), ("$x", ("", "$x")), ("{open", ("", "{open"))] {
+        for (text, want) in [
+            ("client_name, x", ("client_name", ", x")),
+            ("{sender}.", ("sender", ".")),
+            ("$x", ("", "$x")),
+            ("{open", ("", "{open")),
+        ] {
             assert_eq!(macro_name(text), want);
         }
     }

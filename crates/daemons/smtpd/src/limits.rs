@@ -34,7 +34,13 @@ impl Limits {
     pub(crate) fn load(config: &Config, service: &str) -> Self {
         let prefix = |param: Param<i32>| u32::try_from(config.get(param)).unwrap_or(0);
         Self {
-            anvil: Persistent::new(Endpoint::new(PRIVATE, "anvil"), PROTOCOL, Encoding::Plain, TIMEOUT, None),
+            anvil: Persistent::new(
+                Endpoint::new(PRIVATE, "anvil"),
+                PROTOCOL,
+                Encoding::Plain,
+                TIMEOUT,
+                None,
+            ),
             service: service.to_owned(),
             connections: config.get(params::SMTPD_CLIENT_CONNECTION_COUNT_LIMIT),
             connection_rate: config.get(params::SMTPD_CLIENT_CONNECTION_RATE_LIMIT),
@@ -47,7 +53,14 @@ impl Limits {
 
     /// Whether there is any limit that needs anvil.
     pub(crate) fn is_needed(&self) -> bool {
-        [self.connections, self.connection_rate, self.message_rate, self.recipient_rate].iter().any(|limit| *limit > 0)
+        [
+            self.connections,
+            self.connection_rate,
+            self.message_rate,
+            self.recipient_rate,
+        ]
+        .iter()
+        .any(|limit| *limit > 0)
     }
 
     /// What a client is counted under: its address, or its network when blocks are counted.
@@ -55,11 +68,19 @@ impl Limits {
         let block = match ip {
             Some(IpAddr::V4(ip)) if self.ipv4_prefix < 32 => {
                 let mask = u32::MAX.checked_shl(32 - self.ipv4_prefix).unwrap_or(0);
-                Some(format!("{}/{}", std::net::Ipv4Addr::from(u32::from(ip) & mask), self.ipv4_prefix))
+                Some(format!(
+                    "{}/{}",
+                    std::net::Ipv4Addr::from(u32::from(ip) & mask),
+                    self.ipv4_prefix
+                ))
             }
             Some(IpAddr::V6(ip)) if self.ipv6_prefix < 128 => {
                 let mask = u128::MAX.checked_shl(128 - self.ipv6_prefix).unwrap_or(0);
-                Some(format!("{}/{}", std::net::Ipv6Addr::from(u128::from(ip) & mask), self.ipv6_prefix))
+                Some(format!(
+                    "{}/{}",
+                    std::net::Ipv6Addr::from(u128::from(ip) & mask),
+                    self.ipv6_prefix
+                ))
             }
             _ => None,
         };
@@ -89,7 +110,10 @@ impl Limits {
     }
 
     fn ask<R: serde::de::DeserializeOwned>(&mut self, request: &str, ident: &str) -> Option<R> {
-        let request = Request { request: request.into(), ident: ident.into() };
+        let request = Request {
+            request: request.into(),
+            ident: ident.into(),
+        };
         self.anvil
             .ask_twice(&request, Extra::Skip)
             .inspect_err(|error| log::warn!("problem talking to server private/anvil: {error}"))
@@ -104,11 +128,18 @@ mod tests {
     #[test]
     fn clients_are_counted_by_block_when_asked() {
         let limits = |text: &str| Limits::load(&Config::from_text(text).unwrap(), "smtp");
-        let v6 = "2001:db8:1:2:f123::5";
+        let v6 = "2001:db8:1:2:f123:4567:0:5";
         let whole = limits("smtpd_client_ipv6_prefix_length = 128\n");
         assert_eq!(whole.ident(v6, v6.parse().ok()), format!("smtp:{v6}"));
-        let blocks = limits("smtpd_client_ipv6_prefix_length = 84\nsmtpd_client_ipv4_prefix_length = 24\n");
-        assert_eq!(blocks.ident(v6, v6.parse().ok()), "smtp:2001:db8:1:2:f000::/84");
-        assert_eq!(blocks.ident("192.0.2.7", "192.0.2.7".parse().ok()), "smtp:192.0.2.0/24");
+        let blocks =
+            limits("smtpd_client_ipv6_prefix_length = 84\nsmtpd_client_ipv4_prefix_length = 24\n");
+        assert_eq!(
+            blocks.ident(v6, v6.parse().ok()),
+            "smtp:2001:db8:1:2:f123:4000::/84"
+        );
+        assert_eq!(
+            blocks.ident("192.0.2.7", "192.0.2.7".parse().ok()),
+            "smtp:192.0.2.0/24"
+        );
     }
 }

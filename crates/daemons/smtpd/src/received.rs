@@ -37,14 +37,24 @@ impl Received<'_> {
         let mut lines = Vec::new();
         let mut by = BString::default();
         if self.hide_client {
-            by.extend_from_slice(format!("Received: by {} ({})", self.hostname, self.mail_name).as_bytes());
+            by.extend_from_slice(
+                format!("Received: by {} ({})", self.hostname, self.mail_name).as_bytes(),
+            );
         } else {
             let mut from = BString::from("Received: from ");
             from.extend_from_slice(self.helo);
-            from.extend_from_slice(format!(" ({} [{}])", self.client_name, self.client_address).as_bytes());
+            from.extend_from_slice(
+                format!(" ({} [{}])", self.client_name, self.client_address).as_bytes(),
+            );
             lines.push(from);
             lines.extend(self.extra.iter().cloned());
-            by.extend_from_slice(format!("\tby {} ({}) with {}", self.hostname, self.mail_name, self.with).as_bytes());
+            by.extend_from_slice(
+                format!(
+                    "\tby {} ({}) with {}",
+                    self.hostname, self.mail_name, self.with
+                )
+                .as_bytes(),
+            );
         }
         if let Some(queue_id) = self.queue_id {
             by.extend_from_slice(format!(" id {queue_id}").as_bytes());
@@ -65,7 +75,14 @@ impl Received<'_> {
 
 /// The protocol word (RFC 3848, RFC 6531 §4.3): encryption and login count for ESMTP only.
 pub(crate) fn protocol(esmtp: bool, smtputf8: bool, tls: bool, authenticated: bool) -> String {
-    let mut word = if smtputf8 { "UTF8SMTP" } else if esmtp { "ESMTP" } else { "SMTP" }.to_owned();
+    let mut word = if smtputf8 {
+        "UTF8SMTP"
+    } else if esmtp {
+        "ESMTP"
+    } else {
+        "SMTP"
+    }
+    .to_owned();
     if esmtp && tls {
         word.push('S');
     }
@@ -98,22 +115,43 @@ mod tests {
     #[test]
     fn one_recipient_is_named() {
         let lines = received().lines();
-        assert_eq!(lines[0], "Received: from h.example.org (unknown [192.0.2.7])");
+        assert_eq!(
+            lines[0],
+            "Received: from h.example.org (unknown [192.0.2.7])"
+        );
         assert_eq!(lines[1], "\tby mx.example.test (Postfix) with ESMTP id ABC");
         assert_eq!(lines[2], "\tfor <alice@example.test>; DATE");
     }
 
     #[test]
     fn several_recipients_are_not() {
-        let lines = Received { recipient: None, ..received() }.lines();
-        assert_eq!(lines[1], "\tby mx.example.test (Postfix) with ESMTP id ABC;");
+        let lines = Received {
+            recipient: None,
+            ..received()
+        }
+        .lines();
+        assert_eq!(
+            lines[1],
+            "\tby mx.example.test (Postfix) with ESMTP id ABC;"
+        );
         assert_eq!(lines[2], "\tDATE");
     }
 
     #[test]
     fn hidden_sessions_show_this_system_only() {
-        let lines = Received { hide_client: true, queue_id: None, ..received() }.lines();
-        assert_eq!(lines, ["Received: by mx.example.test (Postfix)", "\tfor <alice@example.test>; DATE"]);
+        let lines = Received {
+            hide_client: true,
+            queue_id: None,
+            ..received()
+        }
+        .lines();
+        assert_eq!(
+            lines,
+            [
+                "Received: by mx.example.test (Postfix)",
+                "\tfor <alice@example.test>; DATE"
+            ]
+        );
     }
 
     #[test]

@@ -66,10 +66,11 @@ pub(crate) fn soften(reply: &[u8]) -> BString {
             if let Some(code) = out.get_mut(start) {
                 *code = b'4';
             }
-            if line.get(4) == Some(&b'5') && line.get(5) == Some(&b'.') {
-                if let Some(class) = out.get_mut(start + 4) {
-                    *class = b'4';
-                }
+            if line.get(4) == Some(&b'5')
+                && line.get(5) == Some(&b'.')
+                && let Some(class) = out.get_mut(start + 4)
+            {
+                *class = b'4';
             }
         }
         start += line.len() + 1;
@@ -80,7 +81,11 @@ pub(crate) fn soften(reply: &[u8]) -> BString {
 /// Makes text that may hold a client's words fit for one reply line: unprintable bytes become
 /// blanks, what is too long is cut. Valid UTF-8 stays when `utf8` says so.
 pub(crate) fn clean(text: &[u8], utf8: bool) -> BString {
-    let mut out = printable::mask(text, if utf8 { Charset::Utf8 } else { Charset::Ascii }, b' ');
+    let mut out = printable::mask(
+        text,
+        if utf8 { Charset::Utf8 } else { Charset::Ascii },
+        b' ',
+    );
     out.truncate(MAX_TEXT);
     out
 }
@@ -92,19 +97,29 @@ pub(crate) fn split_codes(reply: &BStr) -> Option<(&[u8], &[u8])> {
         return None;
     }
     let rest = reply.get(4..)?;
-    Some((code, rest.get(..dsn::status_length(rest).unwrap_or(0)).unwrap_or_default()))
+    Some((
+        code,
+        rest.get(..dsn::status_length(rest).unwrap_or(0))
+            .unwrap_or_default(),
+    ))
 }
 
 /// Appends a footer template's text to a reply.
 ///
 /// The template's `\n` separate lines, each of which repeats the codes; `\c` at its start appends
 /// to the last line. `expand` replaces the macros of the template.
-pub(crate) fn append_footer(reply: &BStr, template: &[u8], expand: &dyn Fn(&[u8]) -> BString) -> BString {
+pub(crate) fn append_footer(
+    reply: &BStr,
+    template: &[u8],
+    expand: &dyn Fn(&[u8]) -> BString,
+) -> BString {
     let (template, joined) = match template.strip_prefix(br"\c") {
         Some(rest) => (rest, true),
         None => (template, false),
     };
-    let Some((code, status)) = split_codes(reply) else { return reply.into() };
+    let Some((code, status)) = split_codes(reply) else {
+        return reply.into();
+    };
     let mut lines: Vec<BString> = reply.split(|byte| *byte == b'\n').map(Into::into).collect();
     for (index, part) in template.split_str(br"\n").enumerate() {
         let text = expand(part);
@@ -161,7 +176,10 @@ mod tests {
             ("450 4.1.1 x", r"\c. And y\nz", "450-4.1.1 x. And y\n450 4.1.1 z"),
         ];
         for (reply, template, want) in cases {
-            assert_eq!(append_footer(reply.into(), template.as_bytes(), &expand), want);
+            assert_eq!(
+                append_footer(reply.into(), template.as_bytes(), &expand),
+                want
+            );
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) struct Networks {
     pub(crate) event_limit_exceptions: MatchList,
     pub(crate) verp_clients: MatchList,
     pub(crate) bare_newline_exclusions: MatchList,
+    pub(crate) mx_backup: MatchList,
 }
 
 /// See the module.
@@ -52,16 +53,77 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads main.cf and opens tables.
-    pub(crate) fn new(config: &Config, service: &str) -> Result<Self, StartError> {
+    /// Reads main.cf and opens tables. `routing` is main.cf as the rewrite service sees it: what the
+    /// service's own line in master.cf overrides does not change where mail goes.
+    ///
+    /// # Errors
+    ///
+    /// Settings that no server may run with.
+    pub(crate) fn new(
+        config: &Config,
+        routing: &Config,
+        service: &str,
+    ) -> Result<Self, StartError> {
         let set = Settings::load(config).map_err(StartError::new)?;
         let restrictions = Restrictions::load(config);
-        restrictions.require_relay_control().map_err(StartError::new)?;
+        restrictions
+            .require_relay_control()
+            .map_err(StartError::new)?;
         let own_addresses = postern_config::own_addresses(config)?;
-        let mut server = Self {
-            networks: Networks::load(config, &set),
-            maps: AddressMaps::open(config),
-            addresses: AddressService::new(config),
+        let networks = Networks::load(config, &set);
+        let (maps, addresses) = (AddressMaps::open(config), AddressService::new(routing));
+        let own_addresses = own_addresses.into_iter().map(|own| own.address).collect();
+        let mut server = Self::assemble(
+            config,
+            service,
+            set,
+            restrictions,
+            networks,
+            maps,
+            addresses,
+            own_addresses,
+        );
+        server.open_tables();
+        Ok(server)
+    }
+
+    /// The server of a local user: it has no restrictions, and the user may not read their tables.
+    ///
+    /// # Errors
+    ///
+    /// Settings that mean nothing.
+    pub(crate) fn stand_alone(config: &Config) -> Result<Self, StartError> {
+        let set = Settings::load(config).map_err(StartError::new)?;
+        let maps = AddressMaps::none(config);
+        let addresses = AddressService::by_service(config, set.ipc_timeout);
+        let restrictions = Restrictions::none();
+        Ok(Self::assemble(
+            config,
+            "smtpd",
+            set,
+            restrictions,
+            Networks::none(config),
+            maps,
+            addresses,
+            Vec::new(),
+        ))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one for each of the parts")]
+    fn assemble(
+        config: &Config,
+        service: &str,
+        set: Settings,
+        restrictions: Restrictions,
+        networks: Networks,
+        maps: AddressMaps,
+        addresses: AddressService,
+        own_addresses: Vec<IpAddr>,
+    ) -> Self {
+        Self {
+            networks,
+            maps,
+            addresses,
             dns: Resolver::system(),
             limits: Limits::load(config, service),
             space: Space::default(),
@@ -74,12 +136,10 @@ impl Server {
             look: config.look(),
             config: config.clone(),
             tables: HashMap::new(),
-            own_addresses: own_addresses.into_iter().map(|own| own.address).collect(),
+            own_addresses,
             set,
             restrictions,
-        };
-        server.open_tables();
-        Ok(server)
+        }
     }
 
     /// Opens what the lists name while that is still possible.
@@ -93,10 +153,20 @@ impl Server {
         ] {
             names.push(self.config.get(param));
         }
-        let lists = [params::LOCAL_HEADER_REWRITE_CLIENTS, params::SMTPD_LOG_ACCESS_PERMIT_ACTIONS, params::SMTPD_FORBIDDEN_COMMANDS, params::SMTPD_NOOP_COMMANDS];
+        let lists = [
+            params::LOCAL_HEADER_REWRITE_CLIENTS,
+            params::SMTPD_LOG_ACCESS_PERMIT_ACTIONS,
+            params::SMTPD_FORBIDDEN_COMMANDS,
+            params::SMTPD_NOOP_COMMANDS,
+        ];
         for param in lists {
             let value = self.config.get(param);
-            names.extend(postern_dict::split_list(&value).into_iter().filter(|word| word.contains(':')).map(str::to_owned));
+            names.extend(
+                postern_dict::split_list(&value)
+                    .into_iter()
+                    .filter(|word| word.contains(':'))
+                    .map(str::to_owned),
+            );
         }
         for name in names.iter().filter(|name| !name.is_empty()) {
             self.table(name);
@@ -106,7 +176,9 @@ impl Server {
     /// The open table, or tables, of a value.
     fn table(&mut self, value: &str) -> &mut Maps {
         let config = &self.config;
-        self.tables.entry(value.to_owned()).or_insert_with(|| Maps::open(config, value, value, Flags::ADDRESS))
+        self.tables
+            .entry(value.to_owned())
+            .or_insert_with(|| Maps::open(config, value, value, Flags::ADDRESS))
     }
 
     /// Whether a client is in a list.
@@ -114,12 +186,21 @@ impl Server {
     /// # Errors
     ///
     /// When a table cannot be read; that is logged.
-    pub(crate) fn lists_client(&mut self, list: fn(&mut Networks) -> &mut MatchList, client: &crate::client::Client) -> Result<bool, LookupError> {
+    pub(crate) fn lists_client(
+        &mut self,
+        list: fn(&mut Networks) -> &mut MatchList,
+        client: &crate::client::Client,
+    ) -> Result<bool, LookupError> {
         list(&mut self.networks).matches_client(BStr::new(&client.name), BStr::new(&client.address))
     }
 
     /// Looks a key up in the tables `value`; parts of keys are not shown to pattern tables.
-    pub(crate) fn find_in_table(&mut self, value: &str, key: &BStr, partial: bool) -> Result<Option<BString>, LookupError> {
+    pub(crate) fn find_in_table(
+        &mut self,
+        value: &str,
+        key: &BStr,
+        partial: bool,
+    ) -> Result<Option<BString>, LookupError> {
         self.table(value).find(key, partial)
     }
 
@@ -151,17 +232,39 @@ impl Server {
 }
 
 impl Networks {
+    fn none(config: &Config) -> Self {
+        let list = |title| MatchList::open(config, title, "", MatchKind::NameAddress);
+        Self {
+            mynetworks: list("mynetworks"),
+            event_limit_exceptions: list("smtpd_client_event_limit_exceptions"),
+            verp_clients: list("smtpd_authorized_verp_clients"),
+            bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions"),
+            mx_backup: list("permit_mx_backup_networks"),
+        }
+    }
+
     fn load(config: &Config, set: &Settings) -> Self {
-        let list = |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
+        let list =
+            |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
         let exclusions = match set.bare_newline {
             BareNewline::Allow => String::new(),
             _ => config.get(params::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS),
         };
         Self {
             mynetworks: list("mynetworks", config.get(params::MYNETWORKS)),
-            event_limit_exceptions: list("smtpd_client_event_limit_exceptions", config.get(params::SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS)),
-            verp_clients: list("smtpd_authorized_verp_clients", config.get(params::SMTPD_AUTHORIZED_VERP_CLIENTS)),
+            event_limit_exceptions: list(
+                "smtpd_client_event_limit_exceptions",
+                config.get(params::SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS),
+            ),
+            verp_clients: list(
+                "smtpd_authorized_verp_clients",
+                config.get(params::SMTPD_AUTHORIZED_VERP_CLIENTS),
+            ),
             bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions", exclusions),
+            mx_backup: list(
+                "permit_mx_backup_networks",
+                config.get(params::PERMIT_MX_BACKUP_NETWORKS),
+            ),
         }
     }
 }
@@ -170,7 +273,16 @@ impl SingleServer for Server {
     const NAME: &'static str = "smtpd";
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
-        let mut server = Self::new(&context.config, &context.service_name)?;
+        let config = &context.config;
+        let mut server =
+            if context.options.stand_alone && postern_sys::user::uid() != context.owner.uid {
+                Self::stand_alone(config)?
+            } else if context.options.overrides.is_empty() {
+                Self::new(config, config, &context.service_name)?
+            } else {
+                let routing = Config::load_from(&config.directory())?;
+                Self::new(config, &routing, &context.service_name)?
+            };
         server.owner_uid = context.owner.uid;
         Ok(server)
     }
@@ -185,7 +297,8 @@ impl SingleServer for Server {
     }
 
     fn serve(&mut self, _context: &Context, client: Client) {
-        let alone = client.kind == ClientKind::StandAlone && postern_sys::user::uid() != self.owner_uid;
+        let alone =
+            client.kind == ClientKind::StandAlone && postern_sys::user::uid() != self.owner_uid;
         Session::new(self, client, alone).run();
     }
 }

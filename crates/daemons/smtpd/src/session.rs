@@ -3,23 +3,23 @@
 //! The commands are in `command`, the restrictions in `access`, the mail transaction in
 //! `transaction`. Source: smtpd.md §1.
 
-use bstr::{BStr, BString, ByteSlice};
-use postern_config::Config;
-use postern_mail::address;
-use postern_mail::printable::{Charset, mask};
-use postern_mail::smtp_command::{Word, words};
-use postern_rewrite::Resolved;
-use postern_server::{Client as Connection, ClientKind};
-use postern_wire::{Channel, Deadline, LineEnd};
-use std::io::{BufRead, Write};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+mod input;
+mod load;
+mod output;
 
-use crate::access::{AccessState, Rejection};
-use crate::client::{Client, UNKNOWN};
+use bstr::{BStr, BString, ByteSlice};
+use postern_mail::smtp_command::{Word, words};
+use postern_server::{Client as Connection, ClientKind};
+use postern_wire::{Channel, Deadline};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::access::AccessState;
+use crate::client::Client;
 use crate::command::Outcome;
 use crate::ehlo_keywords::Keywords;
-use crate::reply::{self, ErrorClass};
+use crate::reply::ErrorClass;
 use crate::server::Server;
 use crate::settings::BareNewline;
 use crate::transaction::{Actions, Chunking, Transaction};
@@ -44,16 +44,13 @@ pub(crate) type Step<T = ()> = Result<T, Abort>;
 
 impl From<std::io::Error> for Abort {
     fn from(error: std::io::Error) -> Self {
-        if postern_wire::is_timeout(&error) { Self::Timeout } else { Self::Lost }
+        if postern_wire::is_timeout(&error) {
+            Self::Timeout
+        } else {
+            Self::Lost
+        }
     }
 }
-
-/// Replies wait no longer than this for the end of a batch.
-const FLUSH_AFTER: Duration = Duration::from_secs(10);
-/// A command line may be this many times longer than `line_length_limit` before the input is shut.
-const LINE_BOUND: usize = 100;
-/// Bytes of early input that the log shows.
-const SHOWN_INPUT: usize = 100;
 
 /// See the module.
 pub(crate) struct Session<'s> {
@@ -105,7 +102,10 @@ impl<'s> Session<'s> {
         channel.set_timeout(server.set.timeout);
         if server.set.per_request_deadline {
             let limit = server.set.timeout;
-            channel.set_deadline(Some(Deadline { limit, min_data_rate: server.set.min_data_rate }));
+            channel.set_deadline(Some(Deadline {
+                limit,
+                min_data_rate: server.set.min_data_rate,
+            }));
         }
         let client = identify(server, &channel, &kind);
         Self {
@@ -152,8 +152,16 @@ impl<'s> Session<'s> {
         self.count_disconnect();
         self.log_abnormal_end();
         self.end_transaction();
-        let note = if self.bare_lf_seen && self.bare_newline == BareNewline::Note { " notes=bare_lf" } else { "" };
-        log::info!("disconnect from {}{}{note}", self.client.namaddr, self.statistics.summary());
+        let note = if self.bare_lf_seen && self.bare_newline == BareNewline::Note {
+            " notes=bare_lf"
+        } else {
+            ""
+        };
+        log::info!(
+            "disconnect from {}{}{note}",
+            self.client.namaddr,
+            self.statistics.summary()
+        );
         self.io.shutdown();
         self.send_notice();
     }
@@ -187,11 +195,18 @@ impl<'s> Session<'s> {
 
     fn log_abnormal_end(&self) {
         let Some(reason) = self.reason else { return };
-        let id = if self.server.look.smtpd_log_session_end_id() { format!("{}: ", self.queue_id()) } else { String::new() };
+        let id = if self.server.look.smtpd_log_session_end_id() {
+            format!("{}: ", self.queue_id())
+        } else {
+            String::new()
+        };
         let from = &self.client.namaddr;
         match self.stage.strip_suffix(" content") {
             Some(command) => {
-                let bytes = self.transaction.as_ref().map_or(0, |transaction| transaction.size);
+                let bytes = self
+                    .transaction
+                    .as_ref()
+                    .map_or(0, |transaction| transaction.size);
                 log::info!("{id}{reason} after {command} ({bytes} bytes) from {from}");
             }
             None if self.stage == "END-OF-MESSAGE" && reason == "lost connection" => {}
@@ -210,15 +225,22 @@ fn identify(server: &Server, channel: &Channel, kind: &ClientKind) -> Client {
                 Some(SocketAddr::new(ip, port.as_deref()?.parse().ok()?))
             };
             let server_side = socket(&attributes.server_address, &attributes.server_port);
-            socket(&attributes.client_address, &attributes.client_port).map(|peer| (peer, server_side))
+            socket(&attributes.client_address, &attributes.client_port)
+                .map(|peer| (peer, server_side))
         }
         _ => None,
     };
-    let addresses = passed.or_else(|| channel.peer_address().map(|peer| (peer, channel.local_address())));
+    let addresses = passed.or_else(|| {
+        channel
+            .peer_address()
+            .map(|peer| (peer, channel.local_address()))
+    });
     let Some((peer, local)) = addresses else {
         return match kind {
             ClientKind::Inet | ClientKind::Pass(_) => Client::unknown(log_port),
-            ClientKind::Unix | ClientKind::StandAlone => Client::local(server.set.ipv6_first, log_port),
+            ClientKind::Unix | ClientKind::StandAlone => {
+                Client::local(server.set.ipv6_first, log_port)
+            }
         };
     };
     let mut client = Client::connected(peer, local, log_port);
@@ -275,19 +297,10 @@ impl Session<'_> {
         self.reply(banner)
     }
 
-    /// The line discipline for this client; those in the exclusions are trusted.
-    fn choose_bare_newline_mode(&mut self) {
-        self.bare_newline = self.server.set.bare_newline;
-        if self.bare_newline == BareNewline::Allow {
-            return;
-        }
-        if self.alone || self.server.lists_client(|lists| &mut lists.bare_newline_exclusions, &self.client) == Ok(true) {
-            self.bare_newline = BareNewline::Allow;
-        }
-    }
-
     fn choose_discarded_keywords(&mut self) -> Step {
-        let maps = self.config().get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
+        let maps = self
+            .config()
+            .get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
         let mut words = self.server.set.discard_ehlo_keywords.clone();
         if !maps.is_empty() {
             let key = self.client.address.clone();
@@ -295,7 +308,10 @@ impl Session<'_> {
                 Ok(Some(value)) => words = value.to_string(),
                 Ok(None) => {}
                 Err(_) => {
-                    log::warn!("don't know what EHLO features to announce to {}", self.client.namaddr);
+                    log::warn!(
+                        "don't know what EHLO features to announce to {}",
+                        self.client.namaddr
+                    );
                     return Err(Abort::LocalData);
                 }
             }
@@ -304,82 +320,6 @@ impl Session<'_> {
             self.discarded = Keywords::parse(&words);
         }
         Ok(())
-    }
-
-    /// Reads a command line; unprintable ends and what follows a NUL byte are cut off.
-    fn read_command(&mut self) -> Step<BString> {
-        let limit = self.server.set.line_length_limit;
-        self.io.restart_deadline();
-        let mut line = Vec::new();
-        let end = self.io.read_line(limit, &mut line)?;
-        match end {
-            LineEnd::Eof => return Err(Abort::Lost),
-            LineEnd::Partial => {
-                let start = self.masked(line.get(..30).unwrap_or(&line));
-                log::warn!("{}: request longer than {limit}: {start}...", self.client.namaddr);
-                self.skip_line(limit)?;
-            }
-            LineEnd::Lf => self.note_bare_lf()?,
-            LineEnd::CrLf => {}
-        }
-        if self.bare_newline == BareNewline::Allow {
-            while line.last() == Some(&b'\r') {
-                line.pop();
-            }
-        }
-        if let Some(nul) = line.find_byte(0) {
-            line.truncate(nul);
-        }
-        Ok(line.into())
-    }
-
-    /// A line that ends in LF alone.
-    fn note_bare_lf(&mut self) -> Step {
-        self.bare_lf_seen = true;
-        if self.bare_newline != BareNewline::Reject {
-            return Ok(());
-        }
-        self.log_event("reject", BStr::new("bare <LF> received"));
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        let reply = self.bare_lf_reply();
-        self.reply(reply)?;
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-
-    /// Whether a content line's end counts as an attack.
-    pub(crate) fn content_lf_is_refused(&mut self) -> bool {
-        self.bare_lf_seen = true;
-        self.bare_newline == BareNewline::Reject
-    }
-
-    /// The refusal of bare line feeds.
-    pub(crate) fn bare_lf_reply(&self) -> String {
-        format!("{} 5.5.2 {} Error: bare <LF> received", self.server.set.bare_newline_code, self.server.set.myhostname)
-    }
-
-    /// Drops the rest of a line that is too long. There is an end to that, too.
-    fn skip_line(&mut self, limit: usize) -> Step {
-        let mut left = limit.saturating_mul(LINE_BOUND);
-        loop {
-            let available = self.io.fill_buf()?;
-            if available.is_empty() {
-                return Err(Abort::Lost);
-            }
-            let (count, found) = match available.find_byte(b'\n') {
-                Some(at) => (at + 1, true),
-                None => (available.len(), false),
-            };
-            self.io.consume(count);
-            if found {
-                return Ok(());
-            }
-            left = left.saturating_sub(count);
-            if left == 0 {
-                log::warn!("disabling input from {}", self.client.namaddr);
-                return Err(Abort::Lost);
-            }
-        }
     }
 
     /// Runs one command line; `false` ends the session.
@@ -394,7 +334,12 @@ impl Session<'_> {
             return self.bad_line("500 5.5.2 Error: bad syntax");
         };
         let noop = self.server.set.noop_commands.clone();
-        if !noop.is_empty() && self.server.is_in_list(&noop, &first.text.to_str_lossy()).unwrap_or(false) {
+        if !noop.is_empty()
+            && self
+                .server
+                .is_in_list(&noop, &first.text.to_str_lossy())
+                .unwrap_or(false)
+        {
             self.reply("250 2.0.0 Ok")?;
             self.count_junk();
             return Ok(true);
@@ -453,7 +398,9 @@ impl Session<'_> {
 
     /// `smtpd_command_filter`.
     fn filter_command(&mut self, line: BString) -> Step<BString> {
-        let table = self.config().get(postern_config::params::SMTPD_COMMAND_FILTER);
+        let table = self
+            .config()
+            .get(postern_config::params::SMTPD_COMMAND_FILTER);
         if table.is_empty() {
             return Ok(line);
         }
@@ -461,9 +408,14 @@ impl Session<'_> {
         match self.server.find_in_table(&table, key.as_bstr(), false) {
             Ok(None) => Ok(line),
             Ok(Some(new)) => {
-                let show = |session: &Self, text: &BString| session.masked(text.get(..100).unwrap_or(text));
+                let show = |session: &Self, text: &BString| {
+                    session.masked(text.get(..100).unwrap_or(text))
+                };
                 let (old_text, new_text) = (show(self, &line), show(self, &new));
-                log::info!("{}: replacing command \"{old_text}\" with \"{new_text}\"", self.client.namaddr);
+                log::info!(
+                    "{}: replacing command \"{old_text}\" with \"{new_text}\"",
+                    self.client.namaddr
+                );
                 Ok(new)
             }
             Err(_) => Err(Abort::LocalData),
@@ -473,243 +425,35 @@ impl Session<'_> {
     /// Web requests and mail headers are no mistakes of mail software.
     fn is_forbidden(&mut self, first: &Word) -> bool {
         // A header label is printable text up to a colon.
-        let label = first.text.find_byte(b':').is_some_and(|colon| first.text.iter().take(colon).all(u8::is_ascii_graphic));
+        let label = first
+            .text
+            .find_byte(b':')
+            .is_some_and(|colon| first.text.iter().take(colon).all(u8::is_ascii_graphic));
         if label {
             return true;
         }
         let list = self.server.set.forbidden_commands.clone();
-        !list.is_empty() && self.server.is_in_list(&list, &first.text.to_str_lossy()).unwrap_or(false)
+        !list.is_empty()
+            && self
+                .server
+                .is_in_list(&list, &first.text.to_str_lossy())
+                .unwrap_or(false)
     }
 
     /// Answers every command of a client that was refused at connect.
     fn refuse_denied(&mut self) -> Step<bool> {
-        let Some(denied) = self.denied.clone() else { return Ok(false) };
+        let Some(denied) = self.denied.clone() else {
+            return Ok(false);
+        };
         if denied.get(1..3) == Some(b"21") {
             self.reply(denied)?;
         } else {
-            self.reply(format!("503 5.7.0 Error: access denied for {}", self.client.namaddr))?;
+            self.reply(format!(
+                "503 5.7.0 Error: access denied for {}",
+                self.client.namaddr
+            ))?;
         }
         self.error_count += 1;
         Ok(true)
-    }
-}
-
-/// Input that comes too early.
-impl Session<'_> {
-    fn check_early_input(&mut self) -> Step {
-        if self.io.is_readable(Duration::ZERO).unwrap_or(false) && !self.io.fill_buf()?.is_empty() {
-            self.note_pipelining()?;
-        }
-        Ok(())
-    }
-
-    /// Whether the client sent commands before it was allowed to.
-    pub(crate) fn has_pipelined(&mut self) -> bool {
-        if self.stage == "CONNECT" && !self.pipelined && !self.alone {
-            let _ = self.check_early_input();
-        }
-        self.pipelined
-    }
-
-    fn note_pipelining(&mut self) -> Step {
-        if self.pipelined {
-            return Ok(());
-        }
-        self.pipelined = true;
-        let input = self.io.buffered();
-        let shown = postern_mail::printable::escape(input.get(..SHOWN_INPUT).unwrap_or(input));
-        log::info!("improper command pipelining after {} from {}: {shown}", self.stage, self.client.namaddr);
-        if !self.server.set.forbid_unauth_pipelining {
-            return Ok(());
-        }
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        self.reply("554 5.5.0 Error: SMTP protocol synchronization")?;
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-}
-
-/// Limits of anvil.
-impl Session<'_> {
-    fn limits_apply(&mut self) -> bool {
-        if self.alone || !self.server.limits.is_needed() {
-            return false;
-        }
-        self.server.lists_client(|lists| &mut lists.event_limit_exceptions, &self.client) != Ok(true)
-    }
-
-    fn count_connection(&mut self) -> Step {
-        if !self.limits_apply() {
-            return Ok(());
-        }
-        let limits = &mut self.server.limits;
-        let ident = limits.ident(&self.client.address, self.client.ip);
-        let counts = limits.connect(&ident);
-        self.anvil = Some(ident);
-        let Some((count, rate)) = counts else { return Ok(()) };
-        let exceeded = |limit: i32, value: i32| limit > 0 && value > limit;
-        let what = if exceeded(limits.connections, count) {
-            ("concurrency", count)
-        } else if exceeded(limits.connection_rate, rate) {
-            ("rate", rate)
-        } else {
-            return Ok(());
-        };
-        self.error_mask.add(ErrorClass::POLICY);
-        let host = self.server.set.myhostname.clone();
-        let reply = format!("421 4.7.0 {host} Error: too many connections from {}", self.client.address);
-        self.reply(reply)?;
-        let service = self.server.limits.service();
-        log::warn!("Connection {} limit exceeded: {} from {} for service {service}", what.0, what.1, self.client.namaddr);
-        self.io.flush()?;
-        Err(Abort::Close)
-    }
-
-    /// Counts a `message` or `recipient`; the count when it is beyond `limit`.
-    pub(crate) fn count_event(&mut self, event: &str, limit: i32) -> Option<i32> {
-        if limit <= 0 {
-            return None;
-        }
-        let ident = self.anvil.clone()?;
-        self.server.limits.count(event, &ident).filter(|count| *count > limit)
-    }
-
-    fn count_disconnect(&mut self) {
-        if let (true, Some(ident)) = (self.limits_apply(), self.anvil.take()) {
-            self.server.limits.disconnect(&ident);
-        }
-    }
-}
-
-/// Replies.
-impl Session<'_> {
-    /// Sends a reply: lines separated by LF, each with its code.
-    pub(crate) fn reply(&mut self, text: impl AsRef<[u8]>) -> Step {
-        let mut text = BString::from(text.as_ref());
-        if self.server.set.soft_bounce {
-            text = reply::soften(&text);
-        }
-        if matches!(text.first(), Some(b'4' | b'5')) {
-            text = self.with_filter(text);
-            text = self.with_footer(text);
-        }
-        self.transcript.server(&text);
-        if matches!(text.get(..3), Some(b"421" | b"521")) {
-            self.hangup = true;
-        }
-        let slow = self.error_count >= self.server.set.soft_error_limit && !self.server.set.error_sleep_time.is_zero();
-        if slow {
-            std::thread::sleep(self.server.set.error_sleep_time);
-        }
-        for line in text.split(|byte| *byte == b'\n') {
-            self.io.write_all(line)?;
-            self.io.write_all(b"\r\n")?;
-        }
-        let now = Instant::now();
-        if slow || now.duration_since(self.last_flush) > FLUSH_AFTER {
-            self.io.flush()?;
-            self.last_flush = now;
-        }
-        Ok(())
-    }
-
-    /// Sends what a restriction said, or hangs up.
-    pub(crate) fn reply_rejection(&mut self, rejection: Rejection) -> Step<Outcome> {
-        if rejection.hangup {
-            return Err(Abort::Close);
-        }
-        self.reply(rejection.text)?;
-        Ok(Outcome::Bad)
-    }
-
-    /// Sends a reply to a command that the client got wrong.
-    pub(crate) fn reply_protocol_error(&mut self, text: impl AsRef<[u8]>) -> Step<Outcome> {
-        self.error_mask.add(ErrorClass::PROTOCOL);
-        self.reply(text)?;
-        Ok(Outcome::Bad)
-    }
-
-    /// A message was accepted: earlier mistakes are forgiven.
-    pub(crate) fn forgive(&mut self) {
-        self.error_count = 0;
-        self.error_mask = ErrorClass::NONE;
-        self.junk_commands = 0;
-    }
-}
-
-/// What everybody asks.
-impl Session<'_> {
-    /// main.cf.
-    pub(crate) fn config(&self) -> &Config {
-        &self.server.config
-    }
-
-    /// Queue ID of the open message, or `NOQUEUE`.
-    pub(crate) fn queue_id(&self) -> &str {
-        self.transaction.as_ref().and_then(Transaction::queue_id).unwrap_or("NOQUEUE")
-    }
-
-    /// Recipients accepted so far.
-    pub(crate) fn recipient_count(&self) -> u32 {
-        self.transaction.as_ref().map_or(0, |transaction| transaction.recipients)
-    }
-
-    /// Whether the whole content is there.
-    pub(crate) fn at_end_of_data(&self) -> bool {
-        self.stage == "END-OF-MESSAGE"
-    }
-
-    /// Resolves an address (internal form) of mail from the current sender.
-    pub(crate) fn resolve(&mut self, address: &BStr) -> Resolved {
-        let sender = self.sender.clone().unwrap_or_default();
-        self.server.addresses.resolve(sender.as_ref(), address)
-    }
-
-    /// Bytes of a client, fit for the log.
-    pub(crate) fn masked(&self, text: &[u8]) -> String {
-        let charset = if self.server.set.smtputf8 { Charset::Utf8 } else { Charset::Ascii };
-        // Masked text is UTF-8.
-        mask(text, charset, b'?').to_str_lossy().into_owned()
-    }
-
-    /// Logs what happened to a command: `QID: ACTION: STAGE from CLIENT: TEXT; from=<…> …`.
-    pub(crate) fn log_event(&self, action: &str, text: &BStr) {
-        let mut line = BString::from(format!("{}: {action}: {} from {}: ", self.queue_id(), self.stage, self.client.namaddr));
-        line.extend_from_slice(text);
-        line.push(b';');
-        for (name, value) in [("from", &self.sender), ("to", &self.recipient)] {
-            if let Some(value) = value {
-                line.extend_from_slice(format!(" {name}=<").as_bytes());
-                line.extend_from_slice(&self.logged_address(value.as_ref()));
-                line.push(b'>');
-            }
-        }
-        line.extend_from_slice(format!(" proto={}", self.protocol()).as_bytes());
-        if let Some(helo) = &self.helo {
-            line.extend_from_slice(b" helo=<");
-            line.extend_from_slice(helo);
-            line.push(b'>');
-        }
-        log::info!("{}", self.masked(&line));
-    }
-
-    /// `SMTP` or `ESMTP`.
-    pub(crate) fn protocol(&self) -> &'static str {
-        if self.esmtp { "ESMTP" } else { "SMTP" }
-    }
-
-    /// An address in the form of `info_log_address_format`.
-    fn logged_address(&self, address: &BStr) -> BString {
-        if self.server.set.log_internal_addresses { address.to_owned() } else { address::quote(address) }
-    }
-
-    /// Why the session was aborted.
-    pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.reason
-    }
-
-    /// The client's name.
-    pub(crate) fn client_name_or_unknown(&self) -> &str {
-        if self.client.name.is_empty() { UNKNOWN } else { &self.client.name }
     }
 }

@@ -128,7 +128,9 @@ impl Settings {
             timeout: config.get(params::SMTPD_TIMEOUT),
             per_request_deadline: config.get(params::SMTPD_PER_REQUEST_DEADLINE),
             min_data_rate: count(config.get(params::SMTPD_MIN_DATA_RATE)),
-            line_length_limit: usize::try_from(config.get(params::LINE_LENGTH_LIMIT)).unwrap_or(2048).max(1),
+            line_length_limit: usize::try_from(config.get(params::LINE_LENGTH_LIMIT))
+                .unwrap_or(2048)
+                .max(1),
             message_size_limit: config.get(params::MESSAGE_SIZE_LIMIT),
             queue_minfree: config.get(params::QUEUE_MINFREE),
             soft_error_limit: count(config.get(params::SMTPD_SOFT_ERROR_LIMIT)),
@@ -137,7 +139,10 @@ impl Settings {
             error_sleep_time: config.get(params::SMTPD_ERROR_SLEEP_TIME),
             recipient_limit: count(config.get(params::SMTPD_RECIPIENT_LIMIT)),
             recipient_overshoot_limit: count(config.get(params::SMTPD_RECIPIENT_OVERSHOOT_LIMIT)),
-            history_flush_threshold: usize::try_from(config.get(params::SMTPD_HISTORY_FLUSH_THRESHOLD)).unwrap_or(100),
+            history_flush_threshold: usize::try_from(
+                config.get(params::SMTPD_HISTORY_FLUSH_THRESHOLD),
+            )
+            .unwrap_or(100),
             soft_bounce: config.get(params::SOFT_BOUNCE),
             helo_required: config.get(params::SMTPD_HELO_REQUIRED),
             delay_reject: config.get(params::SMTPD_DELAY_REJECT),
@@ -171,7 +176,10 @@ impl Settings {
             ipv6_first: words(&protocols).next() == Some("ipv6"),
             ipc_timeout: config.get(params::IPC_TIMEOUT),
             cleanup_service: config.get(params::CLEANUP_SERVICE_NAME),
-            unknown_address_tempfail: tempfail("unknown_address_tempfail_action", config.get(params::UNKNOWN_ADDRESS_TEMPFAIL_ACTION))?,
+            unknown_address_tempfail: tempfail(
+                "unknown_address_tempfail_action",
+                config.get(params::UNKNOWN_ADDRESS_TEMPFAIL_ACTION),
+            )?,
             unknown_helo_tempfail: tempfail(
                 "unknown_helo_hostname_tempfail_action",
                 config.get(params::UNKNOWN_HELO_HOSTNAME_TEMPFAIL_ACTION),
@@ -187,7 +195,8 @@ impl Settings {
 
 /// The words of a list without braces.
 pub(crate) fn words(list: &str) -> impl Iterator<Item = &str> {
-    list.split([',', ' ', '\t', '\r', '\n']).filter(|word| !word.is_empty())
+    list.split([',', ' ', '\t', '\r', '\n'])
+        .filter(|word| !word.is_empty())
 }
 
 fn families(protocols: &str) -> Families {
@@ -205,7 +214,10 @@ fn bare_newline(value: String) -> Result<BareNewline, SettingError> {
         "normalize" | "yes" => Ok(BareNewline::Normalize),
         "note" => Ok(BareNewline::Note),
         "reject" => Ok(BareNewline::Reject),
-        _ => Err(SettingError::Choice { name: "smtpd_forbid_bare_newline", value }),
+        _ => Err(SettingError::Choice {
+            name: "smtpd_forbid_bare_newline",
+            value,
+        }),
     }
 }
 
@@ -213,7 +225,10 @@ fn log_internal(value: String) -> Result<bool, SettingError> {
     match value.to_ascii_lowercase().as_str() {
         "external" => Ok(false),
         "internal" => Ok(true),
-        _ => Err(SettingError::Choice { name: "info_log_address_format", value }),
+        _ => Err(SettingError::Choice {
+            name: "info_log_address_format",
+            value,
+        }),
     }
 }
 
@@ -232,9 +247,15 @@ mod tests {
     #[test]
     fn unknown_choices_are_refused_in_postfix_words() {
         let error = bare_newline("maybe".to_owned()).unwrap_err();
-        assert_eq!(error.to_string(), "bad parameter value: 'smtpd_forbid_bare_newline = maybe'");
+        assert_eq!(
+            error.to_string(),
+            "bad parameter value: 'smtpd_forbid_bare_newline = maybe'"
+        );
         let error = tempfail("unknown_address_tempfail_action", "reject".to_owned()).unwrap_err();
-        assert_eq!(error.to_string(), "bad configuration: unknown_address_tempfail_action = reject");
+        assert_eq!(
+            error.to_string(),
+            "bad configuration: unknown_address_tempfail_action = reject"
+        );
     }
 
     #[test]

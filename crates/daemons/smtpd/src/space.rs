@@ -48,7 +48,11 @@ mod tests {
             (15_000, 0, 10_000, true), (15_300, 0, 10_000, false),
         ];
         for (free, minfree, limit, short) in cases {
-            assert_eq!(is_short(free, minfree, limit), short, "{free} {minfree} {limit}");
+            assert_eq!(
+                is_short(free, minfree, limit),
+                short,
+                "{free} {minfree} {limit}"
+            );
         }
     }
 }

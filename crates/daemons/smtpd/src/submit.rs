@@ -3,8 +3,8 @@
 //! Source: smtpd.md §16, ipc.md §4.1 and §4.2.
 
 use postern_attr::{Encoding, Extra};
-use postern_ipc::client::{self, ClientError, Endpoint, PUBLIC};
 use postern_ipc::cleanup::{self, Submission};
+use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
 use postern_ipc::postdrop;
 use postern_queue_file::RecordType;
 use postern_queue_file::record::write_record;
@@ -47,7 +47,11 @@ impl Queue {
     /// # Errors
     ///
     /// When cleanup does not answer as it should. Nothing was accepted yet.
-    pub(crate) fn cleanup(service: &str, timeout: Duration, flags: i32) -> Result<Self, ClientError> {
+    pub(crate) fn cleanup(
+        service: &str,
+        timeout: Duration,
+        flags: i32,
+    ) -> Result<Self, ClientError> {
         let at = Endpoint::new(PUBLIC, service);
         Submission::open(&at, timeout, flags).map(|submission| Self::Cleanup(Box::new(submission)))
     }
@@ -60,15 +64,27 @@ impl Queue {
     pub(crate) fn postdrop(program: &Path, timeout: Duration) -> io::Result<Self> {
         let (near, far) = postern_sys::socket::pair()?;
         let output: OwnedFd = far.try_clone()?;
-        let child = Command::new(program).arg("-r").stdin(Stdio::from(far)).stdout(Stdio::from(output)).spawn()?;
+        let child = Command::new(program)
+            .arg("-r")
+            .stdin(Stdio::from(far))
+            .stdout(Stdio::from(output))
+            .spawn()?;
         let mut channel = Channel::new(near);
         channel.set_timeout(timeout);
         let hello: postdrop::Hello =
-            postern_attr::read(&mut channel, Encoding::Null, Extra::Refuse).map_err(io::Error::other)?;
+            postern_attr::read(&mut channel, Encoding::Null, Extra::Refuse)
+                .map_err(io::Error::other)?;
         if hello.protocol != postdrop::PROTOCOL {
-            return Err(io::Error::other(format!("unexpected protocol {}", hello.protocol)));
+            return Err(io::Error::other(format!(
+                "unexpected protocol {}",
+                hello.protocol
+            )));
         }
-        Ok(Self::Postdrop(Box::new(Postdrop { channel, child, queue_id: hello.queue_id })))
+        Ok(Self::Postdrop(Box::new(Postdrop {
+            channel,
+            child,
+            queue_id: hello.queue_id,
+        })))
     }
 
     /// Queue ID.
@@ -91,7 +107,10 @@ impl Queue {
 
     /// Writes an attribute record.
     pub(crate) fn attribute(&mut self, name: &str, value: &[u8]) -> io::Result<()> {
-        self.record(RecordType::ATTRIBUTE, &[name.as_bytes(), b"=", value].concat())
+        self.record(
+            RecordType::ATTRIBUTE,
+            &[name.as_bytes(), b"=", value].concat(),
+        )
     }
 
     fn channel(&mut self) -> &mut Channel {
@@ -101,15 +120,27 @@ impl Queue {
         }
     }
 
+    /// Gives the message up. What was written so far is sent, so that cleanup can log what it was.
+    pub(crate) fn abandon(mut self) {
+        // There is nothing more to lose.
+        let _ = self.channel().flush();
+    }
+
     /// Ends the message and waits for the verdict; only a status of 0 means that it is safe.
     pub(crate) fn finish(self) -> Outcome {
         let write_error = |error: &dyn std::fmt::Display| {
             log::warn!("{error}");
-            Outcome { status: cleanup::status::WRITE, reason: bstr::BString::default() }
+            Outcome {
+                status: cleanup::status::WRITE,
+                reason: bstr::BString::default(),
+            }
         };
         match self {
             Self::Cleanup(submission) => match submission.finish() {
-                Ok(reply) => Outcome { status: reply.status, reason: reply.reason },
+                Ok(reply) => Outcome {
+                    status: reply.status,
+                    reason: reply.reason,
+                },
                 Err(error) => write_error(&error),
             },
             Self::Postdrop(postdrop) => match postdrop.finish() {
@@ -124,16 +155,28 @@ impl Postdrop {
     fn finish(mut self) -> io::Result<Outcome> {
         self.channel.flush()?;
         let reply: postdrop::Reply =
-            postern_attr::read(&mut self.channel, Encoding::Null, Extra::Refuse).map_err(io::Error::other)?;
+            postern_attr::read(&mut self.channel, Encoding::Null, Extra::Refuse)
+                .map_err(io::Error::other)?;
         drop(self.channel);
         let status = self.child.wait()?;
         // An unhappy end after a happy reply is none.
-        let status = if status.success() { reply.status } else { reply.status | cleanup::status::WRITE };
-        Ok(Outcome { status, reason: reply.reason })
+        let status = if status.success() {
+            reply.status
+        } else {
+            reply.status | cleanup::status::WRITE
+        };
+        Ok(Outcome {
+            status,
+            reason: reply.reason,
+        })
     }
 }
 
 /// Asks the service `flush` to send what waits for a domain.
-pub(crate) fn flush_site(service: &str, timeout: Duration, site: &[u8]) -> Result<i32, client::ClientError> {
+pub(crate) fn flush_site(
+    service: &str,
+    timeout: Duration,
+    site: &[u8],
+) -> Result<i32, ClientError> {
     postern_ipc::flush::send_site(&Endpoint::new(PUBLIC, service), timeout, site)
 }

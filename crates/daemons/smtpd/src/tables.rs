@@ -39,7 +39,7 @@ const PARAMS: [(Param<String>, &str); 7] = [
 /// See the module.
 pub(crate) struct AddressMaps {
     maps: Vec<Maps>,
-    local: LocalDomains,
+    local: Option<LocalDomains>,
     extensions: Extensions,
 }
 
@@ -52,10 +52,21 @@ impl std::fmt::Debug for AddressMaps {
 impl AddressMaps {
     /// Opens the tables.
     pub(crate) fn open(config: &Config) -> Self {
-        let open = |(param, title): (Param<String>, &str)| Maps::open(config, title, &config.get(param), Flags::ADDRESS);
+        let open = |(param, title): (Param<String>, &str)| {
+            Maps::open(config, title, &config.get(param), Flags::ADDRESS)
+        };
         Self {
             maps: PARAMS.into_iter().map(open).collect(),
-            local: LocalDomains::new(config),
+            local: Some(LocalDomains::new(config)),
+            extensions: Extensions::from_config(config),
+        }
+    }
+
+    /// No tables.
+    pub(crate) fn none(config: &Config) -> Self {
+        Self {
+            maps: Vec::new(),
+            local: None,
             extensions: Extensions::from_config(config),
         }
     }
@@ -66,10 +77,31 @@ impl AddressMaps {
     }
 
     /// Whether an address (internal form) is in a table, in the search order of virtual(5).
-    pub(crate) fn find_address(&mut self, name: MapName, address: &BStr) -> Result<bool, LookupError> {
-        let Some(maps) = self.maps.get_mut(name as usize).filter(|maps| !maps.is_empty()) else { return Ok(false) };
+    pub(crate) fn find_address(
+        &mut self,
+        name: MapName,
+        address: &BStr,
+    ) -> Result<bool, LookupError> {
+        let Some(maps) = self
+            .maps
+            .get_mut(name as usize)
+            .filter(|maps| !maps.is_empty())
+        else {
+            return Ok(false);
+        };
         let local = &mut self.local;
-        let found = find_address(maps, address, Form::External, &self.extensions, &mut |domain| local.matches(domain))?;
+        let mut is_local = |domain: &BStr| {
+            local
+                .as_mut()
+                .map_or(Ok(false), |local| local.matches(domain))
+        };
+        let found = find_address(
+            maps,
+            address,
+            Form::External,
+            &self.extensions,
+            &mut is_local,
+        )?;
         Ok(found.is_some())
     }
 }

@@ -16,8 +16,6 @@ pub(crate) struct Transaction {
     pub(crate) arrival: SystemTime,
     /// BODY=.
     pub(crate) body: Option<Body>,
-    /// SIZE=, 0 when not given.
-    pub(crate) declared_size: i64,
     /// RET= as mask.
     pub(crate) ret: Option<u32>,
     /// ENVID=, decoded.
@@ -50,7 +48,11 @@ impl Transaction {
 
     /// The message cannot be stored; the rest of it is only read.
     pub(crate) fn note_write_error(&mut self, error: &std::io::Error) {
-        log::warn!("{}: writing to queue: {}", self.queue_id().unwrap_or("NOQUEUE"), postern_sys::error_text(error));
+        log::warn!(
+            "{}: writing to queue: {}",
+            self.queue_id().unwrap_or("NOQUEUE"),
+            postern_sys::error_text(error)
+        );
         self.error |= postern_ipc::cleanup::status::WRITE;
     }
 }

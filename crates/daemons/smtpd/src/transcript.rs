@@ -4,8 +4,8 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::params;
-use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_ipc::cleanup::{Submission, flag};
+use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_queue_file::RecordType;
 use postern_queue_file::record::write_record;
 use std::io;
@@ -30,7 +30,10 @@ pub(crate) struct Transcript {
 impl Transcript {
     /// An empty transcript; nothing is kept unless somebody may want it.
     pub(crate) fn new(enabled: bool) -> Self {
-        Self { enabled, lines: Vec::new() }
+        Self {
+            enabled,
+            lines: Vec::new(),
+        }
     }
 
     /// A line of the client.
@@ -75,7 +78,10 @@ impl Session<'_> {
 
     /// Mails the transcript to postmaster when something in `notify_classes` happened.
     pub(crate) fn send_notice(&mut self) {
-        if self.alone || !self.error_mask.meets(self.server.set.notify_classes) || self.transcript.len() == 0 {
+        if self.alone
+            || !self.error_mask.meets(self.server.set.notify_classes)
+            || self.transcript.len() == 0
+        {
             return;
         }
         if let Err(error) = self.try_send_notice() {
@@ -85,7 +91,9 @@ impl Session<'_> {
 
     fn try_send_notice(&mut self) -> io::Result<()> {
         let config = self.config();
-        let recipient = if self.error_mask.meets(ErrorClass::BOUNCE) && self.server.set.notify_classes.meets(ErrorClass::BOUNCE) {
+        let recipient = if self.error_mask.meets(ErrorClass::BOUNCE)
+            && self.server.set.notify_classes.meets(ErrorClass::BOUNCE)
+        {
             config.get(params::BOUNCE_NOTICE_RECIPIENT)
         } else {
             config.get(params::ERROR_NOTICE_RECIPIENT)
@@ -108,12 +116,26 @@ impl Session<'_> {
         write_record(out, RecordType::FROM, sender.as_bytes())?;
         write_record(out, RecordType::RECIPIENT, recipient.as_bytes())?;
         write_record(out, RecordType::MESSAGE, b"")?;
-        let received = [format!("Received: by {} ({})", set.myhostname, set.mail_name), format!("\tid {queue_id}; {date}"), format!("Date: {date}")];
+        let received = [
+            format!("Received: by {} ({})", set.myhostname, set.mail_name),
+            format!("\tid {queue_id}; {date}"),
+            format!("Date: {date}"),
+        ];
         for line in &received {
             write_record(out, RecordType::TEXT, line.as_bytes())?;
         }
-        let obsolete = config.get(params::HEADER_FROM_FORMAT).eq_ignore_ascii_case("obsolete");
-        for line in notice(&self.transcript.lines, &self.client.namaddr, &set.mail_name, &set.myhostname, &recipient, self.reason(), obsolete) {
+        let obsolete = config
+            .get(params::HEADER_FROM_FORMAT)
+            .eq_ignore_ascii_case("obsolete");
+        for line in notice(
+            &self.transcript.lines,
+            &self.client.namaddr,
+            &set.mail_name,
+            &set.myhostname,
+            &recipient,
+            self.reason(),
+            obsolete,
+        ) {
             write_record(out, RecordType::TEXT, &line)?;
         }
         write_record(out, RecordType::EXTRACTED, b"")?;
@@ -127,10 +149,28 @@ impl Session<'_> {
 }
 
 /// Headers (without Received and Date) and body.
-fn notice(lines: &[BString], client: &str, mail_name: &str, hostname: &str, recipient: &str, reason: Option<&str>, obsolete: bool) -> Vec<BString> {
-    let named = |name: &str, address: &str| if obsolete { format!("{address} ({name})") } else { format!("{name} <{address}>") };
+fn notice(
+    lines: &[BString],
+    client: &str,
+    mail_name: &str,
+    hostname: &str,
+    recipient: &str,
+    reason: Option<&str>,
+    obsolete: bool,
+) -> Vec<BString> {
+    let named = |name: &str, address: &str| {
+        if obsolete {
+            format!("{address} ({name})")
+        } else {
+            format!("{name} <{address}>")
+        }
+    };
     let mut out: Vec<BString> = vec![
-        format!("From: {}", named("Mail Delivery System", &format!("MAILER-DAEMON@{hostname}"))).into(),
+        format!(
+            "From: {}",
+            named("Mail Delivery System", &format!("MAILER-DAEMON@{hostname}"))
+        )
+        .into(),
         format!("To: {}", named("Postmaster", recipient)).into(),
         format!("Subject: {mail_name} SMTP server: errors from {client}").into(),
         "".into(),
@@ -142,7 +182,10 @@ fn notice(lines: &[BString], client: &str, mail_name: &str, hostname: &str, reci
     }
     out.push("".into());
     if let Some(reason) = reason {
-        out.extend([format!("Session aborted, reason: {reason}").into(), "".into()]);
+        out.extend([
+            format!("Session aborted, reason: {reason}").into(),
+            "".into(),
+        ]);
     } else {
         out.push("".into());
     }
@@ -181,11 +224,24 @@ mod tests {
     fn long_lines_are_folded_at_blanks() {
         let long = "y".repeat(70);
         let cases: Vec<(String, Vec<String>)> = vec![
-            ("Out: 220 mx ESMTP Postfix".to_owned(), vec![" Out: 220 mx ESMTP Postfix".to_owned()]),
-            (format!("In:  RCPT TO:<{long}@remote.example>"), vec![" In:  RCPT".to_owned(), format!("     TO:<{long}@remote.example>")]),
+            (
+                "Out: 220 mx ESMTP Postfix".to_owned(),
+                vec![" Out: 220 mx ESMTP Postfix".to_owned()],
+            ),
+            (
+                format!("In:  RCPT TO:<{long}@remote.example>"),
+                vec![
+                    " In:  RCPT".to_owned(),
+                    format!("     TO:<{long}@remote.example>"),
+                ],
+            ),
             (
                 format!("Out: 454 4.7.1 <{long}@remote.example>: Relay access denied"),
-                vec![" Out: 454 4.7.1".to_owned(), format!("     <{long}@remote.example>:"), "     Relay access denied".to_owned()],
+                vec![
+                    " Out: 454 4.7.1".to_owned(),
+                    format!("     <{long}@remote.example>:"),
+                    "     Relay access denied".to_owned(),
+                ],
             ),
         ];
         for (line, want) in cases {
@@ -196,10 +252,31 @@ mod tests {
     #[test]
     fn a_notice_tells_who_and_why() {
         let lines = [BString::from("In:  QUIT")];
-        let text = notice(&lines, "x[192.0.2.1]", "Postfix", "mx.test", "bob", Some("timeout"), false);
-        assert_eq!(text[0], "From: Mail Delivery System <MAILER-DAEMON@mx.test>");
+        let text = notice(
+            &lines,
+            "x[192.0.2.1]",
+            "Postfix",
+            "mx.test",
+            "bob",
+            Some("timeout"),
+            false,
+        );
+        assert_eq!(
+            text[0],
+            "From: Mail Delivery System <MAILER-DAEMON@mx.test>"
+        );
         assert_eq!(text[1], "To: Postmaster <bob>");
-        assert_eq!(text[2], "Subject: Postfix SMTP server: errors from x[192.0.2.1]");
-        assert_eq!(text[8..], ["Session aborted, reason: timeout", "", "For other details, see the local mail logfile"]);
+        assert_eq!(
+            text[2],
+            "Subject: Postfix SMTP server: errors from x[192.0.2.1]"
+        );
+        assert_eq!(
+            text[8..],
+            [
+                "Session aborted, reason: timeout",
+                "",
+                "For other details, see the local mail logfile"
+            ]
+        );
     }
 }

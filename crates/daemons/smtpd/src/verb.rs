@@ -27,16 +27,22 @@ pub(crate) enum Verb {
     Unknown,
 }
 
-use Verb::{Auth, Bdat, Data, Ehlo, Etrn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Unknown, Vrfy, Xclient, Xforward};
+use Verb::{
+    Auth, Bdat, Data, Ehlo, Etrn, Helo, Help, Mail, Noop, Quit, Rcpt, Rset, Starttls, Unknown,
+    Vrfy, Xclient, Xforward,
+};
 
 impl Verb {
     const ALL: [Self; 17] = [
-        Helo, Ehlo, Xclient, Xforward, Starttls, Auth, Mail, Rcpt, Data, Bdat, Rset, Noop, Vrfy, Etrn, Quit, Help, Unknown,
+        Helo, Ehlo, Xclient, Xforward, Starttls, Auth, Mail, Rcpt, Data, Bdat, Rset, Noop, Vrfy,
+        Etrn, Quit, Help, Unknown,
     ];
 
     /// The command named `word`, in any case; `HELP` only when `help` says that it exists.
     pub(crate) fn parse(word: &[u8], help: bool) -> Self {
-        let known = Self::ALL.into_iter().find(|verb| word.eq_ignore_ascii_case(verb.name().as_bytes()));
+        let known = Self::ALL
+            .into_iter()
+            .find(|verb| word.eq_ignore_ascii_case(verb.name().as_bytes()));
         match known {
             Some(Help) if !help => Unknown,
             Some(verb) => verb,
@@ -122,7 +128,11 @@ impl Statistics {
 
 fn push(text: &mut String, name: &str, good: u64, total: u64) {
     // Writing to a string cannot fail.
-    let _ = if good == total { write!(text, " {name}={good}") } else { write!(text, " {name}={good}/{total}") };
+    let _ = if good == total {
+        write!(text, " {name}={good}")
+    } else {
+        write!(text, " {name}={good}/{total}")
+    };
 }
 
 #[cfg(test)]
@@ -133,13 +143,22 @@ mod tests {
     fn statistics_show_totals_only_where_something_failed() {
         let mut statistics = Statistics::default();
         assert_eq!(statistics.summary(), " commands=0/0");
-        for (verb, good) in [(Helo, true), (Mail, true), (Mail, false), (Unknown, false), (Quit, true)] {
+        for (verb, good) in [
+            (Helo, true),
+            (Mail, true),
+            (Mail, false),
+            (Unknown, false),
+            (Quit, true),
+        ] {
             statistics.begin(verb);
             if good {
                 statistics.succeed(verb);
             }
         }
-        assert_eq!(statistics.summary(), " helo=1 mail=1/2 quit=1 unknown=0/1 commands=3/5");
+        assert_eq!(
+            statistics.summary(),
+            " helo=1 mail=1/2 quit=1 unknown=0/1 commands=3/5"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bstr::{BString, ByteSlice};
 use postern_ipc::deliver::{Dsn, Recipient};
 use postern_sys::socket::{Interest, wait};
 use nix::sys::signal::Signal;
-use postern_sys::{error_text, signal, user};
+use postern_sys::{error_text, process, signal, user};
 
 use crate::Delivery;
 use crate::copy::{CopyOptions, copy};
@@ -42,6 +42,10 @@ pub struct Job {
     pub export: Vec<String>,
     /// Limit of each wait.
     pub time_limit: Duration,
+    /// Most bytes of a file that the command may write; 0 is no limit.
+    pub file_size_limit: u64,
+    /// Name of the agent, and what it puts before `execvp`, as in `local: fatal: execvp`.
+    pub agent: (&'static str, &'static str),
 }
 
 /// What a command's end means.
@@ -55,11 +59,14 @@ pub enum Verdict {
 
 /// Runs the command with the message on its standard input.
 pub fn run(job: &Job, delivery: &Delivery, recipient: &Recipient, options: &CopyOptions) -> Verdict {
-    assert!(job.uid != 0 && job.gid != 0, "command with root privileges");
+    if job.uid == 0 || job.gid == 0 {
+        log::warn!("refused to run a command with user ID {} and group ID {}: {}", job.uid, job.gid, job.shown);
+        return failed("4.3.5", "mail system configuration error".to_owned());
+    }
     let spawned = user::as_user(0, 0, || spawn(job)).unwrap_or_else(|_| spawn(job));
     let (mut child, output) = match spawned {
         Ok(child) => child,
-        Err(error) => return failed("4.3.0", format!("Delivery failed: {}", error_text(&error))),
+        Err(error) => return not_started(job, &error),
     };
     let Some(input) = child.stdin.take() else {
         return failed("4.3.0", "Delivery failed: no pipe".to_owned());
@@ -94,6 +101,37 @@ fn failed(status: &str, reason: String) -> Verdict {
     Verdict::Failed(Dsn { status: status.into(), reason: reason.into(), ..Dsn::default() })
 }
 
+/// Why no command runs: no process could be made, or the program could not be executed. The latter
+/// looks as if a child had said so.
+fn not_started(job: &Job, error: &io::Error) -> Verdict {
+    use nix::errno::Errno;
+    if matches!(error.raw_os_error().map(Errno::from_raw), None | Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE)) {
+        return failed("4.3.0", format!("Delivery failed: {}", error_text(error)));
+    }
+    let (agent, context) = job.agent;
+    let fatal = |text: &str| postern_maillog::log(postern_maillog::Severity::Fatal, text);
+    let output = match &job.directory {
+        Some(directory) if !is_enterable(directory, job) => {
+            fatal(&format!("cannot change directory to \"{}\" for uid={} gid={}: {}", directory.display(), job.uid, job.gid, error_text(error)));
+            String::new()
+        }
+        _ => {
+            let program = job.argv.first().map(|program| program.as_bstr()).unwrap_or_default();
+            let text = format!("{context}execvp {program}: {}", error_text(error));
+            fatal(&text);
+            format!("{agent}: fatal: {text}\n")
+        }
+    };
+    judge(job, End::Exit(ExitStatus::from_raw(75 << 8)), output.as_bytes(), None)
+}
+
+/// Whether the command's user may make `directory` the working directory.
+fn is_enterable(directory: &std::path::Path, job: &Job) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let open = || File::options().read(true).custom_flags(nix::libc::O_PATH | nix::libc::O_DIRECTORY).open(directory.join("."));
+    user::as_user(job.uid, job.gid, open).is_ok_and(|opened| opened.is_ok())
+}
+
 fn spawn(job: &Job) -> io::Result<(Child, OwnedFd)> {
     use std::os::unix::ffi::OsStrExt;
     let os = |text: &BString| std::ffi::OsStr::from_bytes(text).to_owned();
@@ -121,7 +159,7 @@ fn spawn(job: &Job) -> io::Result<(Child, OwnedFd)> {
         command.current_dir(directory);
     }
     command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer);
-    command.process_group(0);
+    process::detach_child(&mut command, (job.file_size_limit > 0).then_some(job.file_size_limit));
     if user::euid() == 0 {
         command.gid(job.gid).uid(job.uid);
     }
@@ -227,9 +265,7 @@ fn judge(job: &Job, end: End, output: &[u8], copy_error: Option<String>) -> Verd
         };
     }
     // A status code in the output says more than the exit status.
-    if let Some(length) = postern_mail::dsn::status_length(&text)
-        && matches!(text.first(), Some(b'4' | b'5'))
-    {
+    if let Some(length) = postern_mail::dsn::status_length(&text) {
         let reason = text[length..].trim_ascii_start();
         return Verdict::Failed(Dsn { status: text[..length].into(), reason: reason.into(), ..diagnostic(reason) });
     }
@@ -295,7 +331,7 @@ pub fn shell_argv(command: &BString, shell: &str) -> Vec<BString> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!@%-_=+:,./ \t".contains(byte);
     let argv = words(command);
     let simple = command.iter().all(plain) && argv.first().is_some_and(|program| program.contains(&b'/'));
-    if simple { argv } else { vec!["/bin/sh".into(), "-c".into(), command.clone()] }
+    if simple { argv } else { vec!["sh".into(), "-c".into(), command.clone()] }
 }
 
 #[cfg(test)]
@@ -312,6 +348,8 @@ mod tests {
             environment: Vec::new(),
             export: Vec::new(),
             time_limit: Duration::from_secs(1),
+            file_size_limit: 0,
+            agent: ("local", ""),
         }
     }
 
@@ -322,6 +360,7 @@ mod tests {
             (exit(1), "", "5.3.0", "Command died with status 1: \"/bin/x\""),
             (exit(75), "busy\n", "4.3.0", "temporary failure. Command output: busy "),
             (exit(1), "4.2.2 mailbox full", "4.2.2", "mailbox full"),
+            (exit(1), "2.1.1 fine", "2.1.1", "fine"),
             (exit(67), "", "5.1.1", "user unknown"),
             (End::Exit(ExitStatus::from_raw(9)), "", "4.3.0", "Command died with signal 9: \"/bin/x\""),
             (End::TimedOut, "", "5.3.0", "Command time limit exceeded: \"/bin/x\""),
@@ -340,8 +379,8 @@ mod tests {
             shell_argv(&command.into(), shell).iter().map(ToString::to_string).collect()
         };
         assert_eq!(argv("/bin/prog a b", ""), ["/bin/prog", "a", "b"]);
-        assert_eq!(argv("/bin/prog \"a\"", ""), ["/bin/sh", "-c", "/bin/prog \"a\""]);
-        assert_eq!(argv("exit 1", ""), ["/bin/sh", "-c", "exit 1"]);
+        assert_eq!(argv("/bin/prog \"a\"", ""), ["sh", "-c", "/bin/prog \"a\""]);
+        assert_eq!(argv("exit 1", ""), ["sh", "-c", "exit 1"]);
         assert_eq!(argv("x y", "/bin/smrsh -c"), ["/bin/smrsh", "-c", "x y"]);
     }
 }

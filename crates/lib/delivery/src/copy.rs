@@ -15,6 +15,8 @@ use crate::Delivery;
 /// What goes around the content.
 #[derive(Debug, Clone, Default)]
 pub struct CopyOptions {
+    /// Sender to show, in internal form, when it is not the one of the request.
+    pub sender: Option<BString>,
     /// `From sender  date` first.
     pub from_line: bool,
     /// `Return-Path:`.
@@ -32,7 +34,7 @@ pub struct CopyOptions {
 impl CopyOptions {
     /// For an mbox.
     pub fn mbox(delivered_to: Option<BString>, original_to: bool) -> Self {
-        Self { from_line: true, return_path: true, original_to, delivered_to, quote_from: true, blank_line: true }
+        Self { from_line: true, return_path: true, original_to, delivered_to, quote_from: true, blank_line: true, sender: None }
     }
 
     /// For a maildir.
@@ -74,10 +76,16 @@ impl CopyError {
 ///
 /// # Errors
 ///
-/// [`CopyError`]; what was written so far is the caller's to take back.
+/// [`CopyError`]; what was written so far is the caller's to take back. A malformed queue file is
+/// marked, so that the queue manager puts it aside.
 pub fn copy(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> Result<(), CopyError> {
     prepend(delivery, recipient, options, out).map_err(CopyError::Write)?;
-    copy_content(delivery, options.quote_from, out)?;
+    let copied = copy_content(delivery, options.quote_from, out);
+    if let Err(error @ CopyError::Corrupt(_)) = &copied {
+        log::warn!("{error}");
+        delivery.mark_corrupt();
+    }
+    copied?;
     if options.blank_line {
         out.write_all(b"\n").map_err(CopyError::Write)?;
     }
@@ -85,7 +93,8 @@ pub fn copy(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, o
 }
 
 fn prepend(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> io::Result<()> {
-    let sender = quoted(delivery.sender().as_bstr());
+    let sender = options.sender.as_ref().unwrap_or_else(|| delivery.sender());
+    let sender = quoted(sender.as_bstr());
     if options.from_line {
         let shown: &BStr = if sender.is_empty() { b"MAILER-DAEMON".as_bstr() } else { sender.as_bstr() };
         out.write_all(b"From ")?;

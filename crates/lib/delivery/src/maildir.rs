@@ -137,6 +137,7 @@ fn publish(file: &File, tmp: &Path, directory: &Path, start: Moment, host: &str)
     let name = format!("{}.V{:x}I{:x}M{}.{host}", start.seconds, status.dev(), status.ino(), start.microseconds);
     let new = directory.join("new");
     let path = new.join(name);
+    let failed = |error| MaildirError::Create { path: path.clone(), error };
     match fs::hard_link(tmp, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_directories(&directory.join("cur")).map_err(failed)?;

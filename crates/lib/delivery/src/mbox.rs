@@ -88,6 +88,9 @@ pub enum MboxError {
     /// open(2).
     #[error("cannot open file: {}", error_text(.0))]
     Open(io::Error),
+    /// open(2) of a file that does not exist yet.
+    #[error("cannot create file exclusively: {}", error_text(.0))]
+    Create(io::Error),
     /// The file is none to write mail to.
     #[error("{0}")]
     Refused(String),
@@ -104,7 +107,7 @@ impl MboxError {
     pub fn status(&self, default: &'static str) -> &'static str {
         match self {
             Self::DotLock { error, .. } if error.kind() == io::ErrorKind::AlreadyExists => "4.2.0",
-            Self::DotLock { error, .. } | Self::Open(error) => crate::mail_status(error, default),
+            Self::DotLock { error, .. } | Self::Open(error) | Self::Create(error) => crate::mail_status(error, default),
             Self::Lock(_) | Self::Changed => "4.2.0",
             Self::Refused(_) => default,
             Self::Copy(error) => error.status(),
@@ -118,6 +121,7 @@ pub struct Mbox {
     file: File,
     path: PathBuf,
     dotlock: Option<PathBuf>,
+    created: bool,
 }
 
 impl Mbox {
@@ -137,15 +141,15 @@ impl Mbox {
                 Err(error) => log::warn!("{error}"),
             }
         }
-        let opened = open_append(path).and_then(|file| lock_file(&file, policy).map(|()| file));
-        let file = match opened {
-            Ok(file) => file,
+        let opened = open_append(path).and_then(|opened| lock_file(&opened.0, policy).map(|()| opened));
+        let (file, created) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 release(dotlock.as_deref());
                 return Err(error);
             }
         };
-        let mbox = Self { file, path: path.to_owned(), dotlock };
+        let mbox = Self { file, path: path.to_owned(), dotlock, created };
         mbox.check_unchanged()?;
         Ok(mbox)
     }
@@ -166,6 +170,11 @@ impl Mbox {
     /// Those of fstat(2).
     pub fn metadata(&self) -> io::Result<fs::Metadata> {
         self.file.metadata()
+    }
+
+    /// Whether the file did not exist before.
+    pub fn is_new(&self) -> bool {
+        self.created
     }
 
     /// The open file.
@@ -269,30 +278,24 @@ fn pause(delay: Duration) {
     sleep(delay + delay / 2 * jitter / 1000);
 }
 
-fn open_append(path: &Path) -> Result<File, MboxError> {
+/// The open file, and whether it is new.
+fn open_append(path: &Path) -> Result<(File, bool), MboxError> {
     let before = fs::symlink_metadata(path);
-    if let Ok(status) = &before {
-        if status.file_type().is_symlink() && !is_trusted_link(path, status) {
-            return Err(MboxError::Refused("file is a symbolic link".to_owned()));
-        }
-        if status.is_dir() {
-            return Err(MboxError::Refused("file is a directory".to_owned()));
-        }
+    if let Ok(status) = &before
+        && status.file_type().is_symlink()
+        && !is_trusted_link(path, status)
+    {
+        return Err(MboxError::Refused("file is a symbolic link".to_owned()));
     }
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600).custom_flags(nix::libc::O_NONBLOCK);
-    let file = match before {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match options.create_new(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(MboxError::Refused(format!("cannot create file exclusively: {}", error_text(&error))));
-            }
-            other => other.map_err(MboxError::Open)?,
-        },
+    let (file, created) = match before {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (options.create_new(true).open(path).map_err(MboxError::Create)?, true),
         Err(error) => return Err(MboxError::Open(error)),
-        Ok(_) => options.open(path).map_err(MboxError::Open)?,
+        Ok(_) => (options.open(path).map_err(MboxError::Open)?, false),
     };
     check_identity(path, &file)?;
-    Ok(file)
+    Ok((file, created))
 }
 
 /// root's links in root's directories were made on purpose.
@@ -373,6 +376,6 @@ mod tests {
         let linked = Mbox::open(&path, &policy, true).expect_err("two links");
         assert_eq!(linked.to_string(), "file has 2 hard links");
         let inside = Mbox::open(directory.path(), &policy, true).expect_err("a directory");
-        assert_eq!(inside.to_string(), "file is a directory");
+        assert_eq!(inside.to_string(), "cannot open file: Is a directory");
     }
 }

@@ -10,6 +10,17 @@ use postern_ipc::deliver::{PROTOCOL, Recipient, Reply, Request};
 
 use crate::{Agent, Delivery, Outcome};
 
+/// Sender and DSN parameters of mail that is passed on.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// Sender in internal form.
+    pub sender: &'a BString,
+    /// DSN envelope ID or empty.
+    pub envelope_id: &'a BString,
+    /// DSN RET.
+    pub ret_flags: i32,
+}
+
 /// Where a recipient is passed to: `transport` or `transport:nexthop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -33,9 +44,9 @@ impl Target {
 impl Agent {
     /// Passes `recipient` of `delivery` to another transport and waits for its answer. The other agent
     /// logs, bounces and defers; it marks nothing, as the recipient's offset is hidden from it.
-    pub fn pass(&mut self, delivery: &Delivery, recipient: &Recipient, sender: &BString, target: &Target, timeout: Duration) -> Outcome {
+    pub fn pass(&mut self, delivery: &Delivery, recipient: &Recipient, envelope: Envelope<'_>, target: &Target, timeout: Duration) -> Outcome {
         log::info!("{}: passing <{}> to transport={}", delivery.request.queue_id, recipient.recipient, target.transport);
-        match ask(delivery, recipient, sender, target, timeout) {
+        match ask(delivery, recipient, envelope, target, timeout) {
             Ok(reply) if reply.final_status == 0 => Outcome::Done,
             Ok(_) => Outcome::Deferred,
             Err(error) => {
@@ -51,13 +62,15 @@ impl Agent {
     }
 }
 
-fn ask(delivery: &Delivery, recipient: &Recipient, sender: &BString, target: &Target, timeout: Duration) -> Result<Reply, ClientError> {
+fn ask(delivery: &Delivery, recipient: &Recipient, envelope: Envelope<'_>, target: &Target, timeout: Duration) -> Result<Reply, ClientError> {
     let at = Endpoint::new(PRIVATE, &target.transport);
-    let mut channel = at.connect(timeout)?;
+    let mut channel = client::connect_wait(&at, timeout)?;
     client::expect_protocol(&mut channel, &at, Encoding::Null, PROTOCOL)?;
     let request = Request {
         nexthop: target.nexthop.clone().unwrap_or_else(|| delivery.request.nexthop.clone()),
-        sender: sender.clone(),
+        sender: envelope.sender.clone(),
+        envelope_id: envelope.envelope_id.clone(),
+        ret_flags: envelope.ret_flags,
         time: delivery.stats.to_data(),
         recipient_count: 1,
         ..delivery.request.clone()

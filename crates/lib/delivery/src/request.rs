@@ -122,6 +122,14 @@ impl Delivery {
         }
     }
 
+    /// Marks the queue file as damaged; the queue manager moves it to `corrupt`.
+    pub fn mark_corrupt(&self) {
+        log::warn!("corrupted queue file: {}", self.path.display());
+        if let Err(error) = postern_queue_file::file::mark_corrupt(&self.file) {
+            log::warn!("mark {} corrupt: {error}", self.path.display());
+        }
+    }
+
     /// What an outcome of `recipient` is about.
     pub fn report<'a>(&'a self, recipient: &'a Recipient, relay: &'a BStr) -> Report<'a> {
         Report {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alias;
+mod bdb;
 mod cdb;
 mod cidr;
 mod composite;

@@ -120,10 +120,10 @@ impl Parser<'_> {
                 b'(' => {
                     sequence.end_run();
                     let inside = self.group(depth)?;
-                    if !matches!(self.repeat()?, Repeat::Optional) {
-                        if let Some(set) = inside {
-                            sequence.offer(set);
-                        }
+                    if !matches!(self.repeat()?, Repeat::Optional)
+                        && let Some(set) = inside
+                    {
+                        sequence.offer(set);
                     }
                 }
                 _ => self.item(&mut sequence)?,
@@ -433,5 +433,42 @@ mod tests {
         );
         let set = filter.candidates(b"none");
         assert_eq!((set.next(0), set.next(2)), (Some(1), None));
+    }
+
+    fn misses_a_match(matches: bool, pattern: &str, syntax: Syntax, subject: &str) -> bool {
+        let lower = subject.to_ascii_lowercase();
+        let needs = required_literals(pattern.as_bytes(), syntax);
+        matches
+            && needs.is_some_and(|set| {
+                !set.iter().any(|text| {
+                    lower
+                        .as_bytes()
+                        .windows(text.len())
+                        .any(|part| part == text)
+                })
+            })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(1000))]
+
+        #[test]
+        fn whatever_matches_contains_a_required_text(
+            pattern in r"([ab]{1,3}|[ab(|)*+?.^${}\[\]\\:1-]){1,9}",
+            subject in r"[abAB:1(|)*+?.^${}\-]{0,9}",
+        ) {
+            use postern_sys::{pcre, regex};
+            let options = regex::Options { extended: true, ignore_case: true, ..Default::default() };
+            let text = std::ffi::CString::new(pattern.as_str()).unwrap();
+            if let Ok(compiled) = regex::Regex::new(&text, options) {
+                let matches = compiled.matches(subject.as_bytes(), &mut []) == Ok(true);
+                proptest::prop_assert!(!misses_a_match(matches, &pattern, Posix, &subject));
+            }
+            let options = pcre::Options { caseless: true, dotall: true, ..Default::default() };
+            if let Ok(mut compiled) = pcre::Regex::new(pattern.as_bytes(), options) {
+                let matches = compiled.matches(subject.as_bytes(), &mut []) == Ok(true);
+                proptest::prop_assert!(!misses_a_match(matches, &pattern, Perl, &subject));
+            }
+        }
     }
 }

@@ -144,13 +144,10 @@ impl Proxy {
         let (table, service) = (&self.table, &self.service);
         match code {
             status::NOKEY => Ok(()),
-            status::RETRY => Err(LookupError::retry(
-                self.name.clone(),
-                "temporary error at the proxymap service",
-            )),
+            status::RETRY => Err(LookupError::retry(self.name.clone(), "Application error")),
             status::CONFIG => Err(LookupError::config(
                 self.name.clone(),
-                "configuration error at the proxymap service",
+                "configuration error",
             )),
             status::DENY => {
                 let text = format!("{service} service is not configured for table \"{table}\"");

@@ -9,8 +9,8 @@ use postern_config::{Config, params};
 use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
-    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, cdb,
-    cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
+    cdb, cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -66,6 +66,8 @@ pub fn create(
 ) -> Result<Box<dyn Builder>, OpenError> {
     let (kind, name) = split_type_name(type_name)?;
     match kind {
+        "hash" => bdb::create(bdb::Kind::Hash, name, flags),
+        "btree" => bdb::create(bdb::Kind::Btree, name, flags),
         "cdb" => cdb::create(name, flags),
         "lmdb" => lmdb::create(name, flags, lmdb_map_size(config)),
         "fail" => Ok(Box::new(simple::Fail::open(name, flags))),
@@ -194,6 +196,8 @@ pub(crate) fn open_engine(
         "cidr" => cidr::open(name, mode, flags),
         "regexp" => rules::open(Syntax::Posix, name, mode, flags),
         "pcre" => rules::open(Syntax::Perl, name, mode, flags),
+        "hash" => bdb::open(bdb::Kind::Hash, name, mode, flags),
+        "btree" => bdb::open(bdb::Kind::Btree, name, mode, flags),
         "cdb" => cdb::open(name, mode, flags, config.look().message_texts()),
         "lmdb" => lmdb::open(name, mode, flags, lmdb_map_size(config)),
         "tcp" => tcp::open(name, mode, flags),

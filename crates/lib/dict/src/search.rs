@@ -77,14 +77,14 @@ pub fn find_address(
             whole_domain: false,
         }));
     }
-    if let Some((bare, extension)) = &bare {
-        if let Some(value) = ask(maps, BStr::new(bare), form, true)? {
-            return Ok(Some(Found {
-                value,
-                extension: Some(extension.clone()),
-                whole_domain: false,
-            }));
-        }
+    if let Some((bare, extension)) = &bare
+        && let Some(value) = ask(maps, BStr::new(bare), form, true)?
+    {
+        return Ok(Some(Found {
+            value,
+            extension: Some(extension.clone()),
+            whole_domain: false,
+        }));
     }
     let Some(domain) = domain else {
         return Ok(None);
@@ -97,14 +97,14 @@ pub fn find_address(
                 whole_domain: false,
             }));
         }
-        if let Some((bare, extension)) = &bare {
-            if let Some(value) = ask(maps, split(BStr::new(bare)).0, form, true)? {
-                return Ok(Some(Found {
-                    value,
-                    extension: Some(extension.clone()),
-                    whole_domain: false,
-                }));
-            }
+        if let Some((bare, extension)) = &bare
+            && let Some(value) = ask(maps, split(BStr::new(bare)).0, form, true)?
+        {
+            return Ok(Some(Found {
+                value,
+                extension: Some(extension.clone()),
+                whole_domain: false,
+            }));
         }
     }
     let mut key = BString::from("@");
@@ -146,10 +146,10 @@ pub fn find_transport(
     if let Some(value) = ask(maps, address, Form::External, false)? {
         return Ok(Some(value));
     }
-    if let Some((bare, _)) = extensions.strip(address) {
-        if let Some(value) = ask(maps, BStr::new(&bare), Form::External, true)? {
-            return Ok(Some(value));
-        }
+    if let Some((bare, _)) = extensions.strip(address)
+        && let Some(value) = ask(maps, BStr::new(&bare), Form::External, true)?
+    {
+        return Ok(Some(value));
     }
     match split(address).1 {
         Some(domain) => find_domain(maps, domain, parents, true),
@@ -181,10 +181,10 @@ pub fn find_access_address(
     if let Some(value) = ask(maps, address, Form::External, false)? {
         return Ok(Some(value));
     }
-    if let Some(bare) = &bare {
-        if let Some(value) = ask(maps, BStr::new(bare), Form::External, true)? {
-            return Ok(Some(value));
-        }
+    if let Some(bare) = &bare
+        && let Some(value) = ask(maps, BStr::new(bare), Form::External, true)?
+    {
+        return Ok(Some(value));
     }
     let Some(domain) = domain else {
         return Ok(None);

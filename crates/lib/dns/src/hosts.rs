@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::lookup::{DnsError, ErrorKind, Options, Resolver};
-use crate::name::{is_valid_name, reverse_name};
+use crate::name::{is_host_address, is_valid_name, reverse_name};
 use crate::record::{Data, Type};
 
 /// Longest hosts file that is read; the rest of a larger one is ignored.
@@ -303,6 +303,16 @@ impl Resolver {
         let reverse = self.host_name(address);
         let reverse = match reverse {
             Ok(name) if is_valid_name(&name) => name,
+            Ok(name) if is_host_address(&name) => {
+                let warning = Some(format!("numeric hostname: {name}"));
+                return ClientName {
+                    name: unknown(),
+                    reverse_name: unknown(),
+                    status: NameStatus::Permanent,
+                    reverse_status: NameStatus::Permanent,
+                    warning,
+                };
+            }
             failed => {
                 let again = matches!(
                     failed,

@@ -397,6 +397,11 @@ fn is_null(data: &Data) -> bool {
 
 /// A numeric target is only worth a warning; other bad names make the record useless.
 fn is_good_target(domain: &str, rtype: Type, owner: &str) -> bool {
+    if rtype == Type::Ptr {
+        // Names of addresses come from the C library in Postfix, which does not complain; their
+        // users check them.
+        return true;
+    }
     let (good, gripe) = if is_host_address(domain) {
         (true, "numeric domain name")
     } else if is_valid_name(domain) {

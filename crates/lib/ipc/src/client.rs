@@ -29,7 +29,7 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The socket could not be connected.
-    #[error("connect to {path}: {source}")]
+    #[error("connect to {path}: {}", postern_sys::error_text(.source))]
     Connect {
         /// `CLASS/NAME`.
         path: String,
@@ -188,7 +188,10 @@ pub fn connect_wait(at: &Endpoint, timeout: Duration) -> Result<Channel, ClientE
             return Err(error);
         }
         if let ClientError::Connect { path, source } = &error {
-            log::warn!("connect #{tries} to subsystem {path}: {source}");
+            log::warn!(
+                "connect #{tries} to subsystem {path}: {}",
+                postern_sys::error_text(source)
+            );
         }
         sleep(CONNECT_PAUSE);
     }

@@ -71,6 +71,18 @@ pub struct Envelope<'a> {
     pub smtputf8: bool,
 }
 
+/// Writes the `Received:` header of mail that this system itself sends on.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_received(out: &mut impl Write, config: &Config, queue_id: &str) -> io::Result<()> {
+    let (host, name) = (config.get(params::MYHOSTNAME), config.get(params::MAIL_NAME));
+    write_record(out, RecordType::TEXT, format!("Received: by {host} ({name})").as_bytes())?;
+    let stamp = format!("\tid {queue_id}; {}", local_now().mail_date());
+    write_record(out, RecordType::TEXT, stamp.as_bytes())
+}
+
 /// A message on its way into the queue. Dropping it without [`InternalMail::finish`] discards it.
 #[derive(Debug)]
 pub struct InternalMail {
@@ -96,18 +108,14 @@ impl InternalMail {
     }
 
     fn begin(&mut self, config: &Config, envelope: &Envelope<'_>) -> io::Result<()> {
-        let now = local_now();
         self.put(RecordType::TIME, format!("{} 0", unix_time()).as_bytes())?;
         self.put(RecordType::ATTRIBUTE, b"log_message_origin=local")?;
         self.put(RecordType::ATTRIBUTE, format!("trace_flags={}", envelope.trace_flags).as_bytes())?;
         self.put(RecordType::FROM, envelope.sender)?;
         self.put(RecordType::RECIPIENT, envelope.recipient)?;
         self.put(RecordType::MESSAGE, b"")?;
-        let (host, name) = (config.get(params::MYHOSTNAME), config.get(params::MAIL_NAME));
-        self.put(RecordType::TEXT, format!("Received: by {host} ({name})").as_bytes())?;
-        let stamp = format!("\tid {}; {}", self.submission.queue_id, now.mail_date());
-        self.put(RecordType::TEXT, stamp.as_bytes())?;
-        self.put(RecordType::TEXT, format!("Date: {}", now.mail_date()).as_bytes())
+        write_received(&mut self.submission.channel, config, &self.submission.queue_id)?;
+        self.put(RecordType::TEXT, format!("Date: {}", local_now().mail_date()).as_bytes())
     }
 
     /// Queue ID of the message.

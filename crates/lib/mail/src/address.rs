@@ -58,6 +58,19 @@ pub fn quote_821(internal: &BStr) -> BString {
     quote_with(internal, needs_quotes_821)
 }
 
+/// As [`quote`], but a source route `@site:` stays in front of the quotes, so that whoever parses
+/// the result finds it.
+pub fn quote_after_route(internal: &BStr) -> BString {
+    let colon = local_part(internal).find_byte(b':');
+    let Some(colon) = colon.filter(|_| internal.starts_with(b"@")) else {
+        return quote(internal);
+    };
+    let (route, rest) = internal.split_at(colon + 1);
+    let mut out = BString::from(route);
+    out.extend_from_slice(&quote(BStr::new(rest)));
+    out
+}
+
 fn quote_with(internal: &BStr, needs_quotes: fn(&[u8]) -> bool) -> BString {
     if internal.is_empty() {
         return BString::default();

@@ -293,7 +293,8 @@ pub fn header(name: &BStr, nodes: &[Node]) -> BString {
                 column += 1;
             } else {
                 out.extend_from_slice(b"\n\t");
-                column = 1;
+                // The tab does not count.
+                column = 0;
             }
         }
         out.extend_from_slice(entry);

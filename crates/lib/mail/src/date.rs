@@ -61,9 +61,18 @@ fn small(value: i64) -> u8 {
     u8::try_from(value).unwrap_or_default()
 }
 
+/// How a day below 10 is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Day {
+    /// After a blank, as up to Postfix 3.8.
+    Blank,
+    /// After a zero.
+    Zero,
+}
+
 /// `Sun, 22 Nov 2026 13:19:24 +0000 (UTC)`: `offset` is seconds east of Greenwich, `zone` the
 /// local time zone's name.
-pub fn rfc822(unix_seconds: i64, offset: i32, zone: &str) -> String {
+pub fn rfc822(unix_seconds: i64, offset: i32, zone: &str, day: Day) -> String {
     let t = CivilTime::from_unix(unix_seconds + i64::from(offset));
     let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
@@ -75,9 +84,12 @@ pub fn rfc822(unix_seconds: i64, offset: i32, zone: &str) -> String {
         .get(usize::from(t.month.saturating_sub(1)))
         .copied()
         .unwrap_or_default();
+    let day = match day {
+        Day::Blank => format!("{:2}", t.day),
+        Day::Zero => format!("{:02}", t.day),
+    };
     let mut out = format!(
-        "{weekday}, {:2} {month} {} {:02}:{:02}:{:02} {sign}{:02}{:02}",
-        t.day,
+        "{weekday}, {day} {month} {} {:02}:{:02}:{:02} {sign}{:02}{:02}",
         t.year,
         t.hour,
         t.minute,
@@ -107,18 +119,25 @@ mod tests {
     #[test]
     fn dates_look_as_in_headers() {
         assert_eq!(
-            rfc822(1_795_353_564, 0, "UTC"),
+            rfc822(1_795_353_564, 0, "UTC", Day::Blank),
             "Sun, 22 Nov 2026 13:19:24 +0000 (UTC)"
         );
         assert_eq!(
-            rfc822(1_795_353_564, -12600, "NST"),
+            rfc822(1_795_353_564, -12600, "NST", Day::Blank),
             "Sun, 22 Nov 2026 09:49:24 -0330 (NST)"
         );
         assert_eq!(
-            rfc822(951_782_400, 3600, "CET"),
+            rfc822(951_782_400, 3600, "CET", Day::Blank),
             "Tue, 29 Feb 2000 01:00:00 +0100 (CET)"
         );
-        assert_eq!(rfc822(0, 0, ""), "Thu,  1 Jan 1970 00:00:00 +0000");
+        assert_eq!(
+            rfc822(0, 0, "", Day::Blank),
+            "Thu,  1 Jan 1970 00:00:00 +0000"
+        );
+        assert_eq!(
+            rfc822(0, 0, "", Day::Zero),
+            "Thu, 01 Jan 1970 00:00:00 +0000"
+        );
         assert_eq!(compact_utc(1_795_353_074), "20261122131114");
     }
 }

@@ -3,7 +3,6 @@
 
 pub mod address;
 pub mod address_tree;
-pub mod cleanup_status;
 pub mod date;
 pub mod dsn;
 pub mod header;

@@ -278,6 +278,7 @@ impl MimeState {
             handler.header_end(text.is_empty());
         }
         self.state = State::Body;
+        self.offset = 0;
         if text.is_empty() {
             if self.content_type == ContentType::Rfc822
                 && !self.encoding.is_encoded()
@@ -303,7 +304,6 @@ impl MimeState {
         self.state = State::Header(part);
         self.content_type = default_type;
         self.encoding = Encoding::SevenBit;
-        self.offset = 0;
     }
 
     /// Hands out the pending header.

@@ -91,24 +91,25 @@ pub fn scan(text: &BStr, limit: usize) -> Vec<Token> {
 /// The tokens' internal form, blanks between adjacent words: what stands left of the last `@` as
 /// one local part.
 pub fn internal(tokens: &[Token]) -> BString {
-    let mut out = BString::default();
-    let mut after_word = false;
-    for token in tokens {
-        space_before(token, after_word, &mut out);
-        token.write_internal(&mut out);
-        after_word = token.is_word() || matches!(token, Token::Comment(_));
-    }
-    out
+    join(tokens, Token::write_internal)
 }
 
 /// The tokens' external form, blanks between adjacent words.
 pub fn external(tokens: &[Token]) -> BString {
+    join(tokens, Token::write_external)
+}
+
+fn join(tokens: &[Token], write: fn(&Token, &mut BString)) -> BString {
     let mut out = BString::default();
     let mut after_word = false;
     for token in tokens {
         space_before(token, after_word, &mut out);
-        token.write_external(&mut out);
+        write(token, &mut out);
         after_word = token.is_word() || matches!(token, Token::Comment(_));
+    }
+    // The blank after a comma separates it from what follows.
+    if tokens.last().is_some_and(|token| token.is_op(b',')) {
+        out.pop();
     }
     out
 }

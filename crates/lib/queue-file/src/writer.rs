@@ -14,6 +14,8 @@ const BUFFER: usize = 64 * 1024;
 pub struct Writer<W: Write> {
     out: W,
     buffer: Vec<u8>,
+    /// Bytes collected before they go to the file.
+    capacity: usize,
     /// File position of the buffer's first byte.
     start: u64,
     /// Set by a write that failed: the file's content is unknown then.
@@ -23,9 +25,15 @@ pub struct Writer<W: Write> {
 impl<W: Write> Writer<W> {
     /// Starts at position 0.
     pub fn new(out: W) -> Self {
+        Self::with_capacity(out, BUFFER)
+    }
+
+    /// As [`Writer::new`], collecting up to `capacity` bytes before they go to the file.
+    pub fn with_capacity(out: W, capacity: usize) -> Self {
         Self {
             out,
-            buffer: Vec::with_capacity(BUFFER),
+            buffer: Vec::with_capacity(capacity.min(BUFFER)),
+            capacity,
             start: 0,
             failed: false,
         }
@@ -49,7 +57,7 @@ impl<W: Write> Writer<W> {
     pub fn put(&mut self, kind: RecordType, data: &[u8]) -> io::Result<u64> {
         let offset = self.offset();
         record::encode(&mut self.buffer, kind, data);
-        if self.buffer.len() >= BUFFER {
+        if self.buffer.len() >= self.capacity {
             self.flush()?;
         }
         Ok(offset)

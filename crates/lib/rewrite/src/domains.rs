@@ -4,9 +4,7 @@ use std::net::IpAddr;
 
 use bstr::{BStr, ByteSlice};
 use postern_config::{Config, own_addresses, params};
-use postern_dict::LookupError;
-
-use crate::lists::MatchList;
+use postern_dict::{LookupError, MatchKind, MatchList};
 
 /// Address classes, ADDRESS_CLASS_README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +20,7 @@ pub(crate) enum Class {
 pub struct LocalDomains {
     mydestination: MatchList,
     addresses: Vec<IpAddr>,
+    myorigin: String,
 }
 
 impl LocalDomains {
@@ -37,12 +36,14 @@ impl LocalDomains {
         let proxies = config.get(params::PROXY_INTERFACES);
         addresses.extend(postern_config::words::words(&proxies).filter_map(parse_address));
         Self {
-            mydestination: MatchList::strings(
+            mydestination: MatchList::open(
                 config,
                 "mydestination",
                 &config.get(params::MYDESTINATION),
+                MatchKind::Text,
             ),
             addresses,
+            myorigin: config.get(params::MYORIGIN),
         }
     }
 
@@ -53,6 +54,16 @@ impl LocalDomains {
     /// When a table of `mydestination` cannot be read.
     pub fn matches(&mut self, domain: &BStr) -> Result<bool, LookupError> {
         Ok(self.mydestination.matches(domain)? || self.is_own_address(domain))
+    }
+
+    /// Whether tables are asked for the bare user name of addresses in `domain`: it is local, or
+    /// `myorigin`.
+    ///
+    /// # Errors
+    ///
+    /// As [`LocalDomains::matches`].
+    pub fn has_bare_names(&mut self, domain: &BStr) -> Result<bool, LookupError> {
+        Ok(domain.eq_ignore_ascii_case(self.myorigin.as_bytes()) || self.matches(domain)?)
     }
 
     fn is_own_address(&self, domain: &BStr) -> bool {
@@ -89,18 +100,24 @@ pub(crate) struct Domains {
 
 impl Domains {
     pub(crate) fn new(config: &Config) -> Self {
-        let list = |name, value: String| MatchList::strings(config, name, &value);
+        let list = |name, value: String, kind| MatchList::open(config, name, &value, kind);
         Self {
             local: LocalDomains::new(config),
             virtual_alias: list(
                 "virtual_alias_domains",
                 config.get(params::VIRTUAL_ALIAS_DOMAINS),
+                MatchKind::Text,
             ),
             virtual_mailbox: list(
                 "virtual_mailbox_domains",
                 config.get(params::VIRTUAL_MAILBOX_DOMAINS),
+                MatchKind::Text,
             ),
-            relay: MatchList::domains(config, "relay_domains", &config.get(params::RELAY_DOMAINS)),
+            relay: list(
+                "relay_domains",
+                config.get(params::RELAY_DOMAINS),
+                MatchKind::Domain,
+            ),
             helpful_warnings: config.get(params::HELPFUL_WARNINGS),
         }
     }

@@ -7,11 +7,9 @@
 
 mod address;
 mod domains;
-mod lists;
 mod resolver;
 mod rewriter;
 mod routes;
-mod search;
 mod service;
 mod syntax;
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, Param, params};
-use postern_dict::{Flags, Lookup, LookupError, Maps};
+use postern_dict::search::{Extensions, Form, find_address, find_domain};
+use postern_dict::{Flags, Lookup, LookupError, Maps, parent_domain_matches};
 use postern_ipc::rewrite::resolve_flag;
-use postern_mail::address::{quote, split};
+use postern_mail::address::{quote, split, strip_extension};
 
 use crate::domains::{Class, LocalDomains};
 use crate::resolver::{Purpose, Resolved};
-use crate::search::{Extensions, find_address, join};
 
 /// How long the answer for the key `*` holds.
 const WILDCARD_TTL: Duration = Duration::from_secs(30);
@@ -36,8 +36,8 @@ struct SenderMaps {
 struct TransportMaps {
     name: &'static str,
     maps: Maps,
-    /// Parents are looked up as `.parent`, unless `parent_domain_matches_subdomains` has this list.
-    dotted_parents: bool,
+    /// Parents are looked up as `parent`, not `.parent`: `parent_domain_matches_subdomains` says so.
+    plain_parents: bool,
     wildcard: Lookup,
     wildcard_until: Instant,
 }
@@ -117,7 +117,7 @@ impl Routes {
             ),
             relocated_prefix: config.get(params::RELOCATED_PREFIX_ENABLE),
             names_alias_table: config.get(params::SHOW_USER_UNKNOWN_TABLE_NAME),
-            extensions: Extensions::new(config),
+            extensions: Extensions::from_config(config),
         }
     }
 
@@ -226,11 +226,12 @@ impl Routes {
         answer: &mut Resolved,
         local_domains: &mut LocalDomains,
     ) -> Result<(), RouteError> {
-        let found = find_address(
+        let recipient = answer.recipient.as_ref();
+        let found = find_by_address(
             &mut self.relocated,
+            recipient,
             &self.extensions,
             local_domains,
-            answer.recipient.as_ref(),
         )
         .map_err(|error| lookup_failed("relocated_maps", &error))?;
         let Some(place) = found else {
@@ -289,7 +290,7 @@ impl SenderMaps {
         } else {
             sender
         };
-        let found = find_address(&mut self.maps, extensions, local_domains, key)
+        let found = find_by_address(&mut self.maps, key, extensions, local_domains)
             .map_err(|error| lookup_failed(self.name, &error))?;
         Ok(found.filter(|value| !value.eq_ignore_ascii_case(b"DUNNO")))
     }
@@ -298,12 +299,10 @@ impl SenderMaps {
 impl TransportMaps {
     fn open(config: &Config, param: Param<String>) -> Self {
         let name = param.info.name;
-        let parents = config.get(params::PARENT_DOMAIN_MATCHES_SUBDOMAINS);
         let mut tables = Self {
             name,
             maps: Maps::open(config, name, &config.get(param), ROUTE_FLAGS),
-            dotted_parents: !postern_config::words::words(&parents)
-                .any(|word| word == "transport_maps"),
+            plain_parents: parent_domain_matches(config, "transport_maps"),
             wildcard: Ok(None),
             wildcard_until: Instant::now(),
         };
@@ -330,37 +329,41 @@ impl TransportMaps {
     }
 
     fn search(&mut self, recipient: &BStr, extensions: &Extensions) -> Lookup {
+        // Other than most tables, this one is asked for the quoted form only.
         if let Some(value) = self.maps.find(quote(recipient).as_ref(), false)? {
             return Ok(Some(value));
         }
-        let (local, domain) = split(recipient);
-        if let Some(user) = extensions.strip(local)
-            && let Some(value) = self
-                .maps
-                .find(quote(join(user, domain).as_ref()).as_ref(), true)?
+        let (delimiters, special) = (&extensions.delimiters, extensions.owner_request_special);
+        if let Some((bare, _)) = strip_extension(recipient, delimiters, special)
+            && let Some(value) = self.maps.find(quote(bare.as_ref()).as_ref(), true)?
         {
             return Ok(Some(value));
         }
-        let mut rest = domain.unwrap_or_default();
-        while !rest.is_empty() {
-            if let Some(value) = self.maps.find(rest, true)? {
-                return Ok(Some(value));
-            }
-            let Some(dot) = rest.iter().skip(1).position(|&byte| byte == b'.') else {
-                break;
-            };
-            let dot = dot + 1;
-            rest = BStr::new(if self.dotted_parents {
-                &rest[dot..]
-            } else {
-                &rest[dot + 1..]
-            });
+        if let Some(domain) = split(recipient).1
+            && let Some(value) = find_domain(&mut self.maps, domain, self.plain_parents, true)?
+        {
+            return Ok(Some(value));
         }
         if Instant::now() >= self.wildcard_until {
             self.refresh_wildcard();
         }
         self.wildcard.clone()
     }
+}
+
+/// The default search for an address in internal form.
+fn find_by_address(
+    maps: &mut Maps,
+    address: &BStr,
+    extensions: &Extensions,
+    local_domains: &mut LocalDomains,
+) -> Lookup {
+    if maps.is_empty() {
+        return Ok(None);
+    }
+    let is_local = &mut |domain: &BStr| local_domains.has_bare_names(domain);
+    let found = find_address(maps, address, Form::External, extensions, is_local)?;
+    Ok(found.map(|found| found.value))
 }
 
 /// Splits `transport:nexthop`; no or an empty next hop is `None`.

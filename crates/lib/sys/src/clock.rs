@@ -49,10 +49,11 @@ impl LocalTime {
         let sign = if self.offset < 0 { '-' } else { '+' };
         format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
     }
-    /// Date as in mail headers: `Tue, 24 Nov 2026 13:16:53 +0100 (CET)`.
+    /// Date as in mail headers: `Tue, 24 Nov 2026 13:16:53 +0100 (CET)`; the day is padded with a blank,
+    /// as Postfix did up to 3.8.
     pub fn mail_date(&self) -> String {
         format!(
-            "{}, {} {} {} {:02}:{:02}:{:02} {} ({})",
+            "{}, {:2} {} {} {:02}:{:02}:{:02} {} ({})",
             self.weekday_name(),
             self.day,
             self.month_name(),
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mail_date_has_unpadded_day_and_zone_comment() {
+    fn mail_date_has_blank_padded_day_and_zone_comment() {
         let time = LocalTime {
             year: 2026,
             month: 3,
@@ -132,6 +133,6 @@ mod tests {
             offset: -12600,
             zone: "NST".into(),
         };
-        assert_eq!(time.mail_date(), "Sun, 1 Mar 2026 05:06:07 -0330 (NST)");
+        assert_eq!(time.mail_date(), "Sun,  1 Mar 2026 05:06:07 -0330 (NST)");
     }
 }

@@ -5,7 +5,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::linkat;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Free and total space of a file system.
@@ -70,6 +70,40 @@ pub fn link_unnamed(file: &File, name: &Path) -> io::Result<()> {
             Ok(())
         }
         other => Ok(other?),
+    }
+}
+
+/// The way by which an unprivileged process gives an unnamed file its name: `/proc/self/fd`, held
+/// open so that it also works in a chroot jail.
+#[derive(Debug)]
+pub struct DescriptorDirectory(OwnedFd);
+
+impl DescriptorDirectory {
+    /// Opens it; call this before entering a jail, and in the process that will use it.
+    ///
+    /// # Errors
+    ///
+    /// /proc is not mounted.
+    pub fn open() -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(open("/proc/self/fd", flags, Mode::empty())?))
+    }
+
+    /// Gives the unnamed `file` its name.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` when the name is taken, and those of link(2).
+    pub fn link(&self, file: &File, name: &Path) -> io::Result<()> {
+        let number = file.as_raw_fd().to_string();
+        linkat(
+            &self.0,
+            number.as_str(),
+            AT_FDCWD,
+            name,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )?;
+        Ok(())
     }
 }
 

@@ -5,12 +5,18 @@ use postern_config::params;
 
 use super::{Check, DeferIf, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
-use postern_mail::dsn;
 use crate::session::Session;
+use postern_mail::dsn;
 
 impl Session<'_> {
     /// Carries out what `table` says for `key`.
-    pub(crate) fn apply_action(&mut self, table: &str, key: &BStr, value: &BStr, subject: &Subject) -> Check {
+    pub(crate) fn apply_action(
+        &mut self,
+        table: &str,
+        key: &BStr,
+        value: &BStr,
+        subject: &Subject,
+    ) -> Check {
         let value = BStr::new(value.trim_ascii());
         if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
             return self.permit("OK", Some(table), subject);
@@ -34,15 +40,29 @@ impl Session<'_> {
                 self.refuse_by_table(code, &status, subject, text, b"Access denied")
             }
             "DEFER_IF_PERMIT" | "DEFER_IF_REJECT" => {
-                let when = if name == "DEFER_IF_PERMIT" { DeferIf::Permit } else { DeferIf::Reject };
+                let when = if name == "DEFER_IF_PERMIT" {
+                    DeferIf::Permit
+                } else {
+                    DeferIf::Reject
+                };
                 let (status, text) = dsn::split("4.7.1", text);
-                let text = subject_text(subject, if text.is_empty() { b"Service unavailable" } else { text });
+                let text = subject_text(
+                    subject,
+                    if text.is_empty() {
+                        b"Service unavailable"
+                    } else {
+                        text
+                    },
+                );
                 let status = fit_status(&status, subject.class);
                 self.defer_if(when, ErrorClass::POLICY, 450, &status, text)
             }
             "HANGUP" => {
                 self.log_event("hangup", text);
-                Err(super::Rejection { text: BString::default(), hangup: true })
+                Err(super::Rejection {
+                    text: BString::default(),
+                    hangup: true,
+                })
             }
             "INFO" => self.log_only("info", text),
             "WARN" => self.log_only("warn", text),
@@ -62,7 +82,14 @@ impl Session<'_> {
         Ok(Verdict::Dunno)
     }
 
-    fn refuse_by_table(&mut self, code: i32, status: &str, subject: &Subject, text: &BStr, default: &[u8]) -> Check {
+    fn refuse_by_table(
+        &mut self,
+        code: i32,
+        status: &str,
+        subject: &Subject,
+        text: &BStr,
+        default: &[u8],
+    ) -> Check {
         let status = fit_status(status, subject.class);
         let text = if text.is_empty() { default } else { text };
         self.reject_subject(ErrorClass::POLICY, code, &status, subject, text)
@@ -71,7 +98,9 @@ impl Session<'_> {
     /// Whether an action on the message makes sense where the table is used.
     fn may_act_on_message(&self, table: &str, action: &str, class: &str) -> bool {
         if class == class::ETRN {
-            log::warn!("access table {table}: action {action} is unavailable in smtpd_etrn_restrictions");
+            log::warn!(
+                "access table {table}: action {action} is unavailable in smtpd_etrn_restrictions"
+            );
             return false;
         }
         if !self.server.set.delay_reject && matches!(class, class::CLIENT | class::HELO) {
@@ -83,16 +112,27 @@ impl Session<'_> {
         true
     }
 
-    fn message_action(&mut self, name: &str, text: &BStr, table: &str, key: &BStr, subject: &Subject) -> Check {
+    fn message_action(
+        &mut self,
+        name: &str,
+        text: &BStr,
+        table: &str,
+        key: &BStr,
+        subject: &Subject,
+    ) -> Check {
         let entry = || format!("access table {table} entry \"{key}\"");
         match name {
             "FILTER" if text.is_empty() => log::warn!("{} has FILTER entry without value", entry()),
-            "FILTER" if !text.contains(&b':') => log::warn!("{} requires transport:destination", entry()),
+            "FILTER" if !text.contains(&b':') => {
+                log::warn!("{} requires transport:destination", entry())
+            }
             "FILTER" => {
                 self.log_trigger("filter", "FILTER", text, subject);
                 self.actions.filter = Some(text.into());
             }
-            "REDIRECT" | "BCC" if !text.contains(&b'@') => log::warn!("{} requires user@domain target", entry()),
+            "REDIRECT" | "BCC" if !text.contains(&b'@') => {
+                log::warn!("{} requires user@domain target", entry())
+            }
             "REDIRECT" => {
                 self.log_trigger("redirect", name, text, subject);
                 self.actions.redirect = Some(text.into());
@@ -102,7 +142,9 @@ impl Session<'_> {
                 self.actions.bcc.push(text.into());
             }
             "PREPEND" if subject.class == class::END_OF_DATA || self.at_end_of_data() => {
-                log::warn!("access table {table}: action PREPEND must be used before smtpd_end_of_data_restrictions");
+                log::warn!(
+                    "access table {table}: action PREPEND must be used before smtpd_end_of_data_restrictions"
+                );
             }
             "PREPEND" if !is_header(text) => log::warn!("{} requires header: text", entry()),
             "PREPEND" => self.actions.prepend.push(text.into()),
@@ -132,7 +174,11 @@ impl Session<'_> {
         let mut line = BString::from("<");
         line.extend_from_slice(&subject.name);
         line.extend_from_slice(format!(">: {} ", subject.class).as_bytes());
-        line.extend_from_slice(if text.is_empty() { default.as_bytes() } else { text });
+        line.extend_from_slice(if text.is_empty() {
+            default.as_bytes()
+        } else {
+            text
+        });
         self.log_event(event, line.as_bstr());
     }
 
@@ -159,7 +205,10 @@ fn split_word(value: &BStr) -> (&BStr, &BStr) {
 
 /// `4NN text` and `5NN text`, with the enhanced status that the text begins with.
 fn numeric<'a>(word: &BStr, text: &'a BStr) -> Option<(i32, String, &'a BStr)> {
-    if word.len() != 3 || !matches!(word.first(), Some(b'4' | b'5')) || !word.iter().all(u8::is_ascii_digit) {
+    if word.len() != 3
+        || !matches!(word.first(), Some(b'4' | b'5'))
+        || !word.iter().all(u8::is_ascii_digit)
+    {
         return None;
     }
     let code: i32 = word.to_str().ok()?.parse().ok()?;
@@ -169,7 +218,9 @@ fn numeric<'a>(word: &BStr, text: &'a BStr) -> Option<(i32, String, &'a BStr)> {
 
 /// Maps an address status (x.1.N) to one that fits what is refused; other classes get x.0.0.
 pub(super) fn fit_status(status: &str, class: &str) -> String {
-    let Some(detail) = status.get(1..).and_then(|rest| rest.strip_prefix(".1.")) else { return status.to_owned() };
+    let Some(detail) = status.get(1..).and_then(|rest| rest.strip_prefix(".1.")) else {
+        return status.to_owned();
+    };
     let mapped = match (class, detail) {
         (class::SENDER, "1" | "3" | "4" | "6" | "7") => "1.7",
         (class::SENDER, "2" | "8") => "1.8",
@@ -190,7 +241,9 @@ pub(super) fn fit_status(status: &str, class: &str) -> String {
 /// Whether `text` can be a message header: a name of printable characters, then a colon.
 fn is_header(text: &BStr) -> bool {
     match text.find_byte(b':') {
-        Some(colon) if colon > 0 => text.get(..colon).is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic)),
+        Some(colon) if colon > 0 => text
+            .get(..colon)
+            .is_some_and(|name| name.trim_ascii_end().iter().all(u8::is_ascii_graphic)),
         _ => false,
     }
 }
@@ -215,8 +268,9 @@ mod tests {
 
     #[test]
     fn numeric_results_carry_their_status() {
+        type Case = (&'static str, Option<(i32, &'static str, &'static str)>);
         #[rustfmt::skip]
-        let cases: &[(&str, Option<(i32, &str, &str)>)] = &[
+        let cases: &[Case] = &[
             ("450 try again", Some((450, "4.7.1", "try again"))),
             ("451 4.3.0 coded", Some((451, "4.3.0", "coded"))),
             ("550 5.1.1 unknown", Some((550, "5.1.1", "unknown"))),
@@ -225,14 +279,22 @@ mod tests {
         for (value, want) in cases {
             let (word, text) = split_word(BStr::new(value));
             let got = numeric(word, text);
-            let got = got.as_ref().map(|(code, status, text)| (*code, status.as_str(), text.to_str().unwrap()));
+            let got = got
+                .as_ref()
+                .map(|(code, status, text)| (*code, status.as_str(), text.to_str().unwrap()));
             assert_eq!(got, *want, "{value:?}");
         }
     }
 
     #[test]
     fn headers_to_prepend_need_a_name() {
-        for (text, want) in [("X-Seen: by", true), ("X:", true), (": x", false), ("no header", false), ("a b: c", false)] {
+        for (text, want) in [
+            ("X-Seen: by", true),
+            ("X:", true),
+            (": x", false),
+            ("no header", false),
+            ("a b: c", false),
+        ] {
             assert_eq!(is_header(BStr::new(text)), want, "{text:?}");
         }
     }

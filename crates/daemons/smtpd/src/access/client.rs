@@ -21,7 +21,10 @@ impl Session<'_> {
     }
 
     pub(super) fn permit_mynetworks(&mut self, list_subject: &Subject) -> Check {
-        match self.server.lists_client(|lists| &mut lists.mynetworks, &self.client) {
+        match self
+            .server
+            .lists_client(|lists| &mut lists.mynetworks, &self.client)
+        {
             Ok(true) => {
                 let subject = self.client_subject();
                 self.permit("permit_mynetworks", None, &subject)
@@ -43,9 +46,14 @@ impl Session<'_> {
         let code = match status {
             NameStatus::Ok => return Ok(Verdict::Dunno),
             NameStatus::Temporary => 450,
-            NameStatus::Permanent | NameStatus::Forged => self.config().get(params::UNKNOWN_CLIENT_REJECT_CODE),
+            NameStatus::Permanent | NameStatus::Forged => {
+                self.config().get(params::UNKNOWN_CLIENT_REJECT_CODE)
+            }
         };
-        let text = format!("Client host rejected: cannot find your {what}, [{}]", self.client.address);
+        let text = format!(
+            "Client host rejected: cannot find your {what}, [{}]",
+            self.client.address
+        );
         self.reject(ErrorClass::POLICY, code, enhanced, text)
     }
 
@@ -55,6 +63,7 @@ impl Session<'_> {
         if let Some(result) = self.find_host(table, &name, subject) {
             return result;
         }
-        self.find_address(table, &address, subject).unwrap_or(Ok(Verdict::Dunno))
+        self.find_address(table, &address, subject)
+            .unwrap_or(Ok(Verdict::Dunno))
     }
 }

@@ -15,7 +15,9 @@ use crate::settings::TempfailAction;
 impl Session<'_> {
     pub(super) fn reject_non_fqdn_sender(&mut self) -> Check {
         match self.sender.clone() {
-            Some(sender) if !sender.is_empty() => self.reject_non_fqdn(Subject::new(sender, class::SENDER)),
+            Some(sender) if !sender.is_empty() => {
+                self.reject_non_fqdn(Subject::new(sender, class::SENDER))
+            }
             _ => Ok(Verdict::Dunno),
         }
     }
@@ -30,26 +32,37 @@ impl Session<'_> {
     fn reject_non_fqdn(&mut self, subject: Subject) -> Check {
         let full = address::domain(subject.name.as_ref()).is_some_and(|domain| {
             let domain = without_trailing_dot(domain);
-            let is_name = domain.contains(&b'.') && host::valid_utf8_hostname(domain, self.server.set.smtputf8).is_ok();
+            let is_name = domain.contains(&b'.')
+                && host::valid_utf8_hostname(domain, self.server.set.smtputf8).is_ok();
             domain.starts_with(b"[") || is_name
         });
         if full {
             return Ok(Verdict::Dunno);
         }
         let code = self.config().get(params::NON_FQDN_REJECT_CODE);
-        self.reject_subject(ErrorClass::POLICY, code, "5.5.2", &subject, "need fully-qualified address")
+        self.reject_subject(
+            ErrorClass::POLICY,
+            code,
+            "5.5.2",
+            &subject,
+            "need fully-qualified address",
+        )
     }
 
     pub(super) fn reject_unknown_sender_domain(&mut self) -> Check {
         match self.sender.clone() {
-            Some(sender) if !sender.is_empty() => self.reject_unknown_domain(Subject::new(sender, class::SENDER)),
+            Some(sender) if !sender.is_empty() => {
+                self.reject_unknown_domain(Subject::new(sender, class::SENDER))
+            }
             _ => Ok(Verdict::Dunno),
         }
     }
 
     pub(super) fn reject_unknown_recipient_domain(&mut self) -> Check {
         match self.recipient.clone() {
-            Some(recipient) => self.reject_unknown_domain(Subject::new(recipient, class::RECIPIENT)),
+            Some(recipient) => {
+                self.reject_unknown_domain(Subject::new(recipient, class::RECIPIENT))
+            }
             None => Ok(Verdict::Dunno),
         }
     }
@@ -59,11 +72,15 @@ impl Session<'_> {
         if resolved.failed() {
             return self.table_error(subject.name.as_ref());
         }
-        let Some(domain) = address::domain(resolved.recipient.as_ref()) else { return Ok(Verdict::Dunno) };
+        let Some(domain) = address::domain(resolved.recipient.as_ref()) else {
+            return Ok(Verdict::Dunno);
+        };
         if domain.starts_with(b"[") || resolved.flags & resolve_flag::CLASS_LOCAL != 0 {
             return Ok(Verdict::Dunno);
         }
-        let Some(failure) = self.mail_domain_failure(domain) else { return Ok(Verdict::Dunno) };
+        let Some(failure) = self.mail_domain_failure(domain) else {
+            return Ok(Verdict::Dunno);
+        };
         let is_sender = subject.class == class::SENDER;
         let status = if is_sender { "4.1.8" } else { "4.1.2" };
         match failure {
@@ -71,19 +88,29 @@ impl Session<'_> {
                 let mut text = BString::from("Domain ");
                 text.extend_from_slice(domain);
                 text.extend_from_slice(b" does not accept mail (nullMX)");
-                let (code, status) = if is_sender { (550, "5.7.27") } else { (556, "5.1.10") };
+                let (code, status) = if is_sender {
+                    (550, "5.7.27")
+                } else {
+                    (556, "5.1.10")
+                };
                 self.reject_subject(ErrorClass::POLICY, code, status, &subject, text)
             }
             ErrorKind::Retry | ErrorKind::Fail => {
                 let text = subject_text(&subject, b"Domain not found");
                 match self.server.set.unknown_address_tempfail {
                     TempfailAction::Defer => self.reject(ErrorClass::POLICY, 450, status, text),
-                    TempfailAction::DeferIfPermit => self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, status, text),
+                    TempfailAction::DeferIfPermit => {
+                        self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, status, text)
+                    }
                 }
             }
             _ => {
                 let code = self.config().get(params::UNKNOWN_ADDRESS_REJECT_CODE);
-                let text = if failure == ErrorKind::Invalid { "Malformed DNS server reply" } else { "Domain not found" };
+                let text = if failure == ErrorKind::Invalid {
+                    "Malformed DNS server reply"
+                } else {
+                    "Domain not found"
+                };
                 self.reject_subject(ErrorClass::POLICY, code, status, &subject, text)
             }
         }
@@ -92,9 +119,11 @@ impl Session<'_> {
     /// Why mail cannot go to a domain: it has neither mail servers nor addresses. `None`: it can.
     fn mail_domain_failure(&mut self, domain: &BStr) -> Option<ErrorKind> {
         let name = domain.to_str().ok().and_then(to_ascii);
-        let Some(name) = name else { return Some(ErrorKind::NotFound) };
+        let Some(name) = name else {
+            return Some(ErrorKind::NotFound);
+        };
         let mut worst = None;
-        for rtype in [Type::Mx].iter().chain(self.server.set.families.types()) {
+        for rtype in &[Type::Mx, Type::A, Type::Aaaa] {
             match self.server.dns.lookup(&name, *rtype, Options::default()) {
                 Ok(_) => return None,
                 Err(error) if error.kind == ErrorKind::NullMx => return Some(ErrorKind::NullMx),

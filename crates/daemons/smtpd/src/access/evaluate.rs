@@ -29,21 +29,38 @@ impl Words<'_> {
 
 impl Session<'_> {
     /// Evaluates a list. `default_command` is what a bare `type:name` means.
-    pub(super) fn evaluate(&mut self, list: &List, subject: &Subject, default_command: Option<&'static str>) -> Check {
+    pub(super) fn evaluate(
+        &mut self,
+        list: &List,
+        subject: &Subject,
+        default_command: Option<&'static str>,
+    ) -> Check {
         if self.access.discard {
             return Ok(Verdict::Permit);
         }
         if self.access.depth >= MAX_DEPTH {
-            log::warn!("restriction classes or access table entries refer to each other without end");
+            log::warn!(
+                "restriction classes or access table entries refer to each other without end"
+            );
             return self.server_error();
         }
         self.access.depth += 1;
-        let result = self.evaluate_words(&mut Words { rest: list.iter(), subject }, default_command);
+        let result = self.evaluate_words(
+            &mut Words {
+                rest: list.iter(),
+                subject,
+            },
+            default_command,
+        );
         self.access.depth -= 1;
         result
     }
 
-    fn evaluate_words(&mut self, words: &mut Words<'_>, default_command: Option<&'static str>) -> Check {
+    fn evaluate_words(
+        &mut self,
+        words: &mut Words<'_>,
+        default_command: Option<&'static str>,
+    ) -> Check {
         while let Some(word) = words.next().map(str::to_owned) {
             // Whatever follows, the outcome is to try again later.
             if self.access.defer_if_permit.is_some() && self.access.defer_if_reject.is_some() {
@@ -66,7 +83,12 @@ impl Session<'_> {
         Ok(Verdict::Dunno)
     }
 
-    fn one_restriction(&mut self, word: &str, words: &mut Words<'_>, default_command: Option<&'static str>) -> Check {
+    fn one_restriction(
+        &mut self,
+        word: &str,
+        words: &mut Words<'_>,
+        default_command: Option<&'static str>,
+    ) -> Check {
         if word.contains(':') {
             let Some(command) = default_command else {
                 log::warn!(
@@ -84,7 +106,7 @@ impl Session<'_> {
         if let Some(result) = self.about_the_client(&name, words) {
             return result;
         }
-        if let Some(result) = self.about_addresses(&name, words.subject) {
+        if let Some(result) = self.about_addresses(&name) {
             return result;
         }
         if is_table_command(&name) {
@@ -117,7 +139,13 @@ impl Session<'_> {
             "defer" => {
                 self.warn_about_rest(word, words);
                 let code = self.config().get(params::DEFER_CODE);
-                self.reject_subject(ErrorClass::POLICY, code, "4.3.2", &subject, "Try again later")
+                self.reject_subject(
+                    ErrorClass::POLICY,
+                    code,
+                    "4.3.2",
+                    &subject,
+                    "Try again later",
+                )
             }
             "defer_if_permit" => {
                 let text = super::subject_text(&subject, b"defer_if_permit requested");
@@ -138,7 +166,12 @@ impl Session<'_> {
             }
             "reject_plaintext_session" => {
                 let code = self.config().get(params::PLAINTEXT_REJECT_CODE);
-                self.reject(ErrorClass::POLICY, code, "4.7.1", "Session encryption is required")
+                self.reject(
+                    ErrorClass::POLICY,
+                    code,
+                    "4.7.1",
+                    "Session encryption is required",
+                )
             }
             "reject_unauth_pipelining" => {
                 if !self.has_pipelined() {
@@ -148,18 +181,32 @@ impl Session<'_> {
                 self.reject_subject(ErrorClass::PROTOCOL, 503, "5.5.0", &subject, text)
             }
             "reject_multi_recipient_bounce" => {
-                if self.recipient_count() <= 1 || self.sender.as_ref().is_none_or(|sender| !sender.is_empty()) {
+                if self.recipient_count() <= 1
+                    || self.sender.as_ref().is_none_or(|sender| !sender.is_empty())
+                {
                     return Some(Ok(Verdict::Dunno));
                 }
-                let code = self.config().get(params::MULTI_RECIPIENT_BOUNCE_REJECT_CODE);
-                self.reject_subject(ErrorClass::POLICY, code, "5.5.3", &subject, "Multi-recipient bounce")
+                let code = self
+                    .config()
+                    .get(params::MULTI_RECIPIENT_BOUNCE_REJECT_CODE);
+                self.reject_subject(
+                    ErrorClass::POLICY,
+                    code,
+                    "5.5.3",
+                    &subject,
+                    "Multi-recipient bounce",
+                )
             }
             _ => return None,
         })
     }
 
     fn warn_about_rest(&mut self, word: &str, words: &Words<'_>) {
-        if let (Some(next), 0, false) = (words.peek(), self.access.warn_if_reject, self.access.ignored_said) {
+        if let (Some(next), 0, false) = (
+            words.peek(),
+            self.access.warn_if_reject,
+            self.access.ignored_said,
+        ) {
             log::warn!("restriction `{next}' after `{word}' is ignored");
             self.access.ignored_said = true;
         }
@@ -170,39 +217,63 @@ impl Session<'_> {
             "permit_inet_interfaces" => self.permit_inet_interfaces(),
             "permit_mynetworks" => self.permit_mynetworks(words.subject),
             // Without login and certificates nobody has either.
-            "permit_sasl_authenticated" | "permit_tls_clientcerts" | "permit_tls_all_clientcerts" => Ok(Verdict::Dunno),
-            "reject_unknown_client_hostname" | "reject_unknown_client" => self.reject_unknown_client_hostname(),
-            "reject_unknown_reverse_client_hostname" => self.reject_unknown_reverse_client_hostname(),
-            "reject_invalid_helo_hostname" | "reject_invalid_hostname" => self.reject_invalid_helo_hostname(),
-            "reject_non_fqdn_helo_hostname" | "reject_non_fqdn_hostname" => self.reject_non_fqdn_helo_hostname(),
-            "reject_unknown_helo_hostname" | "reject_unknown_hostname" => self.reject_unknown_helo_hostname(),
+            "permit_sasl_authenticated"
+            | "permit_tls_clientcerts"
+            | "permit_tls_all_clientcerts" => Ok(Verdict::Dunno),
+            "reject_unknown_client_hostname" | "reject_unknown_client" => {
+                self.reject_unknown_client_hostname()
+            }
+            "reject_unknown_reverse_client_hostname" => {
+                self.reject_unknown_reverse_client_hostname()
+            }
+            "reject_invalid_helo_hostname" | "reject_invalid_hostname" => {
+                self.reject_invalid_helo_hostname()
+            }
+            "reject_non_fqdn_helo_hostname" | "reject_non_fqdn_hostname" => {
+                self.reject_non_fqdn_helo_hostname()
+            }
+            "reject_unknown_helo_hostname" | "reject_unknown_hostname" => {
+                self.reject_unknown_helo_hostname()
+            }
             _ => return None,
         })
     }
 
-    fn about_addresses(&mut self, name: &str, subject: &Subject) -> Option<Check> {
+    fn about_addresses(&mut self, name: &str) -> Option<Check> {
         Some(match name {
             "reject_non_fqdn_sender" => self.reject_non_fqdn_sender(),
             "reject_non_fqdn_recipient" => self.reject_non_fqdn_recipient(),
-            "reject_unknown_sender_domain" | "reject_unknown_address" => self.reject_unknown_sender_domain(),
+            "reject_unknown_sender_domain" | "reject_unknown_address" => {
+                self.reject_unknown_sender_domain()
+            }
             "reject_unknown_recipient_domain" => self.reject_unknown_recipient_domain(),
             "reject_unlisted_sender" => self.reject_unlisted_sender(),
-            "reject_unlisted_recipient" | "check_recipient_maps" => self.reject_unlisted_recipient(),
-            "permit_auth_destination" => self.permit_auth_destination(subject),
+            "reject_unlisted_recipient" | "check_recipient_maps" => {
+                self.reject_unlisted_recipient()
+            }
+            "permit_auth_destination" => self.permit_auth_destination(),
             "reject_unauth_destination" => self.reject_unauth_destination(),
             "defer_unauth_destination" => self.defer_unauth_destination(),
             "permit_mx_backup" => self.permit_mx_backup(),
             "check_relay_domains" if !self.server.look.smtpd_without_old_restrictions() => {
-                log::warn!("support for restriction \"check_relay_domains\" will be removed from Postfix; use \"reject_unauth_destination\" instead");
+                log::warn!(
+                    "support for restriction \"check_relay_domains\" will be removed from Postfix; use \"reject_unauth_destination\" instead"
+                );
                 self.check_relay_domains()
             }
-            "reject_maps_rbl" | "permit_naked_ip_address" | "check_relay_domains" if self.server.look.smtpd_without_old_restrictions() => {
+            "reject_maps_rbl" | "permit_naked_ip_address" | "check_relay_domains"
+                if self.server.look.smtpd_without_old_restrictions() =>
+            {
                 let instead = match name {
                     "reject_maps_rbl" => "reject_rbl_client domain-name",
-                    "permit_naked_ip_address" => "permit_mynetworks\" or \"permit_sasl_authenticated",
+                    "permit_naked_ip_address" => {
+                        "permit_mynetworks\" or \"permit_sasl_authenticated"
+                    }
                     _ => "reject_unauth_destination",
                 };
-                log::warn!("support for restriction \"{name}\" has been removed in Postfix 3.9; instead, specify \"{instead}\"");
+                log::warn!(
+                    "support for restriction \"{name}\" has been removed in Postfix 3.9; instead, specify \"{instead}\""
+                );
                 self.server_error()
             }
             _ => return None,
@@ -223,8 +294,15 @@ impl Session<'_> {
                 words.next();
                 Some(Ok(Verdict::Dunno))
             }
-            "reject_rbl_client" | "reject_rbl" | "reject_rhsbl_client" | "reject_rhsbl_reverse_client" | "reject_rhsbl_helo"
-            | "reject_rhsbl_sender" | "reject_rhsbl_recipient" | "permit_dnswl_client" | "permit_rhswl_client" => {
+            "reject_rbl_client"
+            | "reject_rbl"
+            | "reject_rhsbl_client"
+            | "reject_rhsbl_reverse_client"
+            | "reject_rhsbl_helo"
+            | "reject_rhsbl_sender"
+            | "reject_rhsbl_recipient"
+            | "permit_dnswl_client"
+            | "permit_rhswl_client" => {
                 if words.next().is_none() {
                     log::warn!("restriction {name} requires domain name argument");
                     return Some(Ok(Verdict::Dunno));
@@ -235,9 +313,10 @@ impl Session<'_> {
                 words.next();
                 Some(self.not_available(name))
             }
-            "reject_unverified_sender" | "reject_unverified_recipient" | "reject_maps_rbl" | "permit_naked_ip_address" => {
-                Some(self.not_available(name))
-            }
+            "reject_unverified_sender"
+            | "reject_unverified_recipient"
+            | "reject_maps_rbl"
+            | "permit_naked_ip_address" => Some(self.not_available(name)),
             _ => None,
         }
     }
@@ -261,11 +340,16 @@ impl Session<'_> {
             }
             "check_reverse_client_hostname_access" => {
                 let subject = Subject::new(self.client.reverse_name.as_str(), class::CLIENT);
-                let result = self.check_host_access(table, &self.client.reverse_name.clone(), &subject);
+                let result =
+                    self.check_host_access(table, &self.client.reverse_name.clone(), &subject);
                 self.forbid_permit(command, &subject, result)
             }
             "check_helo_access" => match self.helo.clone() {
-                Some(helo) => self.check_host_access(table, &helo.to_string(), &Subject::new(helo, class::HELO)),
+                Some(helo) => self.check_host_access(
+                    table,
+                    &helo.to_string(),
+                    &Subject::new(helo, class::HELO),
+                ),
                 None => Ok(Verdict::Dunno),
             },
             "check_sender_access" => match self.sender.clone() {
@@ -277,7 +361,11 @@ impl Session<'_> {
                 None => Ok(Verdict::Dunno),
             },
             "check_etrn_access" => match self.etrn_name.clone() {
-                Some(name) => self.check_host_access(table, &name.to_string(), &Subject::new(name, class::ETRN)),
+                Some(name) => self.check_host_access(
+                    table,
+                    &name.to_string(),
+                    &Subject::new(name, class::ETRN),
+                ),
                 None => Ok(Verdict::Dunno),
             },
             _ => match ServerKind::of_command(command) {

@@ -12,11 +12,15 @@ use crate::settings::TempfailAction;
 
 impl Session<'_> {
     fn helo_subject(&self) -> Option<Subject> {
-        self.helo.clone().map(|helo| Subject::new(helo, class::HELO))
+        self.helo
+            .clone()
+            .map(|helo| Subject::new(helo, class::HELO))
     }
 
     pub(super) fn reject_invalid_helo_hostname(&mut self) -> Check {
-        let Some(subject) = self.helo_subject() else { return Ok(Verdict::Dunno) };
+        let Some(subject) = self.helo_subject() else {
+            return Ok(Verdict::Dunno);
+        };
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
@@ -29,7 +33,9 @@ impl Session<'_> {
     }
 
     pub(super) fn reject_non_fqdn_helo_hostname(&mut self) -> Check {
-        let Some(subject) = self.helo_subject() else { return Ok(Verdict::Dunno) };
+        let Some(subject) = self.helo_subject() else {
+            return Ok(Verdict::Dunno);
+        };
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
@@ -38,29 +44,42 @@ impl Session<'_> {
             return Ok(Verdict::Dunno);
         }
         let code = self.config().get(params::NON_FQDN_REJECT_CODE);
-        self.reject_subject(ErrorClass::POLICY, code, "5.5.2", &subject, "need fully-qualified hostname")
+        self.reject_subject(
+            ErrorClass::POLICY,
+            code,
+            "5.5.2",
+            &subject,
+            "need fully-qualified hostname",
+        )
     }
 
     pub(super) fn reject_unknown_helo_hostname(&mut self) -> Check {
-        let Some(subject) = self.helo_subject() else { return Ok(Verdict::Dunno) };
+        let Some(subject) = self.helo_subject() else {
+            return Ok(Verdict::Dunno);
+        };
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
-        let kind = match self.helo_lookup(&subject.name) {
-            None => return Ok(Verdict::Dunno),
-            Some(kind) => kind,
+        let Some(kind) = self.helo_lookup(&subject.name) else {
+            return Ok(Verdict::Dunno);
         };
         match kind {
             ErrorKind::Retry | ErrorKind::Fail => {
                 let text = subject_text(&subject, b"Host not found");
                 match self.server.set.unknown_helo_tempfail {
                     TempfailAction::Defer => self.reject(ErrorClass::POLICY, 450, "4.7.1", text),
-                    TempfailAction::DeferIfPermit => self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, "4.7.1", text),
+                    TempfailAction::DeferIfPermit => {
+                        self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, "4.7.1", text)
+                    }
                 }
             }
             _ => {
                 let code = self.config().get(params::UNKNOWN_HOSTNAME_REJECT_CODE);
-                let text = if kind == ErrorKind::Invalid { "Malformed DNS server reply" } else { "Host not found" };
+                let text = if kind == ErrorKind::Invalid {
+                    "Malformed DNS server reply"
+                } else {
+                    "Host not found"
+                };
                 self.reject_subject(ErrorClass::POLICY, code, "4.7.1", &subject, text)
             }
         }
@@ -68,14 +87,18 @@ impl Session<'_> {
 
     /// Why neither addresses nor mail servers of a name are known; `None` when some are.
     fn helo_lookup(&mut self, name: &BString) -> Option<ErrorKind> {
-        let Ok(name) = name.to_str() else { return Some(ErrorKind::NotFound) };
+        let Ok(name) = name.to_str() else {
+            return Some(ErrorKind::NotFound);
+        };
         let mut worst = ErrorKind::NotFound;
-        for rtype in self.server.set.families.types().iter().chain(&[Type::Mx]) {
+        for rtype in &[Type::A, Type::Aaaa, Type::Mx] {
             match self.server.dns.lookup(name, *rtype, Options::default()) {
                 Ok(_) => return None,
                 Err(error) if error.kind == ErrorKind::NullMx => return None,
                 Err(error) => {
-                    if matches!(error.kind, ErrorKind::Retry | ErrorKind::Fail) || worst == ErrorKind::NotFound {
+                    if matches!(error.kind, ErrorKind::Retry | ErrorKind::Fail)
+                        || worst == ErrorKind::NotFound
+                    {
                         worst = error.kind;
                     }
                 }
@@ -88,12 +111,20 @@ impl Session<'_> {
     fn helo_literal(&mut self, subject: &Subject) -> Option<Check> {
         let inner = subject.name.strip_prefix(b"[")?;
         let address = inner.strip_suffix(b"]").unwrap_or(inner);
-        let is_address = inner.ends_with(b"]") && host::literal_address(BStr::new(address), false).is_some_and(|plain| host::valid_hostaddr(plain).is_ok());
+        let is_address = inner.ends_with(b"]")
+            && host::literal_address(BStr::new(address), false)
+                .is_some_and(|plain| host::valid_hostaddr(plain).is_ok());
         if is_address {
             return Some(Ok(Verdict::Dunno));
         }
         let code = self.config().get(params::INVALID_HOSTNAME_REJECT_CODE);
-        Some(self.reject_subject(ErrorClass::POLICY, code, "5.5.2", subject, "invalid ip address"))
+        Some(self.reject_subject(
+            ErrorClass::POLICY,
+            code,
+            "5.5.2",
+            subject,
+            "invalid ip address",
+        ))
     }
 }
 

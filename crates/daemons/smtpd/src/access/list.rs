@@ -29,7 +29,12 @@ impl Restrictions {
         let classes = split(&config.get(params::SMTPD_RESTRICTION_CLASSES));
         let classes = classes
             .iter()
-            .map(|name| (name.clone(), split(&config.lookup(name).unwrap_or_default())))
+            .map(|name| {
+                (
+                    name.clone(),
+                    split(&config.lookup(name).unwrap_or_default()),
+                )
+            })
             .collect();
         Self {
             client: list(params::SMTPD_CLIENT_RESTRICTIONS),
@@ -41,6 +46,22 @@ impl Restrictions {
             data: list(params::SMTPD_DATA_RESTRICTIONS),
             end_of_data: list(params::SMTPD_END_OF_DATA_RESTRICTIONS),
             classes,
+        }
+    }
+
+    /// No restrictions at all.
+    pub(crate) fn none() -> Self {
+        let none = || split("");
+        Self {
+            client: none(),
+            helo: none(),
+            sender: none(),
+            relay: none(),
+            recipient: none(),
+            etrn: none(),
+            data: none(),
+            end_of_data: none(),
+            classes: HashMap::new(),
         }
     }
 
@@ -56,7 +77,10 @@ impl Restrictions {
             &self.data,
             &self.end_of_data,
         ];
-        lists.into_iter().chain(self.classes.values()).flat_map(|list| list_tables(list))
+        lists
+            .into_iter()
+            .chain(self.classes.values())
+            .flat_map(|list| list_tables(list))
     }
 
     /// Refuses lists that let anybody send mail anywhere.
@@ -72,8 +96,14 @@ impl Restrictions {
     }
 
     fn controls_relay(&self, list: &[String], depth: u32) -> bool {
-        const CONTROLS: [&str; 6] =
-            ["reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit", "check_relay_domains"];
+        const CONTROLS: [&str; 6] = [
+            "reject_unauth_destination",
+            "defer_unauth_destination",
+            "reject",
+            "defer",
+            "defer_if_permit",
+            "check_relay_domains",
+        ];
         let mut words = list.iter();
         while let Some(word) = words.next() {
             let name = word.to_ascii_lowercase();
@@ -84,10 +114,11 @@ impl Restrictions {
                 words.next();
             } else if CONTROLS.contains(&name.as_str()) {
                 return true;
-            } else if let Some(class) = self.classes.get(word) {
-                if depth < 100 && self.controls_relay(class, depth + 1) {
-                    return true;
-                }
+            } else if let Some(class) = self.classes.get(word)
+                && depth < 100
+                && self.controls_relay(class, depth + 1)
+            {
+                return true;
             }
         }
         false
@@ -100,14 +131,19 @@ fn list_tables(list: &[String]) -> impl Iterator<Item = &str> {
     let mut previous = "";
     list.iter().filter_map(move |word| {
         let argument_of = std::mem::replace(&mut previous, word);
-        let is_table = word.contains(':') && !word.starts_with('{') && !argument_of.eq_ignore_ascii_case("check_policy_service");
+        let is_table = word.contains(':')
+            && !word.starts_with('{')
+            && !argument_of.eq_ignore_ascii_case("check_policy_service");
         is_table.then_some(word.as_str())
     })
 }
 
 /// Splits at commas and blanks outside braces.
 pub(crate) fn split(value: &str) -> Rc<[String]> {
-    postern_dict::split_list(value).into_iter().map(str::to_owned).collect()
+    postern_dict::split_list(value)
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -115,17 +151,11 @@ mod tests {
     use super::*;
 
     fn lists(relay: &str, recipient: &str, class: &str) -> Restrictions {
-        let none = || split("");
         Restrictions {
-            client: none(),
-            helo: none(),
-            sender: none(),
             relay: split(relay),
             recipient: split(recipient),
-            etrn: none(),
-            data: none(),
-            end_of_data: none(),
             classes: HashMap::from([("class".to_owned(), split(class))]),
+            ..Restrictions::none()
         }
     }
 
@@ -149,7 +179,11 @@ mod tests {
 
     #[test]
     fn tables_of_lists_are_found() {
-        let all = lists("check_client_access hash:/x, inline:{{a=b c}}", "check_policy_service inet:h:1, reject_rbl_client a.b", "cidr:/y");
+        let all = lists(
+            "check_client_access hash:/x, inline:{{a=b c}}",
+            "check_policy_service inet:h:1, reject_rbl_client a.b",
+            "cidr:/y",
+        );
         let tables: Vec<&str> = all.tables().collect();
         assert_eq!(tables, ["hash:/x", "inline:{{a=b c}}", "cidr:/y"]);
     }

@@ -3,7 +3,7 @@
 //! The first key that is found decides; parts of names and addresses are not shown to pattern tables.
 //! Source: access(5) and tables.md §8.3.
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 use postern_dict::domain_keys;
 use postern_dict::search::{Extensions, network_keys};
 use postern_ipc::rewrite::resolve_flag;
@@ -15,62 +15,120 @@ use crate::session::Session;
 
 impl Session<'_> {
     /// A host name and its parent domains.
-    pub(super) fn check_host_access(&mut self, table: &str, name: &str, subject: &Subject) -> Check {
-        self.find_host(table, name, subject).unwrap_or(Ok(Verdict::Dunno))
+    pub(super) fn check_host_access(
+        &mut self,
+        table: &str,
+        name: &str,
+        subject: &Subject,
+    ) -> Check {
+        self.find_host(table, name, subject)
+            .unwrap_or(Ok(Verdict::Dunno))
     }
 
     /// As [`Session::check_host_access`]; `None` when no key is in the table.
-    pub(super) fn find_host(&mut self, table: &str, name: &str, subject: &Subject) -> Option<Check> {
+    pub(super) fn find_host(
+        &mut self,
+        table: &str,
+        name: &str,
+        subject: &Subject,
+    ) -> Option<Check> {
         let keys = host_keys(name, self.server.access_parents);
         self.find_keys(table, &keys, subject)
     }
 
     /// An address and its networks; `None` when no key is in the table.
-    pub(super) fn find_address(&mut self, table: &str, address: &str, subject: &Subject) -> Option<Check> {
+    pub(super) fn find_address(
+        &mut self,
+        table: &str,
+        address: &str,
+        subject: &Subject,
+    ) -> Option<Check> {
         self.find_keys(table, &address_keys(address), subject)
     }
 
     /// A sender or recipient, in the form that address resolution gives it.
-    pub(super) fn check_address_access(&mut self, table: &str, address: &BString, class: &'static str) -> Check {
+    pub(super) fn check_address_access(
+        &mut self,
+        table: &str,
+        address: &BString,
+        class: &'static str,
+    ) -> Check {
         let subject = Subject::new(address.clone(), class);
         if address.is_empty() {
             let key = BString::from(self.server.set.null_access_key.as_str());
-            return self.find_keys(table, &[(key, Key::Whole)], &subject).unwrap_or(Ok(Verdict::Dunno));
+            return self
+                .find_keys(table, &[(key, Key::Whole)], &subject)
+                .unwrap_or(Ok(Verdict::Dunno));
         }
         let resolved = self.resolve(address.as_ref());
         if resolved.failed() {
             return self.table_error(address.as_ref());
         }
         let folded = address::fold_case(resolved.recipient.as_ref());
-        let keys = mail_keys(folded.as_ref(), &self.server.extensions, self.server.access_parents);
-        let result = self.find_keys(table, &keys, &subject).unwrap_or(Ok(Verdict::Dunno));
+        let keys = mail_keys(
+            folded.as_ref(),
+            &self.server.extensions,
+            self.server.access_parents,
+        );
+        let result = self
+            .find_keys(table, &keys, &subject)
+            .unwrap_or(Ok(Verdict::Dunno));
         // A recipient that is routed through this system needs more than a match of its last domain.
-        let routed = resolved.flags & resolve_flag::ROUTED != 0 && !self.server.set.allow_untrusted_routing;
-        if class == class::RECIPIENT && routed && result == Ok(Verdict::Permit) && !self.access.discard {
+        let routed =
+            resolved.flags & resolve_flag::ROUTED != 0 && !self.server.set.allow_untrusted_routing;
+        if class == class::RECIPIENT
+            && routed
+            && result == Ok(Verdict::Permit)
+            && !self.access.discard
+        {
             return Ok(Verdict::Dunno);
         }
         result
     }
 
     /// Permission by a name that the client chose itself would be worth nothing.
-    pub(super) fn forbid_permit(&mut self, command: &str, subject: &Subject, result: Check) -> Check {
+    pub(super) fn forbid_permit(
+        &mut self,
+        command: &str,
+        subject: &Subject,
+        result: Check,
+    ) -> Check {
         if result != Ok(Verdict::Permit) || self.access.discard {
             return result;
         }
-        log::warn!("restriction {command} returns OK for {}", self.masked(&subject.name));
+        log::warn!(
+            "restriction {command} returns OK for {}",
+            self.masked(&subject.name)
+        );
         log::warn!("this is not allowed for security reasons");
         log::warn!("use DUNNO instead of OK if you want to make an exception");
         self.server_error()
     }
 
-    fn find_keys(&mut self, table: &str, keys: &[(BString, Key)], subject: &Subject) -> Option<Check> {
+    fn find_keys(
+        &mut self,
+        table: &str,
+        keys: &[(BString, Key)],
+        subject: &Subject,
+    ) -> Option<Check> {
         for (key, kind) in keys {
-            match self.server.find_in_table(table, key.as_ref(), *kind == Key::Part) {
+            match self
+                .server
+                .find_in_table(table, key.as_ref(), *kind == Key::Part)
+            {
                 Ok(None) => {}
-                Ok(Some(value)) => return Some(self.apply_action(table, key.as_ref(), value.as_ref(), subject)),
+                Ok(Some(value)) => {
+                    return Some(self.apply_action(table, key.as_ref(), value.as_ref(), subject));
+                }
                 Err(_) => {
                     let error = ErrorClass::POLICY;
-                    return Some(self.reject_subject(error, 451, "4.3.5", subject, "Server configuration error"));
+                    return Some(self.reject_subject(
+                        error,
+                        451,
+                        "4.3.5",
+                        subject,
+                        "Server configuration error",
+                    ));
                 }
             }
         }
@@ -99,13 +157,25 @@ fn address_keys(address: &str) -> Vec<(BString, Key)> {
 
 /// The first key is whole, the others are parts.
 fn ranked<'a>(keys: impl Iterator<Item = &'a BStr>) -> Vec<(BString, Key)> {
-    keys.enumerate().map(|(index, key)| (key.to_owned(), if index == 0 { Key::Whole } else { Key::Part })).collect()
+    keys.enumerate()
+        .map(|(index, key)| {
+            (
+                key.to_owned(),
+                if index == 0 { Key::Whole } else { Key::Part },
+            )
+        })
+        .collect()
 }
 
 /// `user+ext@domain`, `user@domain`, the domain and its parents, `user+ext@`, `user@`.
 fn mail_keys(address: &BStr, extensions: &Extensions, parents: bool) -> Vec<(BString, Key)> {
     let (local, domain) = address::split(address);
-    let bare = address::split_extension(local, &extensions.delimiters, extensions.owner_request_special).map(|(user, _)| user);
+    let bare = address::split_extension(
+        local,
+        &extensions.delimiters,
+        extensions.owner_request_special,
+    )
+    .map(|(user, _)| user);
     let quoted = address::quote(address);
     let mut keys = vec![(quoted, Key::Whole)];
     let at = |user: &BStr, domain: &BStr| {
@@ -124,7 +194,12 @@ fn mail_keys(address: &BStr, extensions: &Extensions, parents: bool) -> Vec<(BSt
             keys.extend(domain_keys(domain, parents).map(|key| (key.to_owned(), Key::Part)));
         }
     }
-    keys.extend([Some(local), bare].into_iter().flatten().map(|user| (at(user, BStr::new("")), Key::Part)));
+    keys.extend(
+        [Some(local), bare]
+            .into_iter()
+            .flatten()
+            .map(|user| (at(user, BStr::new("")), Key::Part)),
+    );
     keys
 }
 
@@ -146,13 +221,22 @@ mod tests {
 
     #[test]
     fn addresses_are_searched_with_their_networks() {
-        assert_eq!(texts(address_keys("192.0.2.1")), ["192.0.2.1", "192.0.2", "192.0", "192"]);
-        assert_eq!(texts(address_keys("2001:db8::1")), ["2001:db8::1", "2001:db8:", "2001:db8", "2001"]);
+        assert_eq!(
+            texts(address_keys("192.0.2.1")),
+            ["192.0.2.1", "192.0.2", "192.0", "192"]
+        );
+        assert_eq!(
+            texts(address_keys("2001:db8::1")),
+            ["2001:db8::1", "2001:db8:", "2001:db8", "2001"]
+        );
     }
 
     #[test]
     fn mail_addresses_are_searched_from_the_whole_to_the_user() {
-        let plus = Extensions { delimiters: "+".into(), owner_request_special: true };
+        let plus = Extensions {
+            delimiters: "+".into(),
+            owner_request_special: true,
+        };
         let keys = mail_keys(BStr::new("u+x@a.b"), &plus, true);
         assert_eq!(texts(keys), ["u+x@a.b", "u@a.b", "a.b", "b", "u+x@", "u@"]);
         let keys = mail_keys(BStr::new("u@[192.0.2.1]"), &plus, true);

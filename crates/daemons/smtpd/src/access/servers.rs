@@ -62,8 +62,16 @@ impl ServerKind {
 }
 
 impl Session<'_> {
-    pub(super) fn check_server_access(&mut self, command: &str, whose: Whose, kind: ServerKind, table: &str) -> Check {
-        let Some((subject, domain)) = self.server_access_subject(whose) else { return Ok(Verdict::Dunno) };
+    pub(super) fn check_server_access(
+        &mut self,
+        command: &str,
+        whose: Whose,
+        kind: ServerKind,
+        table: &str,
+    ) -> Check {
+        let Some((subject, domain)) = self.server_access_subject(whose) else {
+            return Ok(Verdict::Dunno);
+        };
         let result = self.search_servers(table, kind, &domain, &subject);
         self.forbid_permit(command, &subject, result)
     }
@@ -85,24 +93,43 @@ impl Session<'_> {
         found.filter(|(_, domain)| domain != "unknown")
     }
 
-    fn search_servers(&mut self, table: &str, kind: ServerKind, domain: &BString, subject: &Subject) -> Check {
+    fn search_servers(
+        &mut self,
+        table: &str,
+        kind: ServerKind,
+        domain: &BString,
+        subject: &Subject,
+    ) -> Check {
         if let Some(literal) = address::literal(domain.as_ref()) {
             if kind == ServerKind::Ns {
                 return Ok(Verdict::Dunno);
             }
-            let plain = host::literal_address(literal, false).map(|plain| plain.to_str_lossy().into_owned());
+            let plain = host::literal_address(literal, false)
+                .map(|plain| plain.to_str_lossy().into_owned());
             return match plain {
-                Some(plain) => self.find_address(table, &plain, subject).unwrap_or(Ok(Verdict::Dunno)),
+                Some(plain) => self
+                    .find_address(table, &plain, subject)
+                    .unwrap_or(Ok(Verdict::Dunno)),
                 None => Ok(Verdict::Dunno),
             };
         }
-        let Some(name) = domain.to_str().ok().and_then(to_ascii) else { return Ok(Verdict::Dunno) };
+        let Some(name) = domain.to_str().ok().and_then(to_ascii) else {
+            return Ok(Verdict::Dunno);
+        };
         let servers = match self.server_names(kind, &name) {
             Ok(servers) => servers,
             Err(error) if error.kind == ErrorKind::NullMx => return Ok(Verdict::Dunno),
             Err(error) => {
-                let shown = if error.kind == ErrorKind::Retry { name } else { self.masked(&subject.name) };
-                log::warn!("Unable to look up {} host for {shown}: {}", kind.name(), short_reason(&error));
+                let shown = if error.kind == ErrorKind::Retry {
+                    name
+                } else {
+                    self.masked(&subject.name)
+                };
+                log::warn!(
+                    "Unable to look up {} host for {shown}: {}",
+                    kind.name(),
+                    short_reason(&error)
+                );
                 return Ok(Verdict::Dunno);
             }
         };
@@ -148,18 +175,28 @@ impl Session<'_> {
         }
     }
 
-    fn search_server(&mut self, table: &str, kind: ServerKind, server: &str, subject: &Subject, left: &mut usize) -> Option<Check> {
-        if kind != ServerKind::A {
-            if let Some(result) = self.find_host(table, server, subject) {
-                return Some(result);
-            }
+    fn search_server(
+        &mut self,
+        table: &str,
+        kind: ServerKind,
+        server: &str,
+        subject: &Subject,
+        left: &mut usize,
+    ) -> Option<Check> {
+        if kind != ServerKind::A
+            && let Some(result) = self.find_host(table, server, subject)
+        {
+            return Some(result);
         }
         let families: Families = self.server.set.families;
         let addresses = match self.server.dns.host(server, families) {
             Ok(addresses) => addresses,
             Err(error) => {
                 let what = format!("{} {}", subject.class, self.masked(&subject.name));
-                log::warn!("Unable to look up {} host {server} for {what}: {error}", kind.name());
+                log::warn!(
+                    "Unable to look up {} host {server} for {what}: {error}",
+                    kind.name()
+                );
                 return None;
             }
         };
@@ -177,7 +214,7 @@ impl Session<'_> {
 }
 
 /// The resolver's own words for a failure, without what was asked.
-fn short_reason(error: &DnsError) -> &'static str {
+pub(super) fn short_reason(error: &DnsError) -> &'static str {
     match error.kind {
         ErrorKind::NotFound => "Host not found",
         ErrorKind::NoData => "Host found but no data record of requested type",

@@ -15,8 +15,11 @@ use crate::tables::MapName;
 impl Session<'_> {
     /// Refuses a recipient in our domains that is in none of its tables.
     pub(super) fn reject_unlisted_recipient(&mut self) -> Check {
-        let Some(recipient) = self.recipient.clone() else { return Ok(Verdict::Dunno) };
-        if self.access.recipient_listed || self.server.set.overrides("no_unknown_recipient_checks") {
+        let Some(recipient) = self.recipient.clone() else {
+            return Ok(Verdict::Dunno);
+        };
+        if self.access.recipient_listed || self.server.set.overrides("no_unknown_recipient_checks")
+        {
             return Ok(Verdict::Dunno);
         }
         let result = self.check_listed(&Subject::new(recipient, class::RECIPIENT));
@@ -44,12 +47,20 @@ impl Session<'_> {
             return self.table_error(subject.name.as_ref());
         }
         let is_sender = subject.class == class::SENDER;
-        let mut maps = vec![MapName::RecipientCanonical, MapName::Canonical, MapName::VirtualAlias];
+        let mut maps = vec![
+            MapName::RecipientCanonical,
+            MapName::Canonical,
+            MapName::VirtualAlias,
+        ];
         if is_sender {
             maps.insert(1, MapName::SenderCanonical);
         }
         for map in maps {
-            match self.server.maps.find_address(map, resolved.recipient.as_ref()) {
+            match self
+                .server
+                .maps
+                .find_address(map, resolved.recipient.as_ref())
+            {
                 Ok(false) => {}
                 Ok(true) => return Ok(Verdict::Dunno),
                 Err(_) => return self.table_error(subject.name.as_ref()),
@@ -74,7 +85,13 @@ impl Session<'_> {
     }
 
     /// The route itself is the refusal: its text, with a status that fits.
-    fn refuse_by_route(&mut self, code: i32, default: &str, nexthop: &BStr, subject: &Subject) -> Check {
+    fn refuse_by_route(
+        &mut self,
+        code: i32,
+        default: &str,
+        nexthop: &BStr,
+        subject: &Subject,
+    ) -> Check {
         let (status, text) = dsn::split(default, nexthop);
         let status = fit_status(&status, subject.class);
         let text = BString::from(text);
@@ -87,18 +104,34 @@ impl Session<'_> {
             if self.is_system_address(resolved.recipient.as_ref()) {
                 return Ok(Verdict::Dunno);
             }
-            (MapName::LocalRecipient, params::UNKNOWN_LOCAL_RECIPIENT_REJECT_CODE, "local recipient")
+            (
+                MapName::LocalRecipient,
+                params::UNKNOWN_LOCAL_RECIPIENT_REJECT_CODE,
+                "local recipient",
+            )
         } else if flags & resolve_flag::CLASS_VIRTUAL != 0 {
-            (MapName::VirtualMailbox, params::UNKNOWN_VIRTUAL_MAILBOX_REJECT_CODE, "virtual mailbox")
+            (
+                MapName::VirtualMailbox,
+                params::UNKNOWN_VIRTUAL_MAILBOX_REJECT_CODE,
+                "virtual mailbox",
+            )
         } else if flags & resolve_flag::CLASS_RELAY != 0 {
-            (MapName::RelayRecipient, params::UNKNOWN_RELAY_RECIPIENT_REJECT_CODE, "relay recipient")
+            (
+                MapName::RelayRecipient,
+                params::UNKNOWN_RELAY_RECIPIENT_REJECT_CODE,
+                "relay recipient",
+            )
         } else {
             return Ok(Verdict::Dunno);
         };
         if self.server.maps.is_empty(map) {
             return Ok(Verdict::Dunno);
         }
-        match self.server.maps.find_address(map, resolved.recipient.as_ref()) {
+        match self
+            .server
+            .maps
+            .find_address(map, resolved.recipient.as_ref())
+        {
             Ok(true) => return Ok(Verdict::Dunno),
             Ok(false) => {}
             Err(_) => return self.table_error(subject.name.as_ref()),
@@ -115,6 +148,8 @@ impl Session<'_> {
     fn is_system_address(&self, address: &BStr) -> bool {
         let local = address::local_part(address);
         let double_bounce = self.server.set.double_bounce_sender.as_bytes();
-        [b"postmaster", b"mailer-daemon".as_slice(), double_bounce].iter().any(|name| local.eq_ignore_ascii_case(name))
+        [b"postmaster", b"mailer-daemon".as_slice(), double_bounce]
+            .iter()
+            .any(|name| local.eq_ignore_ascii_case(name))
     }
 }

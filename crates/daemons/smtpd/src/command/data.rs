@@ -34,10 +34,10 @@ impl Session<'_> {
         if args.len() > 1 {
             return self.reply_protocol_error("501 5.5.4 Syntax: DATA");
         }
-        if !self.alone {
-            if let Err(rejection) = self.check_data() {
-                return self.reply_rejection(rejection);
-            }
+        if !self.alone
+            && let Err(rejection) = self.check_data()
+        {
+            return self.reply_rejection(rejection);
         }
         self.begin_content();
         self.reply("354 End data with <CR><LF>.<CR><LF>")?;
@@ -47,7 +47,11 @@ impl Session<'_> {
     }
 
     pub(super) fn no_recipients_reply(&self) -> &'static str {
-        if self.transaction.is_some() { "554 5.5.1 Error: no valid recipients" } else { "503 5.5.1 Error: need RCPT command" }
+        if self.transaction.is_some() {
+            "554 5.5.1 Error: no valid recipients"
+        } else {
+            "503 5.5.1 Error: need RCPT command"
+        }
     }
 
     fn receive_content(&mut self) -> Step {
@@ -62,8 +66,13 @@ impl Session<'_> {
             }
             let complete = end.is_complete();
             self.look_at_line_end(&mut line, complete, end == LineEnd::Lf);
-            let Some(transaction) = &mut self.transaction else { return Err(Abort::Close) };
-            match transaction.content.unstuff(&line, end == LineEnd::CrLf, strict) {
+            let Some(transaction) = &mut self.transaction else {
+                return Err(Abort::Close);
+            };
+            match transaction
+                .content
+                .unstuff(&line, end == LineEnd::CrLf, strict)
+            {
                 Line::EndOfData if complete => return Ok(()),
                 Line::EndOfData | Line::Ignored => {}
                 Line::Text(text) => {
@@ -81,28 +90,36 @@ impl Session<'_> {
                 line.pop();
             }
         }
-        if bare && self.content_lf_is_refused() {
-            if let Some(transaction) = &mut self.transaction {
-                transaction.error |= status::BARE_LF;
-            }
+        if bare
+            && self.content_lf_is_refused()
+            && let Some(transaction) = &mut self.transaction
+        {
+            transaction.error |= status::BARE_LF;
         }
     }
 
     /// Writes a line, or part of one. After an error the content is only read.
     pub(super) fn put_content(&mut self, line: &[u8], piece: Piece) {
         let limit = u64::try_from(self.server.set.message_size_limit).unwrap_or(0);
-        let Some(transaction) = &mut self.transaction else { return };
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
         if transaction.error & !status::BARE_LF != 0 {
             return;
         }
         let size = transaction.size + line.len() as u64 + 2;
         if limit > 0 && size > limit {
             transaction.error |= status::SIZE;
-            log::warn!("{}: queue file size limit exceeded", transaction.queue_id().unwrap_or("NOQUEUE"));
+            log::warn!(
+                "{}: queue file size limit exceeded",
+                transaction.queue_id().unwrap_or("NOQUEUE")
+            );
             return;
         }
         transaction.size = size;
-        let Some(queue) = &mut transaction.queue else { return };
+        let Some(queue) = &mut transaction.queue else {
+            return;
+        };
         let mut write = |kind: RecordType, data: &[u8]| queue.record(kind, data);
         if let Err(error) = transaction.content.put(line, piece, &mut write) {
             transaction.note_write_error(&error);
@@ -114,8 +131,12 @@ impl Session<'_> {
         let header = self.received_header();
         let prepend = self.actions.prepend.clone();
         let flags = self.extra_flags();
-        let Some(transaction) = &mut self.transaction else { return };
-        let Some(queue) = &mut transaction.queue else { return };
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        let Some(queue) = &mut transaction.queue else {
+            return;
+        };
         let mut write = || -> io::Result<()> {
             if flags != 0 {
                 queue.record(RecordType::FLAGS, flags.to_string().as_bytes())?;
@@ -143,12 +164,20 @@ impl Session<'_> {
     }
 
     fn received_header(&self) -> Vec<BString> {
-        let Some(transaction) = &self.transaction else { return Vec::new() };
+        let Some(transaction) = &self.transaction else {
+            return Vec::new();
+        };
         let set = &self.server.set;
         let address = self.client.rfc_address();
-        let recipient = self.recipient.as_ref().filter(|_| transaction.recipients == 1);
+        let recipient = self
+            .recipient
+            .as_ref()
+            .filter(|_| transaction.recipients == 1);
         let recipient = recipient.map(|recipient| address::quote(recipient.as_ref()));
-        let helo = self.helo.clone().unwrap_or_else(|| self.client.name.as_str().into());
+        let helo = self
+            .helo
+            .clone()
+            .unwrap_or_else(|| self.client.name.as_str().into());
         let received = Received {
             helo: &helo,
             client_name: &self.client.name,
@@ -159,7 +188,10 @@ impl Session<'_> {
             with: &protocol(self.esmtp, transaction.smtputf8, false, false),
             queue_id: transaction.queue_id(),
             recipient: recipient.as_deref().map(Vec::as_slice),
-            date: &mail_date(postern_sys::clock::seconds(transaction.arrival), self.server.look.date_two_digit_day()),
+            date: &mail_date(
+                postern_sys::clock::seconds(transaction.arrival),
+                self.server.look.date_two_digit_day(),
+            ),
             hide_client: set.hide_client_session,
         };
         received.lines()
@@ -168,15 +200,18 @@ impl Session<'_> {
     /// Hands the message over, and tells the client what became of it. `bytes` goes into the reply.
     pub(super) fn finish_message(&mut self, bytes: &str) -> Step<Outcome> {
         self.stage = "END-OF-MESSAGE";
-        let bare_lf = self.transaction.as_ref().is_some_and(|transaction| transaction.error & status::BARE_LF != 0);
+        let bare_lf = self
+            .transaction
+            .as_ref()
+            .is_some_and(|transaction| transaction.error & status::BARE_LF != 0);
         if bare_lf {
             self.error_mask.add(ErrorClass::PROTOCOL);
             self.log_event("reject", "bare <LF> received".into());
-        } else if !self.alone {
-            if let Err(rejection) = self.check_end_of_data() {
-                self.end_transaction();
-                return self.reply_rejection(rejection);
-            }
+        } else if !self.alone
+            && let Err(rejection) = self.check_end_of_data()
+        {
+            self.end_transaction();
+            return self.reply_rejection(rejection);
         }
         let verdict = self.hand_over();
         let queue_id = self.queue_id_for_reply.take().unwrap_or_default();
@@ -194,12 +229,20 @@ impl Session<'_> {
     /// Writes what follows the content and asks for the verdict. Whatever is wrong on our side, the
     /// message is given up and not acknowledged.
     fn hand_over(&mut self) -> submit::Outcome {
-        let failed = |status| submit::Outcome { status, reason: BString::default() };
+        let failed = |status| submit::Outcome {
+            status,
+            reason: BString::default(),
+        };
         let actions = std::mem::take(&mut self.actions);
-        let Some(transaction) = &mut self.transaction else { return failed(status::BAD) };
-        let Some(mut queue) = transaction.queue.take() else { return failed(status::WRITE) };
+        let Some(transaction) = &mut self.transaction else {
+            return failed(status::BAD);
+        };
+        let Some(mut queue) = transaction.queue.take() else {
+            return failed(status::WRITE);
+        };
         self.queue_id_for_reply = Some(queue.id().to_owned());
         if transaction.error != 0 {
+            queue.abandon();
             return failed(transaction.error);
         }
         let mut write = || -> io::Result<()> {
@@ -228,28 +271,52 @@ impl Session<'_> {
     /// The reply for a message that was not taken.
     fn refuse_message(&mut self, bits: i32, reason: &BString) -> Step<Outcome> {
         let has = |bit: i32| bits & bit != 0;
-        let is_reply = reason.len() > 4 && reason.iter().take(3).all(u8::is_ascii_digit) && reason.get(3) == Some(&b' ');
+        let is_reply = reason.len() > 4
+            && reason.iter().take(3).all(u8::is_ascii_digit)
+            && reason.get(3) == Some(&b' ');
         let with_reason = |code: &str, otherwise: &str| -> BString {
-            if reason.is_empty() { otherwise.into() } else { [code.as_bytes(), b" ", reason].concat().into() }
+            if reason.is_empty() {
+                otherwise.into()
+            } else {
+                [code.as_bytes(), b" ", reason].concat().into()
+            }
         };
         let (class, reply): (ErrorClass, BString) = if has(status::BARE_LF) {
             (ErrorClass::PROTOCOL, self.bare_lf_reply().into())
         } else if is_reply {
             (ErrorClass::POLICY, reason.clone())
         } else if has(status::DEFER) {
-            (ErrorClass::POLICY, with_reason("451", "451 4.7.1 Error: service unavailable"))
+            (
+                ErrorClass::POLICY,
+                with_reason("451", "451 4.7.1 Error: service unavailable"),
+            )
         } else if has(status::BAD) {
-            (ErrorClass::SOFTWARE, format!("451 4.3.0 Error: internal error {bits}").into())
+            (
+                ErrorClass::SOFTWARE,
+                format!("451 4.3.0 Error: internal error {bits}").into(),
+            )
         } else if has(status::SIZE) {
-            (ErrorClass::BOUNCE, "552 5.3.4 Error: message file too big".into())
+            (
+                ErrorClass::BOUNCE,
+                "552 5.3.4 Error: message file too big".into(),
+            )
         } else if has(status::HOPS) {
             (ErrorClass::BOUNCE, "554 5.4.0 Error: too many hops".into())
         } else if has(status::CONTENT) {
-            (ErrorClass::POLICY, with_reason("550", "550 5.7.1 Error: message content rejected"))
+            (
+                ErrorClass::POLICY,
+                with_reason("550", "550 5.7.1 Error: message content rejected"),
+            )
         } else if has(status::WRITE | status::PROXY) {
-            (ErrorClass::RESOURCE, "451 4.3.0 Error: queue file write error".into())
+            (
+                ErrorClass::RESOURCE,
+                "451 4.3.0 Error: queue file write error".into(),
+            )
         } else {
-            (ErrorClass::SOFTWARE, format!("451 4.3.0 Error: internal error {bits}").into())
+            (
+                ErrorClass::SOFTWARE,
+                format!("451 4.3.0 Error: internal error {bits}").into(),
+            )
         };
         self.error_mask.add(class);
         self.reply(reply)?;
@@ -259,7 +326,9 @@ impl Session<'_> {
     /// Opens the stream for the message, if that was not done before, and writes the envelope up to
     /// the recipients. `false`: nobody takes the message.
     pub(super) fn open_queue(&mut self) -> bool {
-        let Some(transaction) = &self.transaction else { return false };
+        let Some(transaction) = &self.transaction else {
+            return false;
+        };
         if transaction.queue.is_some() {
             return true;
         }
@@ -269,7 +338,8 @@ impl Session<'_> {
             Queue::postdrop(&program, set.ipc_timeout).map_err(|error| error.to_string())
         } else {
             let flags = self.cleanup_flags(transaction.smtputf8);
-            Queue::cleanup(&set.cleanup_service, set.ipc_timeout, flags).map_err(|error| error.to_string())
+            Queue::cleanup(&set.cleanup_service, set.ipc_timeout, flags)
+                .map_err(|error| error.to_string())
         };
         let mut queue = match opened {
             Ok(queue) => queue,
@@ -282,7 +352,16 @@ impl Session<'_> {
             log::warn!("{}: writing to queue: {error}", queue.id());
             return false;
         }
-        log::info!("{}: client={}", queue.id(), self.client.namaddr);
+        let sasl_sender = self
+            .sasl_sender
+            .as_ref()
+            .map(|sender| format!(", sasl_sender={}", self.masked(sender)));
+        log::info!(
+            "{}: client={}{}",
+            queue.id(),
+            self.client.namaddr,
+            sasl_sender.unwrap_or_default()
+        );
         if let Some(transaction) = &mut self.transaction {
             transaction.queue = Some(queue);
         }
@@ -310,14 +389,22 @@ impl Session<'_> {
     }
 
     fn write_envelope(&self, queue: &mut Queue) -> io::Result<()> {
-        let (Some(transaction), Some(sender)) = (&self.transaction, &self.sender) else { return Ok(()) };
+        let (Some(transaction), Some(sender)) = (&self.transaction, &self.sender) else {
+            return Ok(());
+        };
         let full = queue.is_cleanup();
         if full {
-            let arrival = transaction.arrival.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let arrival = transaction
+                .arrival
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             let time = format!("{} {}", arrival.as_secs(), arrival.subsec_micros());
             queue.record(RecordType::TIME, time.as_bytes())?;
             if !self.server.set.content_filter.is_empty() {
-                queue.record(RecordType::FILTER, self.server.set.content_filter.as_bytes())?;
+                queue.record(
+                    RecordType::FILTER,
+                    self.server.set.content_filter.as_bytes(),
+                )?;
             }
             let id = queue.id().to_owned();
             queue.attribute("log_ident", id.as_bytes())?;
@@ -368,7 +455,16 @@ impl Session<'_> {
             ("server_port", Some(client.server_port.as_bytes())),
             ("helo_name", helo),
             ("protocol_name", Some(self.protocol().as_bytes())),
-            ("client_address_type", Some(if client.family == 10 { b"10" } else if client.family == 2 { b"2" } else { b"0" })),
+            (
+                "client_address_type",
+                Some(if client.family == 10 {
+                    b"10"
+                } else if client.family == 2 {
+                    b"2"
+                } else {
+                    b"0"
+                }),
+            ),
         ];
         for (name, value) in attributes {
             if let Some(value) = value {

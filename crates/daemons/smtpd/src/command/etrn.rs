@@ -21,10 +21,16 @@ impl Session<'_> {
         let [_, name] = args else {
             return self.reply_protocol_error("500 Syntax: ETRN domain");
         };
-        let domain = name.text.strip_prefix(b"@").or_else(|| name.text.strip_prefix(b"#")).unwrap_or(&name.text);
+        let domain = name
+            .text
+            .strip_prefix(b"@")
+            .or_else(|| name.text.strip_prefix(b"#"))
+            .unwrap_or(&name.text);
         let domain = BStr::new(domain).to_owned();
-        let is_literal = address::literal(domain.as_ref())
-            .is_some_and(|inner| host::literal_address(inner, false).is_some_and(|plain| host::valid_hostaddr(plain).is_ok()));
+        let is_literal = address::literal(domain.as_ref()).is_some_and(|inner| {
+            host::literal_address(inner, false)
+                .is_some_and(|plain| host::valid_hostaddr(plain).is_ok())
+        });
         if host::valid_hostname(domain.as_ref()).is_err() && !is_literal {
             return self.reply_protocol_error("501 Error: invalid parameter syntax");
         }
@@ -45,12 +51,19 @@ impl Session<'_> {
             Ok(status::DENY) => {
                 let shown = self.masked(&domain);
                 log::warn!("reject: ETRN {shown}... from {}", self.client.namaddr);
-                self.reply(format!("459 <{}>: service unavailable", domain.to_str_lossy()))?;
+                self.reply(format!(
+                    "459 <{}>: service unavailable",
+                    domain.to_str_lossy()
+                ))?;
                 Ok(Outcome::Bad)
             }
             other => {
                 if other.is_ok() {
-                    log::warn!("bad ETRN {}... from {}", self.masked(&domain), self.client.namaddr);
+                    log::warn!(
+                        "bad ETRN {}... from {}",
+                        self.masked(&domain),
+                        self.client.namaddr
+                    );
                 } else {
                     log::warn!("unable to talk to fast flush service");
                 }

@@ -23,7 +23,11 @@ impl Session<'_> {
             return Ok(outcome);
         }
         self.esmtp = true;
-        let separator = if self.server.look.log_list_comma() { ", " } else { " " };
+        let separator = if self.server.look.log_list_comma() {
+            ", "
+        } else {
+            " "
+        };
         if let Some(words) = self.discarded.to_log(separator) {
             log::info!("discarding EHLO keywords: {words}");
         }
@@ -58,7 +62,11 @@ impl Session<'_> {
 
     /// The name as log and Received: header can have it.
     fn clean_name(&self, name: &BString) -> BString {
-        let charset = if self.server.set.smtputf8 { Charset::Utf8 } else { Charset::Ascii };
+        let charset = if self.server.set.smtputf8 {
+            Charset::Utf8
+        } else {
+            Charset::Ascii
+        };
         let mut name = mask(name, charset, b'?');
         for byte in name.iter_mut().filter(|byte| b" <>()\\\";@".contains(byte)) {
             *byte = b'?';
@@ -74,10 +82,20 @@ impl Session<'_> {
                 lines.push(line.to_owned());
             }
         };
-        let size = if set.message_size_limit > 0 { format!("SIZE {}", set.message_size_limit) } else { "SIZE".to_owned() };
+        let size = if set.message_size_limit > 0 {
+            format!("SIZE {}", set.message_size_limit)
+        } else {
+            "SIZE".to_owned()
+        };
         let (vrfy, smtputf8) = (!set.disable_vrfy, set.smtputf8);
-        let Ok(verp) = self.server.lists_client(|lists| &mut lists.verp_clients, &self.client) else {
-            log::warn!("don't know if EHLO feature VERP should be announced to {}", self.client.namaddr);
+        let Ok(verp) = self
+            .server
+            .lists_client(|lists| &mut lists.verp_clients, &self.client)
+        else {
+            log::warn!(
+                "don't know if EHLO feature VERP should be announced to {}",
+                self.client.namaddr
+            );
             self.error_mask.add(ErrorClass::DATA);
             return Err(Abort::LocalData);
         };

@@ -44,12 +44,20 @@ impl Session<'_> {
             return self.reply_protocol_error("501 5.5.4 Syntax: MAIL FROM:<address>");
         }
         if let Some(count) = self.count_event("message", self.server.limits.message_rate) {
-            return self.refuse_rate("Message delivery request", count, "450 4.7.1 Error: too much mail from");
+            return self.refuse_rate(
+                "Message delivery request",
+                count,
+                "450 4.7.1 Error: too much mail from",
+            );
         }
         // The address needs to know what comes after it.
         let may_utf8 = self.server.set.smtputf8 && !self.discarded.has(Keywords::SMTPUTF8);
         let smtputf8 = may_utf8 && parameters.iter().any(|word| is(word, "SMTPUTF8"));
-        let address = if path.bad { None } else { self.extract_address(path.text.as_ref(), true, smtputf8) };
+        let address = if path.bad {
+            None
+        } else {
+            self.extract_address(path.text.as_ref(), true, smtputf8)
+        };
         let Some(sender) = address else {
             return self.reply_protocol_error("501 5.1.7 Bad sender address syntax");
         };
@@ -68,7 +76,8 @@ impl Session<'_> {
             Err(rejection) => return self.reply_rejection(rejection),
         };
         if self.server.set.strict_smtputf8 && !wanted.smtputf8 && !sender.is_ascii() {
-            return self.reply_protocol_error("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+            return self
+                .reply_protocol_error("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         }
         if let Err(rejection) = self.check_space() {
             return self.reply_rejection(rejection);
@@ -82,14 +91,18 @@ impl Session<'_> {
         self.succeed("250 2.1.0 Ok")
     }
 
-    fn begin_transaction(&mut self, sender: BString, wanted: Wanted, rewrite_context: &'static str) {
+    fn begin_transaction(
+        &mut self,
+        sender: BString,
+        wanted: Wanted,
+        rewrite_context: &'static str,
+    ) {
         self.server.sequence = self.server.sequence.wrapping_add(1);
         self.sender = Some(sender);
         self.overshoot = 0;
         self.transaction = Some(Transaction {
             arrival: SystemTime::now(),
             body: wanted.body,
-            declared_size: wanted.size,
             ret: wanted.ret,
             envelope_id: wanted.envelope_id,
             smtputf8: wanted.smtputf8,
@@ -110,7 +123,10 @@ impl Session<'_> {
         let address = self.client.address.clone();
         self.reply(format!("{reply} {address}"))?;
         let service = self.server.limits.service();
-        log::warn!("{what} rate limit exceeded: {count} from {} for service {service}", self.client.namaddr);
+        log::warn!(
+            "{what} rate limit exceeded: {count} from {} for service {service}",
+            self.client.namaddr
+        );
         Ok(Outcome::Bad)
     }
 
@@ -141,14 +157,22 @@ impl Session<'_> {
                     }
                 }
                 MailParameter::Xverp(delimiters) => {
-                    if self.server.lists_client(|lists| &mut lists.verp_clients, &self.client) != Ok(true) {
+                    if self
+                        .server
+                        .lists_client(|lists| &mut lists.verp_clients, &self.client)
+                        != Ok(true)
+                    {
                         return Err(unsupported());
                     }
                     wanted.verp = Some(self.verp_delimiters(delimiters)?);
                 }
-                MailParameter::Ret(_) if wanted.ret.is_some() => return Err(ParameterError::Ret.to_string()),
+                MailParameter::Ret(_) if wanted.ret.is_some() => {
+                    return Err(ParameterError::Ret.to_string());
+                }
                 MailParameter::Ret(ret) => wanted.ret = Some(ret),
-                MailParameter::Envid(_) if wanted.envelope_id.is_some() => return Err(ParameterError::Envid.to_string()),
+                MailParameter::Envid(_) if wanted.envelope_id.is_some() => {
+                    return Err(ParameterError::Envid.to_string());
+                }
                 MailParameter::Envid(id) => wanted.envelope_id = Some(id),
                 MailParameter::RequireTls => return Err(unsupported()),
             }
@@ -157,12 +181,16 @@ impl Session<'_> {
     }
 
     fn verp_delimiters(&self, given: Option<BString>) -> Result<BString, String> {
-        let Some(given) = given else { return Ok(self.config().get(params::DEFAULT_VERP_DELIMITERS).into()) };
+        let Some(given) = given else {
+            return Ok(self.config().get(params::DEFAULT_VERP_DELIMITERS).into());
+        };
         let filter = self.config().get(params::VERP_DELIMITER_FILTER);
         if given.len() == 2 && given.iter().all(|byte| filter.as_bytes().contains(byte)) {
             return Ok(given);
         }
-        Err(format!("501 5.5.4 Error: XVERP needs two characters from {filter}"))
+        Err(format!(
+            "501 5.5.4 Error: XVERP needs two characters from {filter}"
+        ))
     }
 
     /// What can be said about the sender and the size; both count for the log only while it is said.
@@ -171,7 +199,12 @@ impl Session<'_> {
         let limit = self.server.set.message_size_limit;
         let mut result = Ok(());
         if limit > 0 && wanted.size > limit {
-            result = Err(self.reject_outright(ErrorClass::BOUNCE, 552, "5.3.4", "Message size exceeds fixed limit"));
+            result = Err(self.reject_outright(
+                ErrorClass::BOUNCE,
+                552,
+                "5.3.4",
+                "Message size exceeds fixed limit",
+            ));
         } else if !self.alone && !self.server.set.delay_reject {
             result = self.check_sender();
         }
@@ -191,22 +224,45 @@ impl Session<'_> {
             let name = word.to_ascii_lowercase();
             let found = match name.as_str() {
                 "permit_inet_interfaces" => Ok(self.server.is_own_address(self.client.ip)),
-                "permit_mynetworks" => self.server.lists_client(|lists| &mut lists.mynetworks, &self.client),
-                "permit_sasl_authenticated" | "permit_tls_all_clientcerts" | "permit_tls_clientcerts" => Ok(false),
+                "permit_mynetworks" => self
+                    .server
+                    .lists_client(|lists| &mut lists.mynetworks, &self.client),
+                "permit_sasl_authenticated"
+                | "permit_tls_all_clientcerts"
+                | "permit_tls_clientcerts" => Ok(false),
                 "check_address_map" => match words.next() {
                     Some(table) => self.client_is_in(table),
-                    None => return Err(self.reject_outright(ErrorClass::SOFTWARE, 451, "4.3.5", "Server configuration error")),
+                    None => {
+                        return Err(self.reject_outright(
+                            ErrorClass::SOFTWARE,
+                            451,
+                            "4.3.5",
+                            "Server configuration error",
+                        ));
+                    }
                 },
                 _ if word.contains(':') => self.client_is_in(word),
                 _ => {
                     log::warn!("parameter local_header_rewrite_clients: invalid request: {word}");
-                    return Err(self.reject_outright(ErrorClass::SOFTWARE, 451, "4.3.5", "Server configuration error"));
+                    return Err(self.reject_outright(
+                        ErrorClass::SOFTWARE,
+                        451,
+                        "4.3.5",
+                        "Server configuration error",
+                    ));
                 }
             };
             match found {
                 Ok(true) => return Ok("local"),
                 Ok(false) => {}
-                Err(_) => return Err(self.reject_outright(ErrorClass::SOFTWARE, 451, "4.3.0", "Temporary lookup error")),
+                Err(_) => {
+                    return Err(self.reject_outright(
+                        ErrorClass::SOFTWARE,
+                        451,
+                        "4.3.0",
+                        "Temporary lookup error",
+                    ));
+                }
             }
         }
         Ok("remote")
@@ -214,7 +270,9 @@ impl Session<'_> {
 
     fn client_is_in(&mut self, table: &str) -> Result<bool, postern_dict::LookupError> {
         let address = self.client.address.clone();
-        self.server.find_in_table(table, BStr::new(&address), false).map(|found| found.is_some())
+        self.server
+            .find_in_table(table, BStr::new(&address), false)
+            .map(|found| found.is_some())
     }
 
     /// Refuses mail that the disk may not have room for.
@@ -223,17 +281,25 @@ impl Session<'_> {
         if set.queue_minfree == 0 && set.message_size_limit == 0 {
             return Ok(());
         }
-        let Some(free) = self.server.space.free(&self.server.queue_directory) else { return Ok(()) };
+        let Some(free) = self.server.space.free(&self.server.queue_directory) else {
+            return Ok(());
+        };
         let set = &self.server.set;
         if !space::is_short(free, set.queue_minfree, set.message_size_limit) {
             return Ok(());
         }
-        let rejection = self.reject_outright(ErrorClass::RESOURCE, 452, "4.3.1", "Insufficient system storage");
+        let rejection = self.reject_outright(
+            ErrorClass::RESOURCE,
+            452,
+            "4.3.1",
+            "Insufficient system storage",
+        );
         log::warn!("not enough free space in mail queue: {free} bytes < 1.5*message size limit");
         Err(rejection)
     }
 }
 
 fn starts_with(text: &BStr, prefix: &str) -> bool {
-    text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+    text.get(..prefix.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }

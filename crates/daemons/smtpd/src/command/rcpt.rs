@@ -22,7 +22,11 @@ struct Wanted {
 
 impl Session<'_> {
     pub(super) fn rcpt_command(&mut self, args: &[Word]) -> Step<Outcome> {
-        let Some(smtputf8) = self.transaction.as_ref().map(|transaction| transaction.smtputf8) else {
+        let Some(smtputf8) = self
+            .transaction
+            .as_ref()
+            .map(|transaction| transaction.smtputf8)
+        else {
             return self.reply_protocol_error("503 5.5.1 Error: need MAIL command");
         };
         if self.chunking != Chunking::None {
@@ -35,9 +39,17 @@ impl Session<'_> {
             return self.reply_protocol_error("501 5.5.4 Syntax: RCPT TO:<address>");
         }
         if let Some(count) = self.count_event("recipient", self.server.limits.recipient_rate) {
-            return self.refuse_rate("Recipient address", count, "450 4.7.1 Error: too many recipients from");
+            return self.refuse_rate(
+                "Recipient address",
+                count,
+                "450 4.7.1 Error: too many recipients from",
+            );
         }
-        let address = if path.bad { None } else { self.extract_address(path.text.as_ref(), false, smtputf8) };
+        let address = if path.bad {
+            None
+        } else {
+            self.extract_address(path.text.as_ref(), false, smtputf8)
+        };
         let Some(recipient) = address else {
             return self.reply_protocol_error("501 5.1.3 Bad recipient address syntax");
         };
@@ -49,15 +61,19 @@ impl Session<'_> {
             return self.refuse_recipient_overflow();
         }
         if self.server.set.strict_smtputf8 && !smtputf8 && !recipient.is_ascii() {
-            return self.reply_protocol_error("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+            return self
+                .reply_protocol_error("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         }
         let first = self.recipient.replace(recipient.clone());
         self.access.forget_recipient();
-        let checked = if self.alone { Ok(()) } else { self.check_recipient() };
+        let checked = if self.alone {
+            Ok(())
+        } else {
+            self.check_recipient()
+        };
         if let Err(rejection) = checked {
-            let outcome = self.reply_rejection(rejection);
             self.recipient = first;
-            return outcome;
+            return self.reply_rejection(rejection);
         }
         let accepted = self.add_recipient(&recipient, path.text.as_ref(), &wanted);
         self.recipient = first;
@@ -126,11 +142,22 @@ impl Session<'_> {
         if !self.open_queue() {
             return false;
         }
-        let Some(transaction) = &mut self.transaction else { return false };
-        let Some(queue) = &mut transaction.queue else { return false };
+        let Some(transaction) = &mut self.transaction else {
+            return false;
+        };
+        let Some(queue) = &mut transaction.queue else {
+            return false;
+        };
         let original = wanted.original.clone().unwrap_or_else(|| {
-            let kind = if transaction.smtputf8 && !path.is_ascii() { "utf-8;" } else { "rfc822;" };
-            let inner = path.strip_prefix(b"<").and_then(|path| path.strip_suffix(b">")).unwrap_or(path);
+            let kind = if transaction.smtputf8 && !path.is_ascii() {
+                "utf-8;"
+            } else {
+                "rfc822;"
+            };
+            let inner = path
+                .strip_prefix(b"<")
+                .and_then(|path| path.strip_suffix(b">"))
+                .unwrap_or(path);
             [kind.as_bytes(), inner].concat().into()
         });
         let mut write = || {

@@ -47,17 +47,17 @@ fn headers_are_told_apart_by_where_they_stand() {
         "end true",
         "0 ",
         "1 pre",
-        "0 --x",
-        "4 ",
+        "5 --x",
+        "0 ",
         "Nested Subject: in",
         "0 ",
         "1 text",
-        "0 --x",
+        "6 --x",
         "Mime Content-Type: text/plain",
-        "4 ",
-        "5 z",
-        "7 --x--",
-        "13 X: y",
+        "0 ",
+        "1 z",
+        "3 --x--",
+        "9 X: y",
     ];
     assert_eq!(run(Options::default(), text), want);
     let disabled = Options {
@@ -72,7 +72,7 @@ fn a_missing_empty_line_is_inserted_after_the_primary_header_only() {
     let want = ["Primary A: b", "end false", "0 ", "1 no header"];
     assert_eq!(run(Options::default(), "A: b\nno header\n"), want);
     let text = "Content-Type: multipart/mixed; boundary=x\n\n--x\nA: b\nno header\n";
-    assert_eq!(run(Options::default(), text).last().unwrap(), "4 no header");
+    assert_eq!(run(Options::default(), text).last().unwrap(), "0 no header");
     assert_eq!(
         run(Options::default(), "A: b\n"),
         ["Primary A: b", "end false"]

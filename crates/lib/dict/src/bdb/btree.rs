@@ -1,0 +1,532 @@
+//! The btree access method.
+//!
+//! Source: bdb-format.md §4. Separators that this module makes never share a chain with a leaf's
+//! key; those that it finds may, and then only lose a reference.
+
+use std::cmp::Ordering;
+use std::io;
+
+use super::page::{
+    BTREE_INTERNAL, BTREE_LEAF, HEADER, Page, Shape, damaged, get_u32, put_u16, put_u32,
+};
+use super::pager::{Pager, chain_reference};
+
+/// The root's page; it never moves.
+pub(super) const ROOT: u32 = 1;
+/// Where the meta page names the root.
+pub(super) const ROOT_FIELD: usize = 88;
+const INLINE: u8 = 1;
+const OFF_PAGE: u8 = 3;
+const DELETED: u8 = 0x80;
+/// Alignment of items.
+pub(super) const ALIGN: usize = 4;
+
+/// An item longer than this goes to overflow pages, so that four fit on a page.
+pub(super) fn inline_limit(page_size: usize) -> usize {
+    (page_size - HEADER) / 4 - 10
+}
+
+/// The leaf item for bytes that stay on the page.
+pub(super) fn inline_item(data: &[u8]) -> Vec<u8> {
+    let mut item = vec![0, 0, INLINE];
+    put_u16(&mut item, 0, u16::try_from(data.len()).unwrap_or(u16::MAX));
+    item.extend_from_slice(data);
+    item
+}
+
+/// The leaf item for `length` bytes in the chain that starts at `first`.
+pub(super) fn off_page_item(first: u32, length: usize) -> io::Result<Vec<u8>> {
+    Ok([&[0, 0, OFF_PAGE, 0][..], &chain_reference(first, length)?].concat())
+}
+
+/// The internal item for a child and the key (as a leaf item) that separates it from the one before.
+pub(super) fn internal_item(child: u32, key: &[u8]) -> Vec<u8> {
+    let kind = key.get(2).copied().unwrap_or(INLINE);
+    let mut item = vec![0; 12];
+    item[2] = kind;
+    put_u32(&mut item, 4, child);
+    let body = if kind == OFF_PAGE {
+        key
+    } else {
+        key.get(3..).unwrap_or_default()
+    };
+    put_u16(&mut item, 0, u16::try_from(body.len()).unwrap_or(u16::MAX));
+    item.extend_from_slice(body);
+    item
+}
+
+/// What an item says about its bytes.
+enum Item<'a> {
+    Here(&'a [u8]),
+    Chain { first: u32, total: u32 },
+}
+
+fn parse_leaf(item: &[u8]) -> Option<Item<'_>> {
+    match item.get(2)? & !DELETED {
+        INLINE => Some(Item::Here(item.get(3..)?)),
+        OFF_PAGE => Some(Item::Chain {
+            first: get_u32(item, 4)?,
+            total: get_u32(item, 8)?,
+        }),
+        _ => None,
+    }
+}
+
+fn parse_internal(item: &[u8]) -> Option<Item<'_>> {
+    match item.get(2)? & !DELETED {
+        INLINE => Some(Item::Here(item.get(12..)?)),
+        OFF_PAGE => Some(Item::Chain {
+            first: get_u32(item, 16)?,
+            total: get_u32(item, 20)?,
+        }),
+        _ => None,
+    }
+}
+
+/// A step from the root: an internal page and the index of the child taken.
+struct Step {
+    page: Page,
+    index: usize,
+}
+
+/// Operations on a btree file.
+#[derive(Debug)]
+pub(super) struct Btree<'p, 'f>(pub(super) &'p mut Pager<'f>);
+
+impl Btree<'_, '_> {
+    /// The value of `key`.
+    pub(super) fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let (_, leaf) = self.descend(key)?;
+        match self.search(&leaf, key)? {
+            Ok(index) => self.leaf_bytes(&leaf, index + 1).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Stores a pair whose key is not there.
+    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let (path, leaf) = self.descend(key)?;
+        let Err(place) = self.search(&leaf, key)? else {
+            return Err(leaf.damaged("key is there already"));
+        };
+        let pair = [self.store(key)?, self.store(value)?];
+        let mut items = leaf.items()?;
+        items.splice(place..place, pair);
+        if fits(self.0.page_size(), &items) {
+            let page = Page::with_items(leaf.size(), leaf.shape(), &items, ALIGN)?;
+            self.0.write(page);
+            return Ok(());
+        }
+        let at_end = leaf.next() == 0 && place + 2 == items.len();
+        let middle = if at_end { place } else { middle(&items, 2) };
+        let separator = self.separator(&items, middle)?;
+        self.split(path, &leaf, items, middle, separator)
+    }
+
+    /// Removes `key`; `false` when it was not there.
+    pub(super) fn remove(&mut self, key: &[u8]) -> io::Result<bool> {
+        let (path, leaf) = self.descend(key)?;
+        let Ok(index) = self.search(&leaf, key)? else {
+            return Ok(false);
+        };
+        let mut items = leaf.items()?;
+        for item in items.drain(index..index + 2) {
+            if let Some(Item::Chain { first, .. }) = parse_leaf(&item) {
+                self.0.free_chain(first)?;
+            }
+        }
+        if items.is_empty() && leaf.number != ROOT {
+            self.unlink(&leaf)?;
+            self.remove_child(path)?;
+        } else {
+            self.0
+                .write(Page::with_items(leaf.size(), leaf.shape(), &items, ALIGN)?);
+        }
+        Ok(true)
+    }
+
+    /// The pairs of the first leaf that has keys greater than `after` (of all keys for `None`).
+    /// Empty at the end.
+    pub(super) fn pairs_after(&self, after: Option<&[u8]>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let (_, mut leaf) = self.descend(after.unwrap_or_default())?;
+        for _ in 0..self.0.pages() {
+            let mut pairs = Vec::new();
+            for index in (0..leaf.entries() / 2).map(|pair| pair * 2) {
+                if is_deleted(&leaf, index)? {
+                    continue;
+                }
+                let key = self.leaf_bytes(&leaf, index)?;
+                if after.is_none_or(|after| key.as_slice() > after) {
+                    pairs.push((key, self.leaf_bytes(&leaf, index + 1)?));
+                }
+            }
+            if !pairs.is_empty() || leaf.next() == 0 {
+                return Ok(pairs);
+            }
+            leaf = self.leaf(leaf.next())?;
+        }
+        Err(leaf.damaged("endless chain of leaves"))
+    }
+
+    /// From the root to the leaf where `key` belongs.
+    fn descend(&self, key: &[u8]) -> io::Result<(Vec<Step>, Page)> {
+        let mut path = Vec::new();
+        let mut page = self.0.read(ROOT)?;
+        loop {
+            match (page.kind(), page.level()) {
+                (BTREE_LEAF, 1) => return Ok((path, page)),
+                (BTREE_INTERNAL, 2..) => {}
+                _ => return Err(page.damaged("not a btree page")),
+            }
+            let index = self.child_for(&page, key)?;
+            let child = self.0.read(child_of(&page, index)?)?;
+            // Levels go down by one, so a damaged file cannot lead in circles.
+            if child.level() + 1 != page.level() {
+                return Err(child.damaged("wrong level"));
+            }
+            path.push(Step { page, index });
+            page = child;
+        }
+    }
+
+    /// The last child whose key is not greater than `key`; the first one's key does not count.
+    fn child_for(&self, page: &Page, key: &[u8]) -> io::Result<usize> {
+        if page.entries() == 0 {
+            return Err(page.damaged("internal page without child"));
+        }
+        let (mut low, mut high) = (0, page.entries());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.compare_internal(page, middle, key)? == Ordering::Greater {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    fn compare_internal(&self, page: &Page, index: usize, key: &[u8]) -> io::Result<Ordering> {
+        match parse_internal(page.btree_item(index)?)
+            .ok_or_else(|| page.damaged("unknown item type"))?
+        {
+            Item::Here(data) => Ok(data.cmp(key)),
+            Item::Chain { first, total } => {
+                Ok(self.0.read_chain(first, total)?.as_slice().cmp(key))
+            }
+        }
+    }
+
+    /// The index of a key on a leaf, or the index where it belongs.
+    fn search(&self, leaf: &Page, key: &[u8]) -> io::Result<Result<usize, usize>> {
+        let (mut low, mut high) = (0, leaf.entries() / 2);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.compare_leaf(leaf, middle * 2, key)? {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                // A deleted pair may stand before the living one with the same key.
+                Ordering::Equal if is_deleted(leaf, middle * 2)? => low = middle + 1,
+                Ordering::Equal => return Ok(Ok(middle * 2)),
+            }
+        }
+        Ok(Err(low * 2))
+    }
+
+    fn compare_leaf(&self, leaf: &Page, index: usize, key: &[u8]) -> io::Result<Ordering> {
+        match parse_leaf(leaf.btree_item(index)?)
+            .ok_or_else(|| leaf.damaged("unknown item type"))?
+        {
+            Item::Here(data) => Ok(data.cmp(key)),
+            Item::Chain { first, total } => {
+                Ok(self.0.read_chain(first, total)?.as_slice().cmp(key))
+            }
+        }
+    }
+
+    fn leaf(&self, number: u32) -> io::Result<Page> {
+        let page = self.0.read(number)?;
+        if page.kind() == BTREE_LEAF {
+            Ok(page)
+        } else {
+            Err(page.damaged("not a leaf"))
+        }
+    }
+
+    fn leaf_bytes(&self, leaf: &Page, index: usize) -> io::Result<Vec<u8>> {
+        self.item_bytes(leaf.btree_item(index)?, leaf.number)
+    }
+
+    fn item_bytes(&self, item: &[u8], page: u32) -> io::Result<Vec<u8>> {
+        match parse_leaf(item).ok_or_else(|| damaged(page, "unknown item type"))? {
+            Item::Here(data) => Ok(data.to_vec()),
+            Item::Chain { first, total } => self.0.read_chain(first, total),
+        }
+    }
+
+    fn store(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
+        if data.len() <= inline_limit(self.0.page_size()) {
+            return Ok(inline_item(data));
+        }
+        let first = self.0.write_chain(data)?;
+        off_page_item(first, data.len())
+    }
+
+    /// The key that separates leaf items before `middle` from those behind, as a leaf item.
+    fn separator(&mut self, items: &[Vec<u8>], middle: usize) -> io::Result<Vec<u8>> {
+        let key = |index: Option<usize>| {
+            let item = index
+                .and_then(|index| items.get(index))
+                .ok_or_else(|| damaged(0, "empty split"))?;
+            self.item_bytes(item, 0)
+        };
+        let (left, right) = (key(middle.checked_sub(2))?, key(Some(middle))?);
+        self.store(shortest_separator(&left, &right))
+    }
+
+    /// Distributes the items of a full page to it and a new page on its right.
+    fn split(
+        &mut self,
+        mut path: Vec<Step>,
+        page: &Page,
+        left: Vec<Vec<u8>>,
+        middle: usize,
+        separator: Vec<u8>,
+    ) -> io::Result<()> {
+        let mut left = left;
+        let right = left.split_off(middle);
+        let size = self.0.page_size();
+        let number = self.0.allocate()?;
+        let shape = page.shape();
+        if page.number == ROOT {
+            let first = self.0.allocate()?;
+            self.0.write(Page::with_items(
+                size,
+                Shape {
+                    number: first,
+                    next: number,
+                    ..shape
+                },
+                &left,
+                ALIGN,
+            )?);
+            self.0.write(Page::with_items(
+                size,
+                Shape {
+                    number,
+                    previous: first,
+                    ..shape
+                },
+                &right,
+                ALIGN,
+            )?);
+            let level = shape
+                .level
+                .checked_add(1)
+                .ok_or_else(|| page.damaged("too many levels"))?;
+            let root = Shape {
+                number: ROOT,
+                previous: 0,
+                next: 0,
+                level,
+                kind: BTREE_INTERNAL,
+            };
+            let children = [
+                internal_item(first, &inline_item(b"")),
+                internal_item(number, &separator),
+            ];
+            self.0
+                .write(Page::with_items(size, root, &children, ALIGN)?);
+            return Ok(());
+        }
+        self.0.write(Page::with_items(
+            size,
+            Shape {
+                next: number,
+                ..shape
+            },
+            &left,
+            ALIGN,
+        )?);
+        self.0.write(Page::with_items(
+            size,
+            Shape {
+                number,
+                previous: page.number,
+                ..shape
+            },
+            &right,
+            ALIGN,
+        )?);
+        self.link_back(page.next(), number)?;
+        let Some(Step {
+            page: parent,
+            index,
+        }) = path.pop()
+        else {
+            return Err(page.damaged("page without parent"));
+        };
+        let mut items = parent.items()?;
+        items.insert(index + 1, internal_item(number, &separator));
+        if fits(size, &items) {
+            self.0
+                .write(Page::with_items(size, parent.shape(), &items, ALIGN)?);
+            return Ok(());
+        }
+        let at_end = parent.next() == 0 && index + 2 == items.len();
+        let middle = if at_end { index + 1 } else { middle_of(&items) };
+        let key = self.internal_key(&items, middle, parent.number)?;
+        let key = self.store(&key)?;
+        self.split(path, &parent, items, middle, key)
+    }
+
+    fn internal_key(&self, items: &[Vec<u8>], index: usize, page: u32) -> io::Result<Vec<u8>> {
+        match items
+            .get(index)
+            .and_then(|item| parse_internal(item))
+            .ok_or_else(|| damaged(page, "unknown item type"))?
+        {
+            Item::Here(data) => Ok(data.to_vec()),
+            Item::Chain { first, total } => self.0.read_chain(first, total),
+        }
+    }
+
+    /// Takes an empty page out of the chain of its level and frees it.
+    fn unlink(&mut self, page: &Page) -> io::Result<()> {
+        if page.previous() != 0 {
+            let mut before = self.0.read(page.previous())?;
+            before.set_next(page.next());
+            self.0.write(before);
+        }
+        self.link_back(page.next(), page.previous())?;
+        self.0.free(page.number);
+        Ok(())
+    }
+
+    fn link_back(&mut self, page: u32, previous: u32) -> io::Result<()> {
+        if page != 0 {
+            let mut page = self.0.read(page)?;
+            page.set_previous(previous);
+            self.0.write(page);
+        }
+        Ok(())
+    }
+
+    /// Removes the child that the last step of `path` took, and parents that become empty.
+    fn remove_child(&mut self, mut path: Vec<Step>) -> io::Result<()> {
+        let Some(Step { page, index }) = path.pop() else {
+            return Err(damaged(ROOT, "page without parent"));
+        };
+        let mut items = page.items()?;
+        if index >= items.len() {
+            return Err(page.damaged("lost child"));
+        }
+        self.free_key(&items.remove(index))?;
+        if index == 0
+            && let Some(first) = items.first_mut()
+        {
+            // The first child's key does not count; an empty one cannot be wrong.
+            let child = get_u32(first, 4).unwrap_or(0);
+            let old = std::mem::replace(first, internal_item(child, &inline_item(b"")));
+            self.free_key(&old)?;
+        }
+        if items.is_empty() && page.number == ROOT {
+            let shape = Shape {
+                number: ROOT,
+                previous: 0,
+                next: 0,
+                level: 1,
+                kind: BTREE_LEAF,
+            };
+            self.0.write(Page::new(self.0.page_size(), shape));
+            return Ok(());
+        }
+        if items.is_empty() {
+            self.unlink(&page)?;
+            return self.remove_child(path);
+        }
+        self.0
+            .write(Page::with_items(page.size(), page.shape(), &items, ALIGN)?);
+        self.lower_root()
+    }
+
+    fn free_key(&mut self, item: &[u8]) -> io::Result<()> {
+        match parse_internal(item) {
+            Some(Item::Chain { first, .. }) => self.0.free_chain(first),
+            _ => Ok(()),
+        }
+    }
+
+    /// A root with one child takes the child's place.
+    fn lower_root(&mut self) -> io::Result<()> {
+        loop {
+            let root = self.0.read(ROOT)?;
+            if root.kind() != BTREE_INTERNAL || root.entries() != 1 {
+                return Ok(());
+            }
+            let child = self.0.read(child_of(&root, 0)?)?;
+            if child.level() + 1 != root.level() {
+                return Err(child.damaged("wrong level"));
+            }
+            let shape = Shape {
+                number: ROOT,
+                previous: 0,
+                next: 0,
+                ..child.shape()
+            };
+            self.0.write(Page::with_items(
+                self.0.page_size(),
+                shape,
+                &child.items()?,
+                ALIGN,
+            )?);
+            self.0.free(child.number);
+        }
+    }
+}
+
+/// The shortest key that is greater than `left` and not greater than `right`.
+pub(super) fn shortest_separator<'a>(left: &[u8], right: &'a [u8]) -> &'a [u8] {
+    let common = left.iter().zip(right).take_while(|(a, b)| a == b).count();
+    right.get(..common + 1).unwrap_or(right)
+}
+
+/// Bytes that an item takes on a page.
+pub(super) fn room(item: &[u8]) -> usize {
+    item.len().next_multiple_of(ALIGN) + 2
+}
+
+fn fits(size: usize, items: &[Vec<u8>]) -> bool {
+    items.iter().map(|item| room(item)).sum::<usize>() <= size - HEADER
+}
+
+/// Where to split items, `step` of which belong together, so that the larger half is as small as
+/// possible. Four of the largest items fit on a page, so both halves do.
+fn middle(items: &[Vec<u8>], step: usize) -> usize {
+    let total = items.iter().map(|item| room(item)).sum::<usize>();
+    let (mut left, mut best, mut place) = (0, usize::MAX, step);
+    for (index, group) in items.chunks(step).enumerate() {
+        let larger = left.max(total - left);
+        if index > 0 && larger < best {
+            (best, place) = (larger, index * step);
+        }
+        left += group.iter().map(|item| room(item)).sum::<usize>();
+    }
+    place
+}
+
+fn middle_of(items: &[Vec<u8>]) -> usize {
+    middle(items, 1)
+}
+
+fn child_of(page: &Page, index: usize) -> io::Result<u32> {
+    get_u32(page.btree_item(index)?, 4).ok_or_else(|| page.damaged("unknown item type"))
+}
+
+fn is_deleted(leaf: &Page, index: usize) -> io::Result<bool> {
+    let flag = |index| {
+        leaf.btree_item(index)
+            .map(|item| item.get(2).is_some_and(|kind| kind & DELETED != 0))
+    };
+    Ok(flag(index)? || flag(index + 1)?)
+}

@@ -1,0 +1,374 @@
+//! A file of pages: reading, changing as a unit, allocation, and chains of overflow pages.
+//!
+//! Changes collect in memory and are written by [`Pager::commit`], new pages before the pages
+//! that point at them. This module does not know what keys are. Source: bdb-format.md §1.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::page::{
+    HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u32, number, put_u16, put_u32,
+};
+use super::{Kind, OpenProblem};
+
+/// Where meta page fields are.
+const FREE_LIST: usize = 28;
+const LAST_PAGE: usize = 32;
+
+/// Bytes of the meta page that hold fields.
+const META_LENGTH: usize = 512;
+/// Pages that a reader remembers.
+const CACHED_PAGES: usize = 128;
+/// A file changed less than so many seconds ago may change again without a new time.
+const SETTLED: i64 = 2;
+
+/// Pages that a reader remembers, and the state of the file that they are from.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    stamp: Option<Stamp>,
+    pages: HashMap<u32, Page>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    seconds: i64,
+    nanoseconds: i64,
+    length: u64,
+}
+
+impl Stamp {
+    fn of(file: &Metadata) -> Self {
+        Self {
+            seconds: file.mtime(),
+            nanoseconds: file.mtime_nsec(),
+            length: file.len(),
+        }
+    }
+
+    /// Whether every later change shows in the time.
+    fn is_settled(self) -> bool {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        i64::try_from(now).is_ok_and(|now| self.seconds + SETTLED < now)
+    }
+}
+
+impl Cache {
+    /// Whether the pages are still those of the file, so that no lock is needed to use them.
+    pub(super) fn is_current(&self, file: &File) -> io::Result<bool> {
+        let Some(stamp) = self.stamp else {
+            return Ok(false);
+        };
+        Ok(Stamp::of(&file.metadata()?) == stamp)
+    }
+}
+
+/// Where a reader's pages come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The file, whose lock the caller holds.
+    File,
+    /// The same; pages are remembered.
+    Fill(&'a RefCell<Cache>),
+    /// Only what is remembered: a missing page gives [`io::ErrorKind::WouldBlock`].
+    Remembered(&'a RefCell<Cache>),
+}
+
+/// One operation on a database file.
+#[derive(Debug)]
+pub(super) struct Pager<'a> {
+    file: &'a File,
+    source: Source<'a>,
+    size: usize,
+    /// Whole pages in the file; also the bound for every walk along links.
+    pages: u32,
+    meta: Vec<u8>,
+    meta_changed: bool,
+    grown: bool,
+    changed: BTreeMap<u32, Page>,
+}
+
+/// Checks the first bytes of a meta page and returns the page size.
+pub(super) fn check_meta(meta: &[u8], kind: Kind) -> Result<usize, OpenProblem> {
+    let field = |offset| get_u32(meta, offset).ok_or(OpenProblem::NotThisKind);
+    let flag = |offset: usize| meta.get(offset).copied().unwrap_or(1);
+    if field(12)? != kind.magic() || flag(25) != kind.meta_type() {
+        return Err(OpenProblem::NotThisKind);
+    }
+    let version = field(16)?;
+    if version < kind.oldest_version() {
+        return Err(OpenProblem::TooOld(version));
+    }
+    if version > 9 {
+        return Err(OpenProblem::TooNew(version));
+    }
+    let size = at(field(20)?);
+    let plain = flag(24) == 0 && flag(26) == 0 && field(48)? == 0;
+    if !plain || !size.is_power_of_two() || !(512..=65536).contains(&size) {
+        return Err(OpenProblem::NotThisKind);
+    }
+    Ok(size)
+}
+
+impl<'a> Pager<'a> {
+    /// Starts an operation: reads the meta page.
+    pub(super) fn new(file: &'a File, size: usize, source: Source<'a>) -> io::Result<Self> {
+        let length = match source {
+            Source::File => file.metadata()?.len(),
+            Source::Fill(cache) => {
+                let status = file.metadata()?;
+                let stamp = Stamp::of(&status);
+                let mut cache = cache.borrow_mut();
+                if cache.stamp != Some(stamp) || cache.pages.len() >= CACHED_PAGES {
+                    cache.pages.clear();
+                }
+                cache.stamp = stamp.is_settled().then_some(stamp);
+                stamp.length
+            }
+            Source::Remembered(cache) => cache.borrow().stamp.map_or(0, |stamp| stamp.length),
+        };
+        let pages =
+            u32::try_from(length / u64::try_from(size).unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+        let changed = BTreeMap::new();
+        let mut pager = Self {
+            file,
+            source,
+            size,
+            pages,
+            meta: Vec::new(),
+            meta_changed: false,
+            grown: false,
+            changed,
+        };
+        pager.meta = pager.load(0, META_LENGTH)?.bytes;
+        Ok(pager)
+    }
+
+    /// Reads a page, or its beginning.
+    fn load(&self, page: u32, length: usize) -> io::Result<Page> {
+        if let Source::Fill(cache) | Source::Remembered(cache) = self.source
+            && let Some(page) = cache.borrow().pages.get(&page)
+        {
+            return Ok(page.clone());
+        }
+        if let Source::Remembered(_) = self.source {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(
+            &mut bytes,
+            u64::from(page) * u64::try_from(self.size).unwrap_or(0),
+        )?;
+        let loaded = Page {
+            bytes,
+            number: page,
+        };
+        if let Source::Fill(cache) = self.source {
+            let mut cache = cache.borrow_mut();
+            if cache.pages.len() < CACHED_PAGES {
+                cache.pages.insert(page, loaded.clone());
+            }
+        }
+        Ok(loaded)
+    }
+
+    pub(super) fn page_size(&self) -> usize {
+        self.size
+    }
+
+    /// Pages in the file, those of this operation included.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    pub(super) fn meta(&self, offset: usize) -> u32 {
+        get_u32(&self.meta, offset).unwrap_or(0)
+    }
+
+    pub(super) fn set_meta(&mut self, offset: usize, value: u32) {
+        put_u32(&mut self.meta, offset, value);
+        self.meta_changed = true;
+    }
+
+    pub(super) fn read(&self, page: u32) -> io::Result<Page> {
+        if let Some(changed) = self.changed.get(&page) {
+            return Ok(changed.clone());
+        }
+        if page == 0 || page >= self.pages {
+            return Err(damaged(page, "no such page"));
+        }
+        self.load(page, self.size)
+    }
+
+    pub(super) fn write(&mut self, page: Page) {
+        self.changed.insert(page.number, page);
+    }
+
+    /// Takes a page from the free list, or `count` new ones in a row at the end.
+    pub(super) fn allocate(&mut self) -> io::Result<u32> {
+        let free = self.meta(FREE_LIST);
+        if free == 0 {
+            return self.extend(1);
+        }
+        let page = self.read(free)?;
+        if page.kind() != INVALID {
+            return Err(page.damaged("page in free list is in use"));
+        }
+        self.set_meta(FREE_LIST, page.next());
+        Ok(free)
+    }
+
+    /// Adds `count` pages at the end; returns the first.
+    pub(super) fn extend(&mut self, count: u32) -> io::Result<u32> {
+        let first = self.meta(LAST_PAGE).checked_add(1);
+        let first = first
+            .filter(|&first| first <= self.pages)
+            .ok_or_else(|| damaged(0, "bad last page number"))?;
+        let last = first
+            .checked_add(count - 1)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        self.set_meta(LAST_PAGE, last);
+        self.grown |= last >= self.pages;
+        self.pages = self.pages.max(last.saturating_add(1));
+        Ok(first)
+    }
+
+    /// Puts a page on the free list.
+    pub(super) fn free(&mut self, page: u32) {
+        let shape = Shape {
+            number: page,
+            previous: 0,
+            next: self.meta(FREE_LIST),
+            level: 0,
+            kind: INVALID,
+        };
+        self.write(Page::new(self.size, shape));
+        self.set_meta(FREE_LIST, page);
+    }
+
+    /// Reads an overflow chain of `total` bytes.
+    pub(super) fn read_chain(&self, first: u32, total: u32) -> io::Result<Vec<u8>> {
+        let total = at(total);
+        if total > at(self.pages).saturating_mul(self.size) {
+            return Err(damaged(first, "item longer than the file"));
+        }
+        let mut data = Vec::with_capacity(total);
+        let mut next = first;
+        for _ in 0..self.pages {
+            if data.len() >= total || next == 0 {
+                break;
+            }
+            let page = self.read(next)?;
+            if page.kind() != OVERFLOW {
+                return Err(page.damaged("not an overflow page"));
+            }
+            let chunk = page.bytes.get(HEADER..HEADER + page.high_offset());
+            data.extend_from_slice(chunk.ok_or_else(|| page.damaged("bad overflow length"))?);
+            next = page.next();
+        }
+        if data.len() != total {
+            return Err(damaged(first, "overflow chain has another length"));
+        }
+        Ok(data)
+    }
+
+    /// Writes `data` as an overflow chain; returns its first page.
+    pub(super) fn write_chain(&mut self, data: &[u8]) -> io::Result<u32> {
+        let chunks: Vec<&[u8]> = data.chunks(self.size - HEADER).collect();
+        let mut numbers = Vec::with_capacity(chunks.len());
+        for _ in &chunks {
+            numbers.push(self.allocate()?);
+        }
+        for page in chain_pages(self.size, &chunks, &numbers) {
+            self.write(page);
+        }
+        Ok(numbers.first().copied().unwrap_or(0))
+    }
+
+    /// Gives one reference to an overflow chain back; the last one frees its pages.
+    pub(super) fn free_chain(&mut self, first: u32) -> io::Result<()> {
+        let mut page = self.read(first)?;
+        let references = get_references(&page);
+        if page.kind() == OVERFLOW && references > 1 {
+            put_u16(&mut page.bytes, 20, references - 1);
+            self.write(page);
+            return Ok(());
+        }
+        let mut next = first;
+        for _ in 0..self.pages {
+            if next == 0 {
+                return Ok(());
+            }
+            let page = self.read(next)?;
+            if page.kind() != OVERFLOW {
+                return Err(page.damaged("not an overflow page"));
+            }
+            self.free(next);
+            next = page.next();
+        }
+        Err(damaged(first, "endless overflow chain"))
+    }
+
+    /// Writes all changes: first what nothing points at yet, the meta page last.
+    pub(super) fn commit(&mut self) -> io::Result<()> {
+        let size = u64::try_from(self.size).unwrap_or(0);
+        for page in std::mem::take(&mut self.changed).into_values().rev() {
+            self.file
+                .write_all_at(&page.bytes, u64::from(page.number) * size)?;
+        }
+        let end = u64::from(self.pages) * size;
+        if std::mem::take(&mut self.grown) && self.file.metadata()?.len() < end {
+            self.file.set_len(end)?;
+        }
+        if std::mem::take(&mut self.meta_changed) {
+            self.file.write_all_at(&self.meta, 0)?;
+        }
+        Ok(())
+    }
+}
+
+fn get_references(page: &Page) -> u16 {
+    u16::try_from(page.entries()).unwrap_or(u16::MAX)
+}
+
+/// The pages of an overflow chain at the given page numbers.
+pub(super) fn chain_pages<'a>(
+    size: usize,
+    chunks: &'a [&'a [u8]],
+    numbers: &'a [u32],
+) -> impl Iterator<Item = Page> + 'a {
+    numbers
+        .iter()
+        .zip(chunks)
+        .enumerate()
+        .map(move |(index, (&number, chunk))| {
+            let neighbour =
+                |at: Option<usize>| at.and_then(|at| numbers.get(at)).copied().unwrap_or(0);
+            let shape = Shape {
+                number,
+                previous: neighbour(index.checked_sub(1)),
+                next: neighbour(Some(index + 1)),
+                level: 0,
+                kind: OVERFLOW,
+            };
+            let mut page = Page::new(size, shape);
+            put_u16(&mut page.bytes, 20, 1);
+            put_u16(&mut page.bytes, 22, u16::try_from(chunk.len()).unwrap_or(0));
+            page.bytes[HEADER..HEADER + chunk.len()].copy_from_slice(chunk);
+            page
+        })
+}
+
+/// A reference to a chain as hash items and btree items hold it: where, and how long.
+pub(super) fn chain_reference(first: u32, length: usize) -> io::Result<[u8; 8]> {
+    let mut reference = [0; 8];
+    put_u32(&mut reference, 0, first);
+    put_u32(&mut reference, 4, number(length)?);
+    Ok(reference)
+}

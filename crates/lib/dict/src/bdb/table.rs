@@ -1,0 +1,357 @@
+//! An open Berkeley DB table: locks, NUL forms, and the walk through all entries.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use bstr::{BStr, BString};
+use postern_sys::lock::{LockMode, LockStyle, lock, try_lock};
+
+use super::btree::Btree;
+use super::create::create_empty;
+use super::hash::Hash;
+use super::pager::{Cache, Pager, Source, check_meta};
+use super::{Kind, OpenProblem};
+use crate::dbfile::{NulForms, cut_nul, duplicate, warn_if_older, with_nul};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
+
+/// Bytes of a meta page that are needed to know the page size.
+const META_START: usize = 512;
+
+/// An open `hash:` or `btree:` table.
+struct Bdb {
+    name: String,
+    path: String,
+    kind: Kind,
+    mode: OpenMode,
+    flags: Flags,
+    file: File,
+    page_size: usize,
+    owner: Owner,
+    mtime: i64,
+    forms: NulForms,
+    walk: Walk,
+    cache: RefCell<Cache>,
+}
+
+/// Where a walk through all entries stands.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Read already, not yet returned.
+    pairs: VecDeque<(Vec<u8>, Vec<u8>)>,
+    /// Hash: the bucket to read next.
+    bucket: u32,
+    /// Btree: the last key read.
+    last: Option<Vec<u8>>,
+}
+
+/// Opens `kind:source` (the file `source.db`).
+pub(crate) fn open(
+    kind: Kind,
+    source: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    let path = format!("{source}.db");
+    let failed = |problem: &OpenProblem| {
+        if let Some(remark) = problem.remark(kind, &path) {
+            log::warn!("{remark}");
+        }
+        OpenError(format!("open database {path}: {}", problem.text()))
+    };
+    let (file, page_size) = open_file(kind, &path, mode).map_err(|problem| failed(&problem))?;
+    let status = file.metadata().map_err(|error| failed(&error.into()))?;
+    if mode == OpenMode::Read && flags.contains(Flags::LOCK) {
+        warn_if_older(&path, source, &status);
+    }
+    if flags.contains(Flags::OPEN_LOCK) {
+        hold_lock(&file, &path, flags)?;
+    }
+    Ok(Box::new(Bdb {
+        name: format!("{}:{path}", kind.name()),
+        path,
+        kind,
+        mode,
+        flags: flags | Flags::FIXED,
+        file,
+        page_size,
+        owner: Owner::of_uid(status.uid()),
+        mtime: status.mtime(),
+        forms: NulForms::new(flags),
+        walk: Walk::default(),
+        cache: RefCell::default(),
+    }))
+}
+
+/// Takes the lock that is kept as long as the table is open. A rebuild waits; others do not share.
+fn hold_lock(file: &File, path: &str, flags: Flags) -> Result<(), OpenError> {
+    let taken = if flags.contains(Flags::BULK_UPDATE) {
+        lock(file, LockStyle::Flock, LockMode::Exclusive).map(|()| true)
+    } else {
+        try_lock(file, LockStyle::Flock, LockMode::Exclusive)
+    };
+    match taken {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError(format!(
+            "lock database {path} for exclusive open: Resource temporarily unavailable"
+        ))),
+        Err(error) => Err(OpenError(format!(
+            "lock database {path}: {}",
+            io_text(&error)
+        ))),
+    }
+}
+
+/// Opens the file and checks what it is, under a shared lock so that a rebuild is waited for.
+fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), OpenProblem> {
+    loop {
+        let writable = mode != OpenMode::Read;
+        let file = match OpenOptions::new().read(true).write(writable).open(path) {
+            Ok(file) => file,
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && mode == OpenMode::ReadWriteCreate =>
+            {
+                create_empty(kind, path)?;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        lock(&file, LockStyle::Flock, LockMode::Shared)?;
+        if writable && file.metadata()?.nlink() == 0 {
+            // Replaced while we waited.
+            continue;
+        }
+        if file.metadata()?.len() == 0 && mode == OpenMode::ReadWriteCreate {
+            log::warn!("removing zero-length database file: {path}");
+            std::fs::remove_file(path)?;
+            continue;
+        }
+        let mut meta = [0; META_START];
+        let size = match file.read_exact_at(&mut meta, 0) {
+            Ok(()) => check_meta(&meta, kind),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(OpenProblem::NotThisKind)
+            }
+            Err(error) => Err(error.into()),
+        };
+        lock(&file, LockStyle::Flock, LockMode::Unlock)?;
+        return Ok((file, size?));
+    }
+}
+
+impl Bdb {
+    /// Runs `action` on the file under a lock, and writes what it changed. A reader needs no lock
+    /// for pages that it remembers.
+    fn with_pager<T>(
+        &mut self,
+        mode: LockMode,
+        action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>,
+    ) -> Result<T, LookupError> {
+        if self.mode == OpenMode::Read
+            && let Some(answer) = self.from_memory(&action)
+        {
+            return Ok(answer);
+        }
+        let locks = self.flags.contains(Flags::LOCK) && !self.flags.contains(Flags::OPEN_LOCK);
+        if locks {
+            self.take_lock(mode).map_err(|error| {
+                let text = format!("{}: lock dictionary: {}", self.path, io_text(&error));
+                LookupError::fatal(self.name.clone(), text)
+            })?;
+        }
+        let source = if self.mode == OpenMode::Read {
+            Source::Fill(&self.cache)
+        } else {
+            Source::File
+        };
+        let result = Pager::new(&self.file, self.page_size, source).and_then(|mut pager| {
+            let result = action(&mut pager, self.kind)?;
+            pager.commit()?;
+            if mode == LockMode::Exclusive && self.flags.contains(Flags::SYNC_UPDATE) {
+                self.file.sync_data()?;
+            }
+            Ok(result)
+        });
+        if locks {
+            let _ = lock(&self.file, LockStyle::Flock, LockMode::Unlock);
+        }
+        result.map_err(|error| {
+            let what = match mode {
+                LockMode::Exclusive => "writing",
+                _ => "reading",
+            };
+            LookupError::fatal(
+                self.name.clone(),
+                format!("error {what} {}: {}", self.path, io_text(&error)),
+            )
+        })
+    }
+
+    /// A reader's answer from pages that it remembers, while the file is as it was.
+    fn from_memory<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
+        if !self.cache.borrow().is_current(&self.file).ok()? {
+            return None;
+        }
+        let mut pager =
+            Pager::new(&self.file, self.page_size, Source::Remembered(&self.cache)).ok()?;
+        action(&mut pager, self.kind).ok()
+    }
+
+    /// A writer that waited while the file was replaced goes on with the new one.
+    fn take_lock(&mut self, mode: LockMode) -> io::Result<()> {
+        lock(&self.file, LockStyle::Flock, mode)?;
+        while mode == LockMode::Exclusive && self.file.metadata()?.nlink() == 0 {
+            match open_file(self.kind, &self.path, self.mode) {
+                Ok((file, page_size)) => (self.file, self.page_size) = (file, page_size),
+                Err(OpenProblem::Io(error)) => return Err(error),
+                Err(problem) => return Err(io::Error::other(problem.text())),
+            }
+            lock(&self.file, LockStyle::Flock, mode)?;
+        }
+        Ok(())
+    }
+
+    /// The stored value of a stored key.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, LookupError> {
+        self.with_pager(LockMode::Shared, |pager, kind| get(pager, kind, key))
+    }
+
+    /// Stores a pair in stored form; `Ok(false)` when the key was there and was not to be replaced.
+    fn put(&mut self, key: &[u8], value: &[u8], replace: bool) -> Result<bool, LookupError> {
+        self.with_pager(LockMode::Exclusive, |pager, kind| {
+            if get(pager, kind, key)?.is_some() {
+                if !replace {
+                    return Ok(false);
+                }
+                remove(pager, kind, key)?;
+            }
+            match kind {
+                Kind::Hash => Hash(pager).insert(key, value)?,
+                Kind::Btree => Btree(pager).insert(key, value)?,
+            }
+            Ok(true)
+        })
+    }
+
+    /// Reads the next pairs of the walk; `false` at the end.
+    fn read_on(&mut self) -> Result<bool, LookupError> {
+        let (bucket, last) = (self.walk.bucket, self.walk.last.take());
+        let (bucket, pairs) = self.with_pager(LockMode::Shared, |pager, kind| match kind {
+            Kind::Hash => {
+                let hash = Hash(pager);
+                let mut bucket = bucket;
+                while bucket < hash.buckets() {
+                    let pairs = hash.pairs(bucket)?;
+                    bucket += 1;
+                    if !pairs.is_empty() {
+                        return Ok((bucket, pairs));
+                    }
+                }
+                Ok((bucket, Vec::new()))
+            }
+            Kind::Btree => Ok((0, Btree(pager).pairs_after(last.as_deref())?)),
+        })?;
+        self.walk.bucket = bucket;
+        self.walk.last = pairs.last().map(|(key, _)| key.clone()).or(last);
+        let more = !pairs.is_empty();
+        self.walk.pairs = pairs.into();
+        Ok(more)
+    }
+}
+
+fn get(pager: &mut Pager<'_>, kind: Kind, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    match kind {
+        Kind::Hash => Hash(pager).get(key),
+        Kind::Btree => Btree(pager).get(key),
+    }
+}
+
+fn remove(pager: &mut Pager<'_>, kind: Kind, key: &[u8]) -> io::Result<bool> {
+    match kind {
+        Kind::Hash => Hash(pager).remove(key),
+        Kind::Btree => Btree(pager).remove(key),
+    }
+}
+
+impl Table for Bdb {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    fn lookup(&mut self, key: &BStr) -> Lookup {
+        for (with, form) in self.forms.keys(key) {
+            if let Some(value) = self.get(&form)? {
+                self.forms.settle(with);
+                return Ok(Some(cut_nul(value)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
+        let nul = self.forms.writes_nul(true);
+        self.forms.settle(nul);
+        let (stored, data) = if nul {
+            (with_nul(key), with_nul(value))
+        } else {
+            (key.to_owned(), value.to_owned())
+        };
+        if self.put(&stored, &data, self.flags.contains(Flags::DUP_REPLACE))? {
+            return Ok(());
+        }
+        duplicate(self.flags, &self.path, key)
+    }
+
+    fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
+        for (with, form) in self.forms.keys(key) {
+            if self.with_pager(LockMode::Exclusive, |pager, kind| {
+                remove(pager, kind, &form)
+            })? {
+                self.forms.settle(with);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
+        if restart {
+            self.walk = Walk::default();
+        }
+        loop {
+            let Some((key, value)) = self.walk.pairs.pop_front() else {
+                if self.read_on()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            // Somebody may have changed the entry since its neighbours were read.
+            let value = if self.mode == OpenMode::Read {
+                Some(value)
+            } else {
+                self.get(&key)?
+            };
+            if let Some(value) = value {
+                return Ok(Some((cut_nul(key), cut_nul(value))));
+            }
+        }
+    }
+
+    fn changed(&self) -> bool {
+        self.mode == OpenMode::Read
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|now| now.nlink() == 0 || (self.mtime != 0 && now.mtime() != self.mtime))
+    }
+
+    fn owner(&self) -> Owner {
+        self.owner
+    }
+}

@@ -1,0 +1,459 @@
+//! Files made and read here, and files that Postfix 3.7.11 with libdb 5.3 made.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bstr::{BStr, BString};
+use proptest::prelude::*;
+
+use super::sorter::{Duplicate, Sorter};
+use super::{Kind, create, open};
+use crate::{Flags, OpenMode, Table};
+
+const KINDS: [Kind; 2] = [Kind::Hash, Kind::Btree];
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn source(directory: &Path) -> String {
+    directory.join("t").to_str().unwrap().to_owned()
+}
+
+fn build(kind: Kind, source: &str, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
+    let mut builder = create(kind, source, Flags::DUP_WARN).unwrap();
+    for (key, value) in entries {
+        builder.add(BStr::new(&key), BStr::new(&value)).unwrap();
+    }
+    builder.finish().unwrap();
+}
+
+fn writable(kind: Kind, source: &str) -> Box<dyn Table> {
+    open(
+        kind,
+        source,
+        OpenMode::ReadWriteCreate,
+        Flags::LOCK | Flags::DUP_REPLACE,
+    )
+    .unwrap()
+}
+
+fn walk(table: &mut dyn Table) -> Entries {
+    let mut entries = Entries::new();
+    let mut entry = table.sequence(true).unwrap();
+    while let Some((key, value)) = entry {
+        assert_eq!(
+            entries.insert(key.into(), value.into()),
+            None,
+            "a key came twice"
+        );
+        entry = table.sequence(false).unwrap();
+    }
+    entries
+}
+
+fn check(table: &mut dyn Table, want: &Entries) {
+    assert!(walk(table) == *want, "other entries");
+    for (key, value) in want {
+        assert_eq!(
+            table.lookup(BStr::new(key)).unwrap(),
+            Some(BString::from(value.clone()))
+        );
+    }
+    assert_eq!(table.lookup(BStr::new("absent")).unwrap(), None);
+}
+
+fn numbered(count: usize) -> Entries {
+    (0..count)
+        .map(|n| {
+            (
+                format!("key{n}").into_bytes(),
+                format!("value {n}").into_bytes(),
+            )
+        })
+        .collect()
+}
+
+/// Pairs at and around every size limit.
+fn awkward() -> Entries {
+    let mut entries = numbered(300);
+    for size in [
+        1, 1003, 1006, 1007, 1008, 1022, 1023, 1024, 1025, 4069, 4070, 4071, 10_000,
+    ] {
+        entries.insert(vec![b'k'; size], vec![b'v'; size]);
+        entries.insert(
+            [&[b'p'; 1500][..], size.to_string().as_bytes()].concat(),
+            vec![b'w'; size],
+        );
+    }
+    entries
+}
+
+#[test]
+fn what_was_built_is_found_and_walked() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    for kind in KINDS {
+        for entries in [
+            Entries::new(),
+            numbered(1),
+            numbered(10),
+            numbered(5000),
+            awkward(),
+        ] {
+            build(kind, &source, entries.clone());
+            let mut table = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+            check(table.as_mut(), &entries);
+        }
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
+    }
+}
+
+#[test]
+fn tables_grow_and_shrink_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    for kind in KINDS {
+        let source = directory
+            .path()
+            .join(kind.name())
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let mut table = writable(kind, &source);
+        let mut entries = awkward();
+        entries.extend(numbered(3000));
+        for (key, value) in &entries {
+            table.update(BStr::new(key), BStr::new(value)).unwrap();
+        }
+        check(table.as_mut(), &entries);
+        let gone: Vec<Vec<u8>> = entries.keys().step_by(2).cloned().collect();
+        for key in gone {
+            assert!(table.delete(BStr::new(&key)).unwrap());
+            assert!(!table.delete(BStr::new(&key)).unwrap());
+            entries.remove(&key);
+        }
+        check(table.as_mut(), &entries);
+        let size = std::fs::metadata(format!("{source}.db")).unwrap().len();
+        for (key, value) in &mut entries {
+            value.extend_from_slice(b" changed");
+            table.update(BStr::new(key), BStr::new(value)).unwrap();
+        }
+        check(table.as_mut(), &entries);
+        assert!(
+            std::fs::metadata(format!("{source}.db")).unwrap().len() <= size,
+            "free pages are used again"
+        );
+        for key in entries.keys() {
+            assert!(table.delete(BStr::new(key)).unwrap());
+        }
+        check(table.as_mut(), &Entries::new());
+    }
+}
+
+#[test]
+fn entries_may_be_deleted_during_a_walk() {
+    let directory = tempfile::tempdir().unwrap();
+    for kind in KINDS {
+        let source = directory
+            .path()
+            .join(kind.name())
+            .to_str()
+            .unwrap()
+            .to_owned();
+        build(kind, &source, numbered(2000));
+        let mut table = writable(kind, &source);
+        let mut seen = 0;
+        let mut entry = table.sequence(true).unwrap();
+        while let Some((key, _)) = entry {
+            seen += 1;
+            assert!(table.delete(key.as_ref()).unwrap());
+            entry = table.sequence(false).unwrap();
+        }
+        assert_eq!(seen, 2000);
+        assert_eq!(table.sequence(true).unwrap(), None);
+    }
+}
+
+#[test]
+fn duplicates_follow_the_flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    for kind in KINDS {
+        for (flags, want) in [
+            (Flags::DUP_WARN, "1"),
+            (Flags::DUP_IGNORE, "1"),
+            (Flags::DUP_REPLACE, "22"),
+        ] {
+            let mut builder = create(kind, &source, flags).unwrap();
+            for (key, value) in [("a", "1"), ("b", "2"), ("a", "22")] {
+                builder.add(BStr::new(key), BStr::new(value)).unwrap();
+            }
+            builder.add_raw(BStr::new("@"), BStr::new("old")).unwrap();
+            builder.add_raw(BStr::new("@"), BStr::new("new")).unwrap();
+            builder.finish().unwrap();
+            let mut table = open(kind, &source, OpenMode::Read, Flags::NONE).unwrap();
+            assert_eq!(
+                table.lookup(BStr::new("a")).unwrap(),
+                Some(BString::from(want))
+            );
+            // The form of the first answer is kept, and raw entries have the other one.
+            let mut table = open(kind, &source, OpenMode::Read, Flags::NONE).unwrap();
+            assert_eq!(
+                table.lookup(BStr::new("@")).unwrap(),
+                Some(BString::from("new"))
+            );
+        }
+        let mut builder = create(kind, &source, Flags::NONE).unwrap();
+        builder.add(BStr::new("a"), BStr::new("1")).unwrap();
+        let error = builder.add(BStr::new("a"), BStr::new("2")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{source}.db: duplicate entry: \"a\"")
+        );
+    }
+}
+
+#[test]
+fn both_nul_conventions_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    for kind in KINDS {
+        for written in [Flags::TRY0NULL, Flags::TRY1NULL] {
+            let mut builder = create(kind, &source, written).unwrap();
+            builder.add(BStr::new("a"), BStr::new("1")).unwrap();
+            builder.finish().unwrap();
+            for asked in [Flags::NONE, Flags::TRY0NULL, Flags::TRY1NULL] {
+                let mut table = open(kind, &source, OpenMode::Read, asked).unwrap();
+                let found = table.lookup(BStr::new("a")).unwrap().is_some();
+                assert_eq!(
+                    found,
+                    asked == Flags::NONE || asked == written,
+                    "{written:?} {asked:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn other_files_are_refused_in_the_words_of_postfix() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let path = format!("{source}.db");
+    let problem = |kind| {
+        open(kind, &source, OpenMode::Read, Flags::NONE)
+            .err()
+            .map(|error| error.to_string())
+    };
+    let words = |text: &str| Some(format!("open database {path}: {text}"));
+    assert_eq!(problem(Kind::Hash), words("No such file or directory"));
+    build(Kind::Btree, &source, numbered(3));
+    assert_eq!(problem(Kind::Hash), words("Invalid argument"));
+    let mut old = std::fs::read(&path).unwrap();
+    old[16] = 7;
+    std::fs::write(&path, &old).unwrap();
+    assert_eq!(problem(Kind::Btree), words("Unknown error -30987"));
+    old[16] = 10;
+    std::fs::write(&path, &old).unwrap();
+    assert_eq!(problem(Kind::Btree), words("Invalid argument"));
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(problem(Kind::Btree), words("Invalid argument"));
+    // A rebuild does not mind.
+    build(Kind::Btree, &source, numbered(3));
+    assert_eq!(problem(Kind::Btree), None);
+}
+
+#[test]
+fn a_rebuilt_table_has_changed_for_its_readers() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    for kind in KINDS {
+        build(kind, &source, numbered(3));
+        let reader = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+        let mut writer = writable(kind, &source);
+        assert!(!reader.changed());
+        build(kind, &source, numbered(4));
+        assert!(reader.changed());
+        // A writer goes on with the new file.
+        writer.update(BStr::new("late"), BStr::new("1")).unwrap();
+        let mut fresh = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+        assert_eq!(
+            fresh.lookup(BStr::new("late")).unwrap(),
+            Some(BString::from("1"))
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_remembers_pages_sees_changes_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let age = || {
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        std::fs::File::open(format!("{source}.db"))
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+    };
+    for kind in KINDS {
+        build(kind, &source, numbered(3));
+        age();
+        let mut reader = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+        let mut value = || reader.lookup(BStr::new("key1")).unwrap();
+        for _ in 0..3 {
+            assert_eq!(value(), Some(BString::from("value 1")));
+        }
+        let mut writer = writable(kind, &source);
+        for new in ["x", "y"] {
+            writer.update(BStr::new("key1"), BStr::new(new)).unwrap();
+            assert_eq!(value(), Some(BString::from(new)));
+        }
+    }
+}
+
+#[test]
+fn owner_and_mode_of_the_old_file_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    build(Kind::Hash, &source, numbered(3));
+    let path = format!("{source}.db");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    build(Kind::Hash, &source, numbered(3));
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
+}
+
+#[test]
+fn an_unfinished_build_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    build(Kind::Hash, &source, numbered(3));
+    let mut builder = create(Kind::Hash, &source, Flags::NONE).unwrap();
+    builder.add(BStr::new("x"), BStr::new("y")).unwrap();
+    drop(builder);
+    check(
+        open(Kind::Hash, &source, OpenMode::Read, Flags::NONE)
+            .unwrap()
+            .as_mut(),
+        &numbered(3),
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn sorting_in_files_gives_the_answer_of_sorting_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let sort = |mut sorter: Sorter| {
+        let mut now = 0;
+        for n in 0..3000_u32 {
+            let (key, value) = ((n * 7919 % 2000).to_string(), n.to_string());
+            let policy = if n % 3 == 0 {
+                Duplicate::Replace
+            } else {
+                Duplicate::Report
+            };
+            if !sorter
+                .add(n % 2, key.as_bytes(), value.as_bytes(), policy)
+                .unwrap()
+            {
+                now += 1;
+            }
+        }
+        let mut merge = sorter.finish().unwrap();
+        let mut entries = Vec::new();
+        while let Some(entry) = merge.next().unwrap() {
+            entries.push((entry.order, entry.key, entry.value));
+        }
+        (entries, now + merge.reported.len())
+    };
+    let memory = sort(Sorter::new(directory.path()));
+    let files = sort(Sorter::with_memory(directory.path(), 5000));
+    assert_eq!(memory, files);
+}
+
+/// Everything that a reader and a writer may do to a damaged file.
+fn exercise(kind: Kind, source: &str) {
+    let Ok(mut table) = open(
+        kind,
+        source,
+        OpenMode::ReadWrite,
+        Flags::LOCK | Flags::DUP_REPLACE,
+    ) else {
+        return;
+    };
+    let _ = table.lookup(BStr::new("key7"));
+    let _ = table.lookup(BStr::new(&vec![b'k'; 4070]));
+    let mut restart = true;
+    for _ in 0..2000 {
+        match table.sequence(restart) {
+            Ok(Some(_)) => restart = false,
+            _ => break,
+        }
+    }
+    for n in 0..20 {
+        let _ = table.update(
+            BStr::new(&format!("new{n}")),
+            BStr::new(&vec![b'x'; n * 200]),
+        );
+        let _ = table.delete(BStr::new(&format!("key{n}")));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn tables_behave_like_a_map(
+        hash in any::<bool>(),
+        steps in proptest::collection::vec((0..40_u8, 0..4_u8, 0..3000_usize), 1..200),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let source = source(directory.path());
+        let kind = if hash { Kind::Hash } else { Kind::Btree };
+        let mut table = writable(kind, &source);
+        let mut model = Entries::new();
+        for (key, action, size) in steps {
+            let key = [&vec![b'k'; usize::from(key % 3) * 700][..], &[b'a' + key]].concat();
+            if action == 0 {
+                let was = model.remove(&key).is_some();
+                prop_assert_eq!(table.delete(BStr::new(&key)).unwrap(), was);
+            } else {
+                let value = vec![b'v'; size + 1];
+                table.update(BStr::new(&key), BStr::new(&value)).unwrap();
+                model.insert(key, value);
+            }
+        }
+        check(table.as_mut(), &model);
+    }
+
+    #[test]
+    fn damaged_files_give_errors_and_end(
+        hash in any::<bool>(),
+        flips in proptest::collection::vec((0..40_000_usize, any::<u8>()), 1..40),
+        keep in 0..40_000_usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let source = source(directory.path());
+        let kind = if hash { Kind::Hash } else { Kind::Btree };
+        let mut entries = numbered(400);
+        entries.insert(vec![b'k'; 4070], vec![b'v'; 9000]);
+        build(kind, &source, entries);
+        let path = format!("{source}.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let length = bytes.len();
+        for (at, mask) in flips {
+            // Half of the damage goes to headers and index arrays, where it hurts.
+            let at = if mask & 1 == 0 { at % length } else { at % length / 4096 * 4096 + at % 120 };
+            bytes[at.min(length - 1)] ^= mask;
+        }
+        if keep % 3 == 0 {
+            bytes.truncate(keep % length);
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        exercise(kind, &source);
+    }
+}
