@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use postern_config::{Config, edit, lines};
+use postern_config::{Config, edit, lines, params};
 
 fuzz_target!(|bytes: &[u8]| {
     for line in lines::logical_lines(bytes, |_, _| ()) {
@@ -25,8 +25,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     if let Ok(config) = Config::from_text(text) {
         for (name, _) in config.explicit() {
-            let _ = config.lookup(name);
+            if let Some(info) = params::find(name) {
+                let _ = config.check_value(info);
+            }
         }
-        let _ = (config.level(), config.look());
+        let _ = (config.check("postfix"), config.check_expansion());
     }
 });
