@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use postern_testkit::{Instance, Random, Sink, SmtpClient, wait_for};
 
+/// Decides when who is killed; another one can be given as `POSTERN_TEST_SEED`.
 const SEED: u64 = 3;
 /// SMTP clients at work.
 const CLIENTS: usize = 3;
@@ -160,7 +161,9 @@ fn submit_all(mut sendmail: std::process::Command, ledger: &Ledger) {
 
 /// Kills one program after another at moments that the acknowledgements give; starts the master again.
 fn kill_all(instance: &mut Instance, ledger: &Ledger) {
-    let mut random = Random::new(SEED);
+    let seed = std::env::var("POSTERN_TEST_SEED").ok();
+    let seed = seed.and_then(|text| text.parse().ok()).unwrap_or(SEED);
+    let mut random = Random::new(seed);
     let limit = Instant::now() + LIMIT;
     let mut kills = 0;
     while kills < KILLS {

@@ -2,7 +2,7 @@
 //! way round.
 
 use nix::unistd::geteuid;
-use postern_testkit::{Instance, Sink, Suite};
+use postern_testkit::{Instance, Sink, Suite, skip};
 use serde_json::Value;
 
 const TEXT: &str = "From: alice@example.test\nSubject: queued by one\nX-Mark: 4711\n\n\
@@ -20,7 +20,7 @@ fn reference() -> Option<Suite> {
             None => "Debian's Postfix is not installed",
         }
     };
-    eprintln!("skipped: one queue with two suites: {missing}");
+    skip("one queue with two suites", missing);
     None
 }
 
