@@ -302,7 +302,12 @@ fn the_smtp_client_takes_nonsense() {
         .enumerate()
         .map(|(number, sink)| format!("{{hop{number}.test = smtp:[127.0.0.1]:{}}} ", sink.port()))
         .collect();
-    let instance = Instance::started(&format!("transport_maps = inline:{{ {routes} }}\n"), "");
+    let limits = "smtp_helo_timeout = 2s\nsmtp_mail_timeout = 2s\nsmtp_rcpt_timeout = 2s\n\
+        smtp_data_init_timeout = 2s\nsmtp_data_done_timeout = 2s\nsmtp_rset_timeout = 2s\nsmtp_quit_timeout = 2s\n";
+    let instance = Instance::started(
+        &format!("transport_maps = inline:{{ {routes} }}\n{limits}"),
+        "",
+    );
     let mut client = instance.smtp();
     for number in 0..sinks.len() {
         let to = format!("u@hop{number}.test");

@@ -43,6 +43,21 @@ impl Instance {
         found
     }
 
+    /// Programs of this instance that its master, if there is one, did not start: what a killed master
+    /// left behind. A program of the mail system works in the queue directory.
+    #[must_use]
+    pub fn strays(&self) -> Vec<Process> {
+        let spool = self.file("spool");
+        let master = self.master().map_or(0, |master| master.pid);
+        numbers()
+            .filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|path| path == spool))
+            .filter_map(|pid| {
+                let (name, parent) = stat(pid)?;
+                (pid != master && parent != master).then_some(Process { pid, name })
+            })
+            .collect()
+    }
+
     /// Waits for a daemon called `name`.
     #[track_caller]
     pub fn wait_daemon(&self, name: &str) -> Process {

@@ -187,7 +187,7 @@ fn session(input: impl Read, mut output: impl Write, state: &Mutex<State>) -> io
             "RCPT" if accepted => recipients.push(line.get(5..).unwrap_or_default().to_owned()),
             "QUIT" => return Ok(()),
             "RSET" => recipients.clear(),
-            "DATA" if accepted => {
+            "DATA" if reply.starts_with('3') => {
                 let message = SinkMessage {
                     sender: std::mem::take(&mut sender),
                     recipients: std::mem::take(&mut recipients),

@@ -1,6 +1,7 @@
 //! What a test can see of an instance: log, mailboxes, queues.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -111,21 +112,27 @@ impl Instance {
         })
     }
 
-    /// Queue IDs in a queue, at any hash depth; unfinished files are not counted.
+    /// Queue IDs in a queue, at any hash depth; unfinished messages are not counted.
     #[must_use]
     pub fn queue(&self, name: &str) -> Vec<String> {
-        fn walk(directory: &Path, found: &mut Vec<String>) {
+        fn walk(directory: &Path, mode: u32, found: &mut Vec<String>) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    walk(&entry.path(), found);
-                } else if !name.contains('.') {
+                let Ok(metadata) = entry.metadata() else {
+                    continue;
+                };
+                if metadata.is_dir() {
+                    walk(&entry.path(), mode, found);
+                } else if !name.contains('.') && metadata.mode() & mode == mode {
                     found.push(name);
                 }
             }
         }
+        // Logs are no messages: they are never executable.
+        let is_log = ["bounce", "defer", "trace", "flush", "corrupt"].contains(&name);
+        let mode = if is_log { 0 } else { 0o700 };
         let mut found = Vec::new();
-        walk(&self.file("spool").join(name), &mut found);
+        walk(&self.file("spool").join(name), mode, &mut found);
         found.sort();
         found
     }
