@@ -167,7 +167,7 @@ pub(crate) fn read(path: &Path, default_status: &str, default_action: &str) -> i
     parse(&mut BufReader::new(file), default_status, default_action).map(Some)
 }
 
-fn parse(input: &mut impl BufRead, default_status: &str, default_action: &str) -> io::Result<Vec<Entry>> {
+pub(crate) fn parse(input: &mut impl BufRead, default_status: &str, default_action: &str) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut current: Option<Entry> = None;
     loop {

@@ -241,11 +241,21 @@ impl QueueFile {
         self.check_size()
     }
 
+    /// Postfix finds out that a file is too large when a buffer of its size goes to the disk; log
+    /// lines depend on when that is.
     fn check_size(&self) -> Result<(), QueueError> {
+        const FLUSHED: u64 = 4096;
         match self.limit {
-            Some(limit) if self.writer.offset() > limit => Err(QueueError::TooBig),
+            Some(limit) if self.writer.offset() / FLUSHED * FLUSHED > limit => {
+                Err(QueueError::TooBig)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the whole file is too large.
+    pub(crate) fn is_too_big(&self) -> bool {
+        self.limit.is_some_and(|limit| self.writer.offset() > limit)
     }
 
     /// Position of the next record.

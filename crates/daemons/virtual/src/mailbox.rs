@@ -62,7 +62,7 @@ fn id(maps: &mut Maps, search: &mut Search, what: &str, (recipient, key): (&BStr
 }
 
 pub(crate) fn store_maildir(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
-    let options = CopyOptions::maildir(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
+    let options = CopyOptions::maildir(Some(recipient.recipient.clone()), agent.original_to);
     maildir::deliver(delivery, recipient, &mailbox.path, mailbox.uid, mailbox.gid, &options)
         .map(|()| "delivered to maildir")
         .map_err(|error| Failure::new(error.status(DEFAULT_STATUS), error.to_string()))
@@ -88,9 +88,9 @@ fn append(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: 
     }
     if agent.strict_ownership && status.uid() != mailbox.uid {
         log::warn!("specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch");
-        return Err(Failure::new("4.2.0", format!("destination {path} is not owned by recipient")));
+        return Err(Failure::new("4.2.0", format!("delivery failed to mailbox {path}: destination {path} is not owned by recipient")));
     }
-    let options = CopyOptions::mbox(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
+    let options = CopyOptions::mbox(Some(recipient.recipient.clone()), agent.original_to);
     mbox.append(delivery, recipient, &options, agent.size_limit).map_err(failed)?;
     Ok("delivered to mailbox")
 }

@@ -23,7 +23,10 @@ const DIRECTORY_MODE: u32 = 0o700;
 #[derive(Debug, thiserror::Error)]
 pub enum MaildirError {
     /// A file or directory could not be made.
-    #[error("maildir delivery failed: create maildir file {path}: {}", error_text(error))]
+    #[error(
+        "maildir delivery failed: create maildir file {path}: {}",
+        error_text(error)
+    )]
     Create {
         /// The file.
         path: PathBuf,
@@ -67,22 +70,38 @@ pub fn deliver(
     gid: u32,
     options: &CopyOptions,
 ) -> Result<(), MaildirError> {
-    let result = user::as_user(uid, gid, || write_and_link(delivery, recipient, directory, options)).map_err(MaildirError::Identity)?;
+    let result = user::as_user(uid, gid, || {
+        write_and_link(delivery, recipient, directory, options)
+    })
+    .map_err(MaildirError::Identity)?;
     if let Err(error) = &result
         && error.is_access_denied()
     {
-        log::warn!("maildir access problem for UID/GID={uid}/{gid}: {}", error.to_string().trim_start_matches("maildir delivery failed: "));
+        log::warn!(
+            "maildir access problem for UID/GID={uid}/{gid}: {}",
+            error
+                .to_string()
+                .trim_start_matches("maildir delivery failed: ")
+        );
         log::warn!("perhaps you need to create the maildirs in advance");
     }
     result
 }
 
-fn write_and_link(delivery: &Delivery, recipient: &Recipient, directory: &Path, options: &CopyOptions) -> Result<(), MaildirError> {
-    let host = user::host_name().unwrap_or_else(|_| "localhost".to_owned()).replace(['/', ':'], "_");
+fn write_and_link(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    directory: &Path,
+    options: &CopyOptions,
+) -> Result<(), MaildirError> {
+    let host = user::host_name()
+        .unwrap_or_else(|_| "localhost".to_owned())
+        .replace(['/', ':'], "_");
     let start = Moment::now();
     let tmp = directory.join("tmp").join(temporary_name(start, &host));
     let file = create(&tmp, directory)?;
-    let result = fill(delivery, recipient, &file, options).and_then(|()| publish(&file, &tmp, directory, start, &host));
+    let result = fill(delivery, recipient, &file, options)
+        .and_then(|()| publish(&file, &tmp, directory, start, &host));
     if let Err(error) = fs::remove_file(&tmp) {
         log::warn!("remove {}: {}", tmp.display(), error_text(&error));
     }
@@ -103,17 +122,31 @@ fn temporary_name(start: Moment, host: &str) -> String {
 }
 
 fn create(tmp: &Path, directory: &Path) -> Result<File, MaildirError> {
-    let open = || File::options().write(true).create_new(true).mode(0o600).open(tmp);
+    let open = || {
+        File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(tmp)
+    };
     let result = match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_directories(&directory.join("tmp")).and_then(|()| open()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directories(&directory.join("tmp")).and_then(|()| open())
+        }
         other => other,
     };
-    result.map_err(|error| MaildirError::Create { path: tmp.to_owned(), error })
+    result.map_err(|error| MaildirError::Create {
+        path: tmp.to_owned(),
+        error,
+    })
 }
 
 /// Makes a directory with its parents and syncs the parents of what it made.
 fn make_directories(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)?;
     let parents = path.ancestors().skip(1).take(2);
     for parent in parents {
         // A parent that cannot be read cannot be synced either; the delivery itself decides.
@@ -124,20 +157,44 @@ fn make_directories(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn fill(delivery: &Delivery, recipient: &Recipient, file: &File, options: &CopyOptions) -> Result<(), MaildirError> {
+fn fill(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    file: &File,
+    options: &CopyOptions,
+) -> Result<(), MaildirError> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     copy(delivery, recipient, options, &mut out)?;
     drop(out);
-    file.sync_all().map_err(|error| MaildirError::Copy(CopyError::Write(error)))
+    file.sync_all()
+        .map_err(|error| MaildirError::Copy(CopyError::Write(error)))
 }
 
-fn publish(file: &File, tmp: &Path, directory: &Path, start: Moment, host: &str) -> Result<(), MaildirError> {
-    let failed = |error| MaildirError::Create { path: tmp.to_owned(), error };
+fn publish(
+    file: &File,
+    tmp: &Path,
+    directory: &Path,
+    start: Moment,
+    host: &str,
+) -> Result<(), MaildirError> {
+    let failed = |error| MaildirError::Create {
+        path: tmp.to_owned(),
+        error,
+    };
     let status = file.metadata().map_err(failed)?;
-    let name = format!("{}.V{:x}I{:x}M{}.{host}", start.seconds, status.dev(), status.ino(), start.microseconds);
+    let name = format!(
+        "{}.V{:x}I{:x}M{}.{host}",
+        start.seconds,
+        status.dev(),
+        status.ino(),
+        start.microseconds
+    );
     let new = directory.join("new");
     let path = new.join(name);
-    let failed = |error| MaildirError::Create { path: path.clone(), error };
+    let failed = |error| MaildirError::Create {
+        path: path.clone(),
+        error,
+    };
     match fs::hard_link(tmp, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_directories(&directory.join("cur")).map_err(failed)?;
