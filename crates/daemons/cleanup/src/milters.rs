@@ -54,11 +54,78 @@ impl Message<'_> {
     }
 
     fn log_milter(&self, action: &str, text: &str) {
-        let sender = self.sender.as_ref().map(|sender| BStr::new(sender));
+        let sender = self.sender.as_ref().map(BStr::new);
         let from = self.logged(sender.unwrap_or_default());
         log::info!(
             "{}: {action}: CONNECT from {LOCAL_CLIENT}: {text}; from=<{from}>",
             self.queue_id
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cleanup;
+    use postern_config::Config;
+    use postern_ipc::cleanup::{Options, Reply, status};
+    use postern_queue_file::RecordType;
+    use postern_queue_file::record::encode;
+
+    /// What becomes of a message with these flags.
+    fn submit(settings: &str, flags: i32) -> (Reply, usize) {
+        let directory = tempfile::tempdir().unwrap();
+        for queue in ["incoming", "hold"] {
+            std::fs::create_dir(directory.path().join(queue)).unwrap();
+        }
+        let text = format!(
+            "myhostname = mx.example.test\nmyorigin = example.test\nmydestination = example.test\n\
+             inet_interfaces = 127.0.0.1\nnon_smtpd_milters = unix:nowhere\n{settings}\n"
+        );
+        let config = Config::from_text(&text).unwrap();
+        let mut cleanup = Cleanup::new(&config).unwrap();
+        cleanup.queue = cleanup.queue.below(directory.path());
+        let file = cleanup.queue.create().unwrap();
+        let mut message = Message::new(&mut cleanup, file);
+        let mut input =
+            postern_attr::to_bytes(postern_attr::Encoding::Null, &Options { flags }).unwrap();
+        for (kind, data) in [
+            (RecordType::TIME, "1700000000 0"),
+            (RecordType::FROM, "sender@example.test"),
+            (RecordType::RECIPIENT, "alice@example.test"),
+            (RecordType::MESSAGE, ""),
+            (RecordType::TEXT, "Received: x"),
+            (RecordType::EXTRACTED, ""),
+            (RecordType::END, ""),
+        ] {
+            encode(&mut input, kind, data.as_bytes());
+        }
+        crate::session::receive(&mut message, &mut input.as_slice(), "test");
+        let reply = message.finish();
+        let held = std::fs::read_dir(directory.path().join("hold")).unwrap();
+        (reply, held.count())
+    }
+
+    #[test]
+    fn local_mail_does_not_pass_milters_that_cannot_be_asked() {
+        let action = |action: &str| format!("milter_default_action = {action}");
+        let (reply, _) = submit(&action("tempfail"), flag::MILTER);
+        assert_eq!(reply.status, status::DEFER);
+        assert_eq!(reply.reason, "4.7.1 Service unavailable - try again later");
+        let (reply, _) = submit(&action("reject"), flag::MILTER);
+        assert_eq!(
+            (reply.status, reply.reason.as_slice()),
+            (status::CONTENT, b"5.5.0 Service unavailable".as_slice())
+        );
+        let (reply, held) = submit(&action("quarantine"), flag::MILTER);
+        assert_eq!((reply.status, held), (status::OK, 1));
+        for (settings, flags) in [
+            (action("accept"), flag::MILTER),
+            (action("reject"), 0),
+            (action("reject"), flag::MILTER | flag::SMTP_REPLY),
+        ] {
+            let (reply, held) = submit(&settings, flags);
+            assert_eq!((reply.status, held), (status::OK, 0), "{settings} {flags}");
+        }
     }
 }

@@ -313,7 +313,7 @@ fn mail_does_not_pass_filters_that_cannot_be_asked() {
             &[LOCAL],
         ),
         (
-            "smtpd_proxy_filter = 127.0.0.1:1",
+            "smtpd_proxy_filter = 127.0.0.1:1\nnotify_classes =",
             &[
                 LOCAL,
                 (
