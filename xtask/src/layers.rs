@@ -67,9 +67,11 @@ fn check(package: &Value, rank: &HashMap<&str, usize>, faults: &mut Vec<String>)
         let target = dependency["name"].as_str().unwrap_or_default();
         let only_tests = dependency["kind"].as_str() == Some("dev");
         if let Some((_, owners)) = FENCED.iter().find(|(fenced, _)| *fenced == target)
-            && !owners.contains(&name) && !only_tests {
-                faults.push(format!("{name}: {target} belongs to {}", owners.join(", ")));
-            }
+            && !owners.contains(&name)
+            && !only_tests
+        {
+            faults.push(format!("{name}: {target} belongs to {}", owners.join(", ")));
+        }
         let Some(target) = target.strip_prefix("postern-") else {
             continue;
         };

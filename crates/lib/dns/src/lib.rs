@@ -37,7 +37,14 @@ pub mod fuzzing {
             [high, low, ..] => u16::from_be_bytes([*high, *low]),
             _ => 0,
         };
-        for rtype in [Type::A, Type::Mx, Type::Ptr, Type::Txt, Type::Srv, Type::Tlsa] {
+        for rtype in [
+            Type::A,
+            Type::Mx,
+            Type::Ptr,
+            Type::Txt,
+            Type::Srv,
+            Type::Tlsa,
+        ] {
             let question = Question {
                 name: "a.test",
                 rtype,
