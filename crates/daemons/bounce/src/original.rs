@@ -7,6 +7,9 @@ use bstr::{BString, ByteSlice};
 use postern_queue_file::file::{mark_done, open_for_reading, open_for_update};
 use postern_queue_file::{Hashing, QueueId, Reader, RecordType, SizeRecord};
 
+/// Called with the bytes of a content record and its kind.
+type EachLine<'a, E> = dyn FnMut(&[u8], RecordType) -> Result<(), E> + 'a;
+
 /// An original message. What could not be read is absent: a notice goes out all the same.
 #[derive(Debug)]
 pub(crate) struct Original {
@@ -101,7 +104,7 @@ impl Original {
     pub(crate) fn for_each_line<E>(
         &mut self,
         headers_only: bool,
-        each: &mut dyn FnMut(&[u8], RecordType) -> Result<(), E>,
+        each: &mut EachLine<'_, E>,
     ) -> Result<bool, E> {
         let Some(reader) = &mut self.reader else {
             return Ok(false);

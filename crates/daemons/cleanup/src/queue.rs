@@ -203,14 +203,14 @@ impl QueueDirectory {
     pub(crate) fn discard(&self, file: QueueFile) {
         if let Some(queue) = file.named {
             let path = self.path(queue, &file.id);
-            if let Err(error) = std::fs::remove_file(&path) {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!(
-                        "remove {}: {}",
-                        path.display(),
-                        postern_sys::error_text(&error)
-                    );
-                }
+            if let Err(error) = std::fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!(
+                    "remove {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
             }
         }
     }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 /// Status of a mailbox that could not be opened, locked or written; `default` for errors without one.
 pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EAGAIN | Errno::ESTALE) => "4.2.0",
+        Some(Errno::EAGAIN | Errno::ESTALE | Errno::EEXIST | Errno::EINTR | Errno::EBUSY) => "4.2.0",
         // The system's trouble, never the recipient's: these pass.
         Some(
             Errno::ENOSPC
@@ -15,7 +15,27 @@ pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
             | Errno::EMFILE
             | Errno::ENFILE
             | Errno::ENOMEM
-            | Errno::EROFS,
+            | Errno::ENOBUFS
+            | Errno::EROFS
+            // Damaged file systems.
+            | Errno::EUCLEAN
+            | Errno::EBADMSG
+            | Errno::EREMOTEIO
+            | Errno::ENXIO
+            | Errno::ENODEV
+            // Locks, and file servers that cannot be reached.
+            | Errno::ENOLCK
+            | Errno::EDEADLK
+            | Errno::ETIMEDOUT
+            | Errno::ENOTCONN
+            | Errno::ECONNREFUSED
+            | Errno::ECONNRESET
+            | Errno::ECONNABORTED
+            | Errno::ESHUTDOWN
+            | Errno::EHOSTDOWN
+            | Errno::EHOSTUNREACH
+            | Errno::ENETDOWN
+            | Errno::ENETUNREACH,
         ) => "4.3.0",
         Some(Errno::EDQUOT | Errno::EFBIG) => "5.2.2",
         _ => default,
@@ -37,6 +57,9 @@ mod tests {
             (Errno::ENOSPC, "4.3.0"),
             (Errno::EIO, "4.3.0"),
             (Errno::EAGAIN, "4.2.0"),
+            (Errno::EEXIST, "4.2.0"),
+            (Errno::EUCLEAN, "4.3.0"),
+            (Errno::ENOTCONN, "4.3.0"),
             (Errno::EDQUOT, "5.2.2"),
             (Errno::EFBIG, "5.2.2"),
             (Errno::EACCES, "5.2.0"),
