@@ -72,10 +72,17 @@ fn header_name(line: &[u8]) -> Option<&[u8]> {
     valid.then_some(name)
 }
 
-/// The addresses of a list, internal form.
+/// The addresses of a list, internal form, without empty ones.
 pub(crate) fn addresses(text: &BStr) -> Vec<BString> {
+    let mut found = all_addresses(text);
+    found.retain(|address| !address.is_empty());
+    found
+}
+
+/// The addresses of a list, internal form; `<>` and `""` are empty ones.
+pub(crate) fn all_addresses(text: &BStr) -> Vec<BString> {
     let tree = address_tree::parse(text, TOKEN_LIMIT);
-    address_tree::addresses(&tree).map(address_tree::Address::internal).filter(|address| !address.is_empty()).collect()
+    address_tree::addresses(&tree).map(address_tree::Address::internal).collect()
 }
 
 #[cfg(test)]

@@ -102,7 +102,8 @@ impl Options {
             "newaliases" => options.mode = Mode::Aliases,
             _ => {}
         }
-        let args: Vec<OsString> = args.map(|arg| options.preprocess(arg)).collect();
+        let mut args: Vec<OsString> = args.map(|arg| options.preprocess(arg)).collect();
+        replace_old_verp(&mut args);
         let mut reader = Getopt::new(LETTERS, args);
         for option in &mut reader {
             options.accept(option);
@@ -124,8 +125,7 @@ impl Options {
             return "-q0".into();
         }
         if let Some(delimiters) = text.strip_prefix("-V")
-            && !delimiters.is_empty()
-            && delimiters.len() <= 2
+            && delimiters.len() == 2
         {
             log::warn!("option -V{delimiters} is deprecated with Postfix 2.3; specify -XV{delimiters} instead");
             return format!("-XV{delimiters}").into();
@@ -160,10 +160,6 @@ impl Options {
                 Some(ret) => self.ret = ret,
                 None => log::warn!("bad -R option value -- ignored"),
             },
-            'V' if value.len() <= 2 => {
-                log::warn!("option -V is deprecated with Postfix 2.3; specify -XV instead");
-                self.verp = Some(String::new());
-            }
             'V' if is_printable(&value) => self.envelope_id = Some(value),
             'V' => log::warn!("bad syntax in -V option value -- ignored"),
             'X' => self.accept_extension(&value),
@@ -211,6 +207,20 @@ impl Options {
             [b'7' | b'8', ..] => {}
             [b'i', ..] => self.dot_ends = false,
             _ => {}
+        }
+    }
+}
+
+/// `-V` was once what `-XV` is now: it still is where another option follows instead of an envelope ID.
+fn replace_old_verp(args: &mut [OsString]) {
+    for at in 0..args.len() {
+        let next_is_option = args.get(at + 1).is_some_and(|next| next.as_encoded_bytes().starts_with(b"-"));
+        if let Some(arg) = args.get_mut(at)
+            && next_is_option
+            && arg == "-V"
+        {
+            log::warn!("option -V is deprecated with Postfix 2.3; specify -XV instead");
+            *arg = "-XV".into();
         }
     }
 }
@@ -281,6 +291,14 @@ mod tests {
         assert_eq!((options.notify, options.ret), (6, 2));
         assert_eq!(options.envelope_id, Some(BString::from("env")));
         assert_eq!(options.operands, ["bob"]);
+    }
+
+    #[test]
+    fn bare_verp_option_needs_another_option_behind() {
+        assert_eq!(read(&["-V", "-f", "list", "u@x"]).verp, Some(String::new()));
+        assert_eq!(read(&["-V-=", "u@x"]).verp, Some("-=".to_owned()));
+        let options = read(&["-V", "a", "u@x"]);
+        assert_eq!((options.verp, options.envelope_id), (None, Some(BString::from("a"))));
     }
 
     #[test]

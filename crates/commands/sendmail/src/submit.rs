@@ -33,7 +33,7 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     let submitter = identify(config, options);
     let who = format!("{}({})", submitter.sender, submitter.uid);
     let named: Vec<BString> =
-        options.operands.iter().flat_map(|operand| header::addresses(operand.as_bytes().as_bstr())).collect();
+        options.operands.iter().flat_map(|operand| operand_recipients(operand.as_bytes().as_bstr())).collect();
     if options.operands.is_empty() && !options.extract_recipients {
         fatal(format_args!("{who}: Recipient addresses must be specified on the command line or via the -t option"));
     }
@@ -101,6 +101,19 @@ fn full_name(gecos: &BStr, login: &str) -> BString {
 /// `-f '<>'` and `-f ''` are the null sender.
 fn sender_address(text: &BStr) -> BString {
     header::addresses(text).into_iter().next().unwrap_or_default()
+}
+
+/// The recipients that one operand names. An operand without any, such as `<>`, is the empty address,
+/// which cleanup(8) replaces by `empty_address_recipient`.
+fn operand_recipients(operand: &BStr) -> Vec<BString> {
+    let found = header::all_addresses(operand);
+    if found.is_empty() { vec![BString::default()] } else { found }
+}
+
+/// A line that separates messages in a mailbox file, in front of the message: `From ` after any number
+/// of `>`.
+fn is_mailbox_separator(line: &[u8]) -> bool {
+    line.trim_start_with(|character| character == '>').starts_with(b"From ")
 }
 
 /// `authorized_submit_users` is enforced by postdrop(1), which the caller cannot go around; a refusal here
@@ -212,6 +225,7 @@ impl<W: Write> Message<'_, W> {
         let mut strip_cr = strip == "always";
         let mut first = true;
         let mut at_start = true;
+        let mut in_separators = true;
         let mut header_line = Vec::new();
         loop {
             let mut line = Vec::new();
@@ -226,11 +240,18 @@ impl<W: Write> Message<'_, W> {
                 if first {
                     strip_cr |= strip == "strict" && line.last() == Some(&b'\r');
                 }
-                if strip_cr && line.last() == Some(&b'\r') {
+                while strip_cr && line.last() == Some(&b'\r') {
                     line.pop();
                 }
             }
             first = false;
+            if in_separators {
+                in_separators = if at_start { is_mailbox_separator(&line) } else { true };
+                if in_separators {
+                    at_start = ended;
+                    continue;
+                }
+            }
             if at_start && ended && self.options.dot_ends && line == b"." {
                 break;
             }
@@ -327,6 +348,25 @@ mod tests {
     fn full_name_is_the_first_field_with_the_login_name_filled_in() {
         assert_eq!(full_name("Alice Test,,,".into(), "alice"), "Alice Test");
         assert_eq!(full_name("& Smith".into(), "bob"), "Bob Smith");
+    }
+
+    #[test]
+    fn operand_without_address_is_the_empty_recipient() {
+        for (text, want) in [
+            ("", &[""][..]), ("<>", &[""]), ("\"\"", &[""]), ("(c)", &[""]), ("a@x, b@x", &["a@x", "b@x"]),
+        ] {
+            assert_eq!(operand_recipients(text.into()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mailbox_separators_are_told_from_headers() {
+        for (line, want) in [
+            ("From a", true), (">From a", true), (">>From a", true), ("From: a", false), ("from a", false),
+            ("From\ta", false), (" From a", false), ("", false),
+        ] {
+            assert_eq!(is_mailbox_separator(line.as_bytes()), want, "{line:?}");
+        }
     }
 
     #[test]
