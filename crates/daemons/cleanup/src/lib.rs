@@ -24,6 +24,8 @@ mod sender;
 mod session;
 mod settings;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -203,16 +203,23 @@ impl QueueDirectory {
     pub(crate) fn discard(&self, file: QueueFile) {
         if let Some(queue) = file.named {
             let path = self.path(queue, &file.id);
-            if let Err(error) = std::fs::remove_file(&path) {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!(
-                        "remove {}: {}",
-                        path.display(),
-                        postern_sys::error_text(&error)
-                    );
-                }
+            let removed = std::fs::remove_file(&path);
+            if let Err(error) = removed.or_else(ignore_missing) {
+                log::warn!(
+                    "remove {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
             }
         }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
     }
 }
 
