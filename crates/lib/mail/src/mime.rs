@@ -292,7 +292,8 @@ impl MimeState {
             return;
         }
         if part == Part::Primary {
-            self.body(BStr::new(""), LineEnd::End, handler);
+            // The line is not the sender's, so it does not count.
+            handler.body(BStr::new(""), LineEnd::End, self.offset);
         }
         if text.starts_with(b"--") && self.boundary_line(text) {
             return self.body(text, end, handler);
