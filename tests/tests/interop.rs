@@ -57,7 +57,7 @@ fn hand_over(first: Suite, second: Suite, long_ids: bool) {
     } else {
         ""
     };
-    let mut instance = Instance::for_test(&(sink.transport("relay.test") + more), "");
+    let mut instance = Instance::for_test(&(sink.relayhost() + more), "");
     instance.set_suite(first);
     instance.start().expect("start the first suite");
     let deferred = take_mail(&instance, &sink);
