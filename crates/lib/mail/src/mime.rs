@@ -431,6 +431,7 @@ impl MimeState {
             self.encoding = level.encoding;
             self.levels.pop();
             self.state = State::Body;
+            self.offset = 0;
         } else {
             let default_type = level.default_type;
             self.enter_headers(Part::Mime, default_type);

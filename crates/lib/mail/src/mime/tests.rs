@@ -56,8 +56,8 @@ fn headers_are_told_apart_by_where_they_stand() {
         "Mime Content-Type: text/plain",
         "0 ",
         "1 z",
-        "3 --x--",
-        "9 X: y",
+        "0 --x--",
+        "6 X: y",
     ];
     assert_eq!(run(Options::default(), text), want);
     let disabled = Options {
