@@ -1,9 +1,10 @@
 //! The main loop that multi, event, trigger and datagram servers share.
 
+use crate::client::ACCEPT_PAUSE;
 use crate::cycle::Cycle;
 use crate::start::Runtime;
 use crate::status::Status;
-use crate::{Context, Event, Interest, Limits, Reactor, Token};
+use crate::{Context, Event, Interest, Limits, Reactor, TimerId, Token};
 use postern_maillog::fatal;
 use postern_sys::process::{Fork, exit_now, fork};
 use std::io;
@@ -42,9 +43,24 @@ pub(crate) struct Shared {
     pub(crate) status: Status,
     pub(crate) limits: Limits,
     pub(crate) cycle: Cycle,
+    /// Listen sockets that rest after a failure. Their events are edge-triggered: nobody else would
+    /// tell of the clients that wait there already.
+    resting: Vec<(TimerId, usize)>,
 }
 
 impl Shared {
+    /// Tries a listen socket again after a while.
+    pub(crate) fn rest_listener(&mut self, at: usize) {
+        let timer = self.reactor.set_timer(ACCEPT_PAUSE);
+        self.resting.push((timer, at));
+    }
+
+    /// The listen socket whose rest this timer ends.
+    fn rested_listener(&mut self, timer: TimerId) -> Option<usize> {
+        let index = self.resting.iter().position(|(known, _)| *known == timer)?;
+        Some(self.resting.swap_remove(index).1)
+    }
+
     pub(crate) fn new(reactor: Reactor, runtime: Runtime) -> Self {
         let Runtime {
             listeners,
@@ -57,6 +73,7 @@ impl Shared {
             status,
             limits,
             cycle: Cycle::new(limits),
+            resting: Vec::new(),
         }
     }
 }
@@ -89,7 +106,10 @@ fn turn_for_ever<C: Core>(core: &mut C, context: &Context, shared: &mut Shared) 
                     Some(at) => core.listener_ready(context, shared, at),
                     None => core.event(context, shared, event),
                 },
-                Event::Timer(_) => core.event(context, shared, event),
+                Event::Timer(timer) => match shared.rested_listener(timer) {
+                    Some(at) => core.listener_ready(context, shared, at),
+                    None => core.event(context, shared, event),
+                },
             };
             if life == Life::End {
                 return Ok(());
