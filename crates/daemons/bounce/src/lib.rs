@@ -15,16 +15,30 @@ use std::process::ExitCode;
 
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::params;
-use postern_ipc::bounce::{AppendBody, FLAG_CLEAN, NoticeBody, OneBody, PROTOCOL, RequestNumber, VerpBody, command};
+use postern_ipc::bounce::{
+    AppendBody, FLAG_CLEAN, NoticeBody, OneBody, PROTOCOL, RequestNumber, VerpBody, command,
+};
 use postern_ipc::{Announcement, StatusReply};
 use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
-use postern_server::{Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server};
+use postern_server::{
+    Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
+};
 use postern_wire::Channel;
 
 use crate::log_file::Entry;
 use crate::policy::Policy;
 use crate::template::Templates;
+
+/// A door for the targets of `fuzz/`, which exists only in their builds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Reads `log` as a log of recipients.
+    pub fn read_log(mut log: &[u8]) {
+        let entries = crate::log_file::parse(&mut log, "5.0.0", "failed");
+        entries.expect("a log in memory can be read");
+    }
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -41,7 +55,10 @@ struct Bounce {
 
 impl SingleServer for Bounce {
     const NAME: &'static str = "bounce";
-    const NEEDS: Needs = Needs { process_limit: Some(ProcessLimit::Zero), ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        process_limit: Some(ProcessLimit::Zero),
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
@@ -106,7 +123,10 @@ impl Bounce {
             command::ONE => {
                 let request: OneBody = body(channel)?;
                 if context.service_name != context.config.get(params::BOUNCE_SERVICE_NAME) {
-                    log::warn!("wrong service name \"{}\" for one-recipient bouncing", context.service_name);
+                    log::warn!(
+                        "wrong service name \"{}\" for one-recipient bouncing",
+                        context.service_name
+                    );
                     return Ok(FAILED);
                 }
                 checked(&request.notice, || policy.failure_one(&request))
@@ -125,7 +145,10 @@ impl Bounce {
     /// Adds one recipient to the log of this service.
     fn append(&self, context: &Context, request: &AppendBody) -> i32 {
         let Ok(id) = QueueId::parse(&request.queue_id) else {
-            log::warn!("malformed queue id: {}", postern_mail::printable::escape(request.queue_id.as_bytes()));
+            log::warn!(
+                "malformed queue id: {}",
+                postern_mail::printable::escape(request.queue_id.as_bytes())
+            );
             return FAILED;
         };
         let path = self.hashing.path(&context.service_name, &id);
@@ -136,7 +159,11 @@ impl Bounce {
                 if request.flags & FLAG_CLEAN != 0 {
                     log_file::remove(&path);
                 }
-                postern_maillog::fatal!("append file {}: {}", path.display(), postern_sys::error_text(&error));
+                postern_maillog::fatal!(
+                    "append file {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
             }
         }
     }

@@ -97,8 +97,16 @@ Here is the delivery report that you asked for.
 impl Template {
     fn built_in(class: Class) -> Self {
         let (subject, postmaster_subject, body) = match class {
-            Class::Failure => ("Undelivered Mail Returned to Sender", Some("Postmaster Copy: Undelivered Mail"), FAILURE),
-            Class::Delay => ("Delayed Mail (still being retried)", Some("Postmaster Warning: Delayed Mail"), DELAY),
+            Class::Failure => (
+                "Undelivered Mail Returned to Sender",
+                Some("Postmaster Copy: Undelivered Mail"),
+                FAILURE,
+            ),
+            Class::Delay => (
+                "Delayed Mail (still being retried)",
+                Some("Postmaster Warning: Delayed Mail"),
+                DELAY,
+            ),
             Class::Success => ("Successful Mail Delivery Report", None, SUCCESS),
             Class::Verify => ("Mail Delivery Status Report", None, VERIFY),
         };
@@ -120,15 +128,24 @@ impl Template {
     /// The text after `fatal: `.
     pub(crate) fn text(&self, config: &Config) -> Result<String, String> {
         let extra = |name: &str| self.time_value(config, name);
-        config
-            .expand(&self.body, &extra)
-            .map_err(|_| format!("{}: bad $name syntax in {} template", self.origin, self.class.name()))
+        config.expand(&self.body, &extra).map_err(|_| {
+            format!(
+                "{}: bad $name syntax in {} template",
+                self.origin,
+                self.class.name()
+            )
+        })
     }
 
     /// `delay_warning_time_UNIT` and `maximal_queue_lifetime_UNIT`.
     fn time_value(&self, config: &Config, name: &str) -> Option<String> {
         let times = [params::DELAY_WARNING_TIME, params::MAXIMAL_QUEUE_LIFETIME];
-        let (param, unit) = times.iter().find_map(|param| Some((*param, name.strip_prefix(param.info.name)?.strip_prefix('_')?)))?;
+        let (param, unit) = times.iter().find_map(|param| {
+            Some((
+                *param,
+                name.strip_prefix(param.info.name)?.strip_prefix('_')?,
+            ))
+        })?;
         let size = match unit {
             "seconds" => 1,
             "minutes" => 60,
@@ -141,11 +158,17 @@ impl Template {
         let value = time.as_secs() / size;
         let (origin, class, parameter) = (&self.origin, self.class.name(), param.info.name);
         if value > 999 && size < 86_400 {
-            log::warn!("{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\"");
-            log::warn!("please increase time unit \"{unit}\" of \"{parameter}\" in {class} template");
+            log::warn!(
+                "{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\""
+            );
+            log::warn!(
+                "please increase time unit \"{unit}\" of \"{parameter}\" in {class} template"
+            );
             log::warn!("for instructions see the bounce(5) manual");
         } else if value == 0 && !time.is_zero() {
-            log::warn!("{origin}: zero result in {class} template conversion of parameter \"{parameter}\"");
+            log::warn!(
+                "{origin}: zero result in {class} template conversion of parameter \"{parameter}\""
+            );
             log::warn!("please reduce time unit \"{unit}\" of \"{parameter}\" in {class} template");
             log::warn!("for instructions see the bounce(5) manual");
         }
@@ -154,8 +177,16 @@ impl Template {
 
     /// Parses the text of a template in `file`.
     fn parse(file: &str, class: Class, text: &str) -> Result<Self, String> {
-        let ignoring = |what: String| format!("{file}: {what} in {} template -- ignoring this template", class.name());
-        let mut template = Self { origin: file.to_owned(), ..Self::built_in(class) };
+        let ignoring = |what: String| {
+            format!(
+                "{file}: {what} in {} template -- ignoring this template",
+                class.name()
+            )
+        };
+        let mut template = Self {
+            origin: file.to_owned(),
+            ..Self::built_in(class)
+        };
         let mut lines = text.lines();
         let mut rest = String::new();
         for line in lines.by_ref() {
@@ -181,7 +212,9 @@ impl Template {
                 "postmaster-subject" if template.postmaster_subject.is_some() => {
                     template.postmaster_subject = Some(value.to_owned());
                 }
-                "postmaster-subject" => return Err(ignoring(format!("inapplicable \"{label}\" header label"))),
+                "postmaster-subject" => {
+                    return Err(ignoring(format!("inapplicable \"{label}\" header label")));
+                }
                 _ => return Err(ignoring(format!("unknown \"{label}\" header label"))),
             }
         }
@@ -198,7 +231,10 @@ impl Template {
             return Err(ignoring("missing message text".to_owned()));
         }
         if !rest.is_ascii() && template.charset.eq_ignore_ascii_case("us-ascii") {
-            return Err(format!("{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now", class.name()));
+            return Err(format!(
+                "{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now",
+                class.name()
+            ));
         }
         template.body = rest;
         Ok(template)
@@ -231,8 +267,14 @@ impl Templates {
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
             }
-            let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
-                log::warn!("{file}, line {}: missing '=' after template name -- ignoring this line", number + 1);
+            let Some((name, value)) = line
+                .split_once('=')
+                .map(|(name, value)| (name.trim(), value.trim()))
+            else {
+                log::warn!(
+                    "{file}, line {}: missing '=' after template name -- ignoring this line",
+                    number + 1
+                );
                 continue;
             };
             let mut body = value.to_owned();
@@ -251,9 +293,14 @@ impl Templates {
                     log::warn!("{file}: missing \"{mark}\" end marker");
                 }
             }
-            let class = Class::ALL.into_iter().find(|class| name.strip_suffix("_template") == Some(class.name()));
+            let class = Class::ALL
+                .into_iter()
+                .find(|class| name.strip_suffix("_template") == Some(class.name()));
             let Some(class) = class else {
-                log::warn!("{file}, line {}: unknown template name: {name} -- ignoring this template", number + 1);
+                log::warn!(
+                    "{file}, line {}: unknown template name: {name} -- ignoring this template",
+                    number + 1
+                );
                 continue;
             };
             match Template::parse(file, class, &body) {
@@ -297,18 +344,41 @@ mod tests {
             "# comment\nfailure_template = <<EOF\nCharset: utf-8\nSubject: No\n\n\nSorry, $myhostname.\nEOF\nsuccess_template = <<EOF\nPostmaster-Subject: no\n\nx\nEOF\n",
         );
         let failure = templates.of(Class::Failure);
-        assert_eq!((failure.charset.as_str(), failure.subject.as_str(), failure.body.as_str()), ("utf-8", "No", "Sorry, $myhostname.\n"));
-        assert_eq!(templates.of(Class::Success), &Template::built_in(Class::Success));
+        assert_eq!(
+            (
+                failure.charset.as_str(),
+                failure.subject.as_str(),
+                failure.body.as_str()
+            ),
+            ("utf-8", "No", "Sorry, $myhostname.\n")
+        );
+        assert_eq!(
+            templates.of(Class::Success),
+            &Template::built_in(Class::Success)
+        );
     }
 
     #[test]
     fn faults_of_a_template_are_named() {
         for (text, want) in [
-            ("Subject:\n\nx\n", "empty \"Subject\" header value in failure template -- ignoring this template"),
-            ("X-Odd: y\n\nx\n", "unknown \"X-Odd\" header label in failure template -- ignoring this template"),
-            ("Subject: y\n", "missing message text in failure template -- ignoring this template"),
+            (
+                "Subject:\n\nx\n",
+                "empty \"Subject\" header value in failure template -- ignoring this template",
+            ),
+            (
+                "X-Odd: y\n\nx\n",
+                "unknown \"X-Odd\" header label in failure template -- ignoring this template",
+            ),
+            (
+                "Subject: y\n",
+                "missing message text in failure template -- ignoring this template",
+            ),
         ] {
-            assert_eq!(Template::parse("f", Class::Failure, text), Err(format!("f: {want}")), "{text:?}");
+            assert_eq!(
+                Template::parse("f", Class::Failure, text),
+                Err(format!("f: {want}")),
+                "{text:?}"
+            );
         }
     }
 }

@@ -17,6 +17,7 @@ mod generated;
 mod headers;
 mod map;
 mod message;
+mod milters;
 mod notify;
 mod queue;
 mod recipient;

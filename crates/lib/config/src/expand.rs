@@ -1,6 +1,8 @@
 //! `$name` expansion: references, conditionals and comparisons. Knows nothing about main.cf; names
 //! are looked up through a function.
 
+use std::cell::Cell;
+
 use crate::ConfigError;
 use crate::level::Level;
 use crate::value::is_space;
@@ -27,8 +29,17 @@ const TAIL: usize = 20;
 /// Expands the references in `text`, recursively.
 pub fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, ConfigError> {
     let mut out = String::with_capacity(text.len());
-    Expander { lookup, scan: None }.run(text, 0, &mut out)?;
+    Expander::new(lookup).run(text, 0, &mut out)?;
     Ok(out)
+}
+
+/// As [`expand`]; the flag tells whether a name was referred to, outside conditions, that `lookup`
+/// does not know.
+pub fn expand_strictly(text: &str, lookup: &Lookup<'_>) -> Result<(String, bool), ConfigError> {
+    let mut out = String::with_capacity(text.len());
+    let expander = Expander::new(lookup);
+    expander.run(text, 0, &mut out)?;
+    Ok((out, expander.undefined.get()))
 }
 
 /// Visits every name that `text` refers to, in both branches of conditionals, without following
@@ -37,8 +48,8 @@ pub fn references(text: &str, visit: &mut dyn FnMut(&str)) -> Result<(), ConfigE
     let cell = std::cell::RefCell::new(visit);
     let visitor = |name: &str| (cell.borrow_mut())(name);
     Expander {
-        lookup: &|_| None,
         scan: Some(&visitor),
+        ..Expander::new(&|_| None)
     }
     .run(text, 0, &mut String::new())
 }
@@ -47,9 +58,19 @@ struct Expander<'a> {
     lookup: &'a Lookup<'a>,
     /// Set when names are only collected.
     scan: Option<&'a dyn Fn(&str)>,
+    /// A name without value was inserted.
+    undefined: Cell<bool>,
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
+    fn new(lookup: &'a Lookup<'a>) -> Self {
+        Self {
+            lookup,
+            scan: None,
+            undefined: Cell::new(false),
+        }
+    }
+
     fn run(&self, text: &str, depth: usize, out: &mut String) -> Result<(), ConfigError> {
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -147,7 +168,10 @@ impl Expander<'_> {
             return Ok(());
         }
         match (self.lookup)(name) {
-            None => Ok(()),
+            None => {
+                self.undefined.set(true);
+                Ok(())
+            }
             Some(Found::Verbatim(value)) => {
                 out.push_str(&value);
                 Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, Param, params};
 use postern_dict::{Flags, Maps, MatchKind, MatchList};
-use postern_ipc::bounce::{self, AppendBody, command};
+use postern_ipc::bounce::{self, AppendBody, NoticeBody, OneBody, command};
 use postern_ipc::client::{Endpoint, PRIVATE, PUBLIC};
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, Recipient, flag};
 use postern_ipc::{flush, verify};
@@ -25,6 +25,13 @@ pub enum Outcome {
     Done,
     /// To be tried again.
     Deferred,
+}
+
+impl Outcome {
+    /// The outcome of two parts of one delivery: done when both are.
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::Done { other } else { self }
+    }
 }
 
 /// Which recipient of which message, for an outcome.
@@ -98,7 +105,7 @@ impl Agent {
         let mut dsn = self.classify("sent", b'2', dsn);
         self.apply_filter(&mut dsn);
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::OK);
+            return self.probe(report, &dsn, verify::recipient_status::OK);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "deliverable".into();
@@ -121,12 +128,28 @@ impl Agent {
 
     /// The recipient will never get the message: the sender is told.
     pub fn bounce(&mut self, report: &Report<'_>, dsn: &Dsn) -> Outcome {
-        let mut dsn = self.classify("bounce_append", b'5', dsn);
+        self.bounce_with(report, dsn, "bounce_append", None)
+    }
+
+    /// As [`Agent::bounce`], but a notice about this one recipient goes at once to the sender that
+    /// `notice` names: the owner of a list hears of its dead members.
+    pub fn bounce_one(&mut self, report: &Report<'_>, dsn: &Dsn, notice: &NoticeBody) -> Outcome {
+        self.bounce_with(report, dsn, "bounce_one", Some(notice))
+    }
+
+    fn bounce_with(
+        &mut self,
+        report: &Report<'_>,
+        dsn: &Dsn,
+        caller: &str,
+        notice: Option<&NoticeBody>,
+    ) -> Outcome {
+        let mut dsn = self.classify(caller, b'5', dsn);
         self.apply_filter(&mut dsn);
         if dsn.status.first() == Some(&b'4') {
             return self.defer_filtered(report, dsn);
         }
-        self.bounce_filtered(report, dsn)
+        self.bounce_filtered(report, dsn, notice)
     }
 
     /// The recipient may get the message later.
@@ -134,7 +157,7 @@ impl Agent {
         let mut dsn = self.classify("defer_append", b'4', dsn);
         self.apply_filter(&mut dsn);
         if dsn.status.first() == Some(&b'5') {
-            return self.bounce_filtered(report, dsn);
+            return self.bounce_filtered(report, dsn, None);
         }
         self.defer_filtered(report, dsn)
     }
@@ -170,9 +193,14 @@ impl Agent {
         log::info!("{}: {line}", report.queue_id);
     }
 
-    fn bounce_filtered(&mut self, report: &Report<'_>, mut dsn: Dsn) -> Outcome {
+    fn bounce_filtered(
+        &mut self,
+        report: &Report<'_>,
+        mut dsn: Dsn,
+        notice: Option<&NoticeBody>,
+    ) -> Outcome {
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::BOUNCE);
+            return self.probe(report, &dsn, verify::recipient_status::BOUNCE);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "undeliverable".into();
@@ -191,7 +219,11 @@ impl Agent {
         }
         dsn.action = "failed".into();
         let recorded = report.flags & flag::RECORD == 0 || self.append(&self.trace, report, &dsn);
-        if recorded && self.append(&self.bounce, report, &dsn) {
+        let told = || match notice {
+            Some(notice) => self.tell_one(notice, report, &dsn),
+            None => self.append(&self.bounce, report, &dsn),
+        };
+        if recorded && told() {
             self.log(report, &dsn, "bounced");
             return Outcome::Done;
         }
@@ -205,7 +237,7 @@ impl Agent {
 
     fn defer_filtered(&mut self, report: &Report<'_>, mut dsn: Dsn) -> Outcome {
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::DEFER);
+            return self.probe(report, &dsn, verify::recipient_status::DEFER);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "undeliverable".into();
@@ -280,11 +312,8 @@ impl Agent {
     }
 
     /// An address probe of this system: verify(8) learns the result under both names.
-    fn probe(&self, report: &Report<'_>, dsn: &mut Dsn, result: i32) -> Outcome {
+    fn probe(&self, report: &Report<'_>, dsn: &Dsn, result: i32) -> Outcome {
         let negative = result != verify::recipient_status::OK;
-        if !negative {
-            dsn.status = "2.1.5".into();
-        }
         let cached = !negative || self.negative_cache;
         if cached {
             self.update_verify(&report.recipient.original_recipient, result, &dsn.reason);
@@ -341,6 +370,21 @@ impl Agent {
             dsn,
         };
         match bounce::ask(service, self.timeout, command::APPEND, &body) {
+            Ok(status) => status == 0,
+            Err(error) => {
+                log::warn!("{error}");
+                false
+            }
+        }
+    }
+
+    fn tell_one(&self, notice: &NoticeBody, report: &Report<'_>, dsn: &Dsn) -> bool {
+        let body = OneBody {
+            notice: notice.clone(),
+            recipient: report.recipient.clone(),
+            dsn: dsn.clone(),
+        };
+        match bounce::ask(&self.bounce, self.timeout, command::ONE, &body) {
             Ok(status) => status == 0,
             Err(error) => {
                 log::warn!("{error}");

@@ -76,10 +76,7 @@ impl Delivery {
     ///
     /// Everything but [`ReceiveError::Eof`] was answered with "deferred" already; the caller logs it
     /// as a warning and ends the session. A file that cannot be locked is fatal to the caller.
-    pub fn receive(
-        channel: &mut Channel,
-        hashing: &Hashing,
-    ) -> Result<Self, ReceiveError> {
+    pub fn receive(channel: &mut Channel, hashing: &Hashing) -> Result<Self, ReceiveError> {
         let announced = postern_attr::write(channel, Encoding::Null, &Announcement::new(PROTOCOL))
             .is_ok()
             && channel.flush().is_ok();
@@ -119,6 +116,14 @@ impl Delivery {
                 self.request.queue_id,
                 self.path.display()
             );
+        }
+    }
+
+    /// Marks the queue file as damaged; the queue manager moves it to `corrupt`.
+    pub fn mark_corrupt(&self) {
+        log::warn!("corrupted queue file: {}", self.path.display());
+        if let Err(error) = postern_queue_file::file::mark_corrupt(&self.file) {
+            log::warn!("mark {} corrupt: {error}", self.path.display());
         }
     }
 
@@ -193,14 +198,26 @@ fn open(
     let file = match open_for_delivery(&path) {
         Ok(file) => file,
         Err(OpenError::Locked) => {
-            postern_maillog::fatal!("shared lock {}: Resource temporarily unavailable", path.display())
+            postern_maillog::fatal!(
+                "shared lock {}: Resource temporarily unavailable",
+                path.display()
+            )
         }
         Err(OpenError::Io(error)) => {
             let text = postern_sys::error_text(&error);
-            return Err(ReceiveError::File(format!("open {} {}: {text}", request.queue_name, request.queue_id)));
+            return Err(ReceiveError::File(format!(
+                "open {} {}: {text}",
+                request.queue_name, request.queue_id
+            )));
         }
     };
-    Ok(Delivery { request, stats, recipients, file, path })
+    Ok(Delivery {
+        request,
+        stats,
+        recipients,
+        file,
+        path,
+    })
 }
 
 fn answer(channel: &mut Channel, dsn: Dsn, status: i32) {

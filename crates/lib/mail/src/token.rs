@@ -292,6 +292,9 @@ mod tests {
             ("p\u{1}q", "\"p\u{1}q\""),
             ("\\", ""),
             ("(c \\) d)", "(c \\) d)"),
+            // Not restored in literals: scanned again, the last one has no end.
+            ("[a\\]b]", "[a]b]"),
+            ("[ab\\\\]", "[ab\\]"),
         ];
         for (text, want) in cases {
             assert_eq!(external(&scan(BStr::new(text), 0)), *want, "{text:?}");

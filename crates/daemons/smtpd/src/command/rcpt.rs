@@ -78,9 +78,7 @@ impl Session<'_> {
         let accepted = self.add_recipient(&recipient, path.text.as_ref(), &wanted);
         self.recipient = first;
         if !accepted {
-            self.error_mask.add(ErrorClass::RESOURCE);
-            self.reply("451 4.3.0 Error: queue file write error")?;
-            return Ok(Outcome::Bad);
+            return self.refuse_unwritable();
         }
         self.recipient.get_or_insert(recipient);
         self.succeed("250 2.1.5 Ok")
