@@ -159,11 +159,14 @@ impl Bounce {
                 if request.flags & FLAG_CLEAN != 0 {
                     log_file::remove(&path);
                 }
-                postern_maillog::fatal!(
+                // The client keeps the mail. An exit would make master(8) keep the service from
+                // everybody for a while, and a full disk is no reason for that.
+                log::warn!(
                     "append file {}: {}",
                     path.display(),
                     postern_sys::error_text(&error)
                 );
+                FAILED
             }
         }
     }
