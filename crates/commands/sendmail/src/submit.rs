@@ -198,7 +198,7 @@ impl<W: Write> Message<'_, W> {
         self.put(RecordType::TEXT, &from)?;
         self.put(RecordType::TEXT, b"Subject: probe")?;
         for (number, recipient) in recipients.iter().enumerate() {
-            let lead: &[u8] = if number == 0 { b"To: " } else { b"    " };
+            let lead: &[u8] = if number == 0 { b"To:\t" } else { b"\t" };
             let end: &[u8] = if number + 1 < recipients.len() { b"," } else { b"" };
             self.put(RecordType::TEXT, &[lead, &address::quote(recipient.as_bstr()), end].concat())?;
         }

@@ -21,7 +21,6 @@ pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
             | Errno::EUCLEAN
             | Errno::EBADMSG
             | Errno::EREMOTEIO
-            | Errno::ENXIO
             | Errno::ENODEV
             // Locks, and file servers that cannot be reached.
             | Errno::ENOLCK

@@ -95,13 +95,14 @@ fn turn_for_ever<C: Core>(core: &mut C, context: &Context, shared: &mut Shared) 
         shared
             .reactor
             .wait(Some(sleep(core, shared, bound)), &mut events)?;
-        let mut master_gone = false;
+        // Asked first: clients that came after the order to end are for the next process.
+        let master_gone = events.iter().any(|event| watched.is_master(event));
+        if master_gone && !C::DRAINS {
+            return Ok(());
+        }
         for event in events.drain(..) {
             let life = match event {
-                Event::Ready { token, .. } if Some(token) == watched.master => {
-                    master_gone = true;
-                    Life::GoOn
-                }
+                Event::Ready { .. } if watched.is_master(&event) => Life::GoOn,
                 Event::Ready { token, .. } => match watched.listener(token) {
                     Some(at) => core.listener_ready(context, shared, at),
                     None => core.event(context, shared, event),
@@ -116,7 +117,7 @@ fn turn_for_ever<C: Core>(core: &mut C, context: &Context, shared: &mut Shared) 
             }
         }
         if master_gone {
-            if !C::DRAINS || core.clients() == 0 {
+            if core.clients() == 0 {
                 return Ok(());
             }
             watched.drain(shared)?;
@@ -171,6 +172,10 @@ impl Watched {
             listeners,
             drained: false,
         })
+    }
+
+    fn is_master(&self, event: &Event) -> bool {
+        matches!(event, Event::Ready { token, .. } if Some(*token) == self.master)
     }
 
     fn listener(&self, token: Token) -> Option<usize> {
