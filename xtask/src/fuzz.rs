@@ -31,9 +31,15 @@ pub(crate) fn fuzz(args: &[String]) -> Result<(), String> {
     }
     for target in String::from_utf8_lossy(&listing.stdout).lines() {
         if names.is_empty() || names.iter().any(|name| *name == target) {
+            let corpus = fuzz.join("corpus").join(target);
+            std::fs::create_dir_all(&corpus)
+                .map_err(|error| format!("{}: {error}", corpus.display()))?;
             build::run(&mut cargo(&[
                 "run",
                 target,
+                // New inputs go to the first directory; the second is part of the project.
+                &format!("corpus/{target}"),
+                &format!("seeds/{target}"),
                 "--",
                 &format!("-max_total_time={seconds}"),
                 "-timeout=10",

@@ -109,6 +109,11 @@ fn lay_out(root: &Path, bin: &Path) -> std::io::Result<()> {
     for name in DAEMONS {
         copy(&bin.join(name), &libexec.join(name), 0o755)?;
     }
+    copy(
+        &build::top().join("packaging/prepare-jail"),
+        &root.join("usr/lib/postfix/prepare-jail"),
+        0o755,
+    )?;
     for name in ["mailq", "newaliases"] {
         link("../sbin/sendmail", &usr_bin.join(name))?;
     }

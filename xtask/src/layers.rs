@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["attr", "queue-file", "config", "maillog"],
     &["wire", "ipc", "dict", "dns", "rewrite"],
     &["server", "command"],
-    &["delivery", "queue"],
+    &["delivery", "queue", "table-command"],
 ];
 
 /// Crates that have the right to C libraries or foreign clients, and the only ones.
@@ -66,10 +66,11 @@ fn check(package: &Value, rank: &HashMap<&str, usize>, faults: &mut Vec<String>)
     {
         let target = dependency["name"].as_str().unwrap_or_default();
         let only_tests = dependency["kind"].as_str() == Some("dev");
-        if let Some((_, owners)) = FENCED.iter().find(|(fenced, _)| *fenced == target) {
-            if !owners.contains(&name) && !only_tests {
-                faults.push(format!("{name}: {target} belongs to {}", owners.join(", ")));
-            }
+        if let Some((_, owners)) = FENCED.iter().find(|(fenced, _)| *fenced == target)
+            && !owners.contains(&name)
+            && !only_tests
+        {
+            faults.push(format!("{name}: {target} belongs to {}", owners.join(", ")));
         }
         let Some(target) = target.strip_prefix("postern-") else {
             continue;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use postern_testkit::{Instance, Settings};
+use postern_testkit::{Instance, Settings, Suite};
 
 use crate::build::{self, Profile};
 
@@ -40,8 +40,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     clear_old(&root, &bin)?;
     step(&format!("making an instance in {}", root.display()));
     let settings = Settings {
-        commands: bin.clone(),
-        daemons: bin,
+        suite: Suite {
+            commands: bin.clone(),
+            daemons: bin,
+        },
         root: root.clone(),
         port: options.port,
         main_cf: String::new(),
@@ -143,7 +145,6 @@ fn show_mail(instance: &Instance) -> Result<(), String> {
         instance.port()
     ));
     let mut client = instance.smtp();
-    client.say("EHLO client.example.test");
     let reply = client.send(
         "sender@example.test",
         &["alice@example.test"],

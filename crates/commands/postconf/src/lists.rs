@@ -11,6 +11,7 @@ use crate::{Fatal, warn};
 const LOCKS: &[&str] = &["flock", "fcntl", "dotlock"];
 const SASL_SERVERS: &[&str] = &["dovecot"];
 const SASL_CLIENTS: &[&str] = &["cyrus"];
+/// The types of the table library that work; what is listed here can be used.
 const TABLES: &[&str] = &[
     "btree",
     "cdb",
@@ -20,18 +21,14 @@ const TABLES: &[&str] = &[
     "hash",
     "inline",
     "internal",
-    "ldap",
     "lmdb",
-    "memcache",
-    "mysql",
+    "nis",
     "pcre",
-    "pgsql",
     "pipemap",
     "proxy",
     "randmap",
     "regexp",
     "socketmap",
-    "sqlite",
     "static",
     "tcp",
     "texthash",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 
 use crate::Format;
 use crate::source::{ListError, Source};
@@ -62,6 +62,8 @@ fn quoted(text: &[u8]) -> BString {
 
 #[cfg(test)]
 mod tests {
+    use bstr::ByteSlice;
+
     use super::*;
 
     #[test]

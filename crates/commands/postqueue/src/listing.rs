@@ -22,7 +22,7 @@ struct Columns {
 
 const SHORT: Columns = Columns { id: 11, size: 7, date: 20, heading: "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------" };
 const LONG: Columns = Columns { id: 17, size: 8, date: 19, heading: "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------" };
-/// Reasons end at this column.
+/// Reasons without their parentheses are aligned to end at this width.
 const REASON_END: usize = 76;
 
 /// The classic format.
@@ -64,14 +64,15 @@ impl Listing {
 
     /// The reason of the recipients that follow.
     fn reason(&self, reason: &BString, had_one: bool, out: &mut dyn Write) -> std::io::Result<()> {
-        let text = match (reason.is_empty(), had_one) {
-            (false, _) => format!("({})", printable(reason)),
-            (true, true) => "(reason unavailable)".to_owned(),
-            (true, false) => return Ok(()),
-        };
-        let inner = text.len() - 2;
-        let blanks = REASON_END.saturating_sub(inner + 2);
-        writeln!(out, "{:blanks$}{text}", "")
+        if reason.is_empty() {
+            return match had_one {
+                true => writeln!(out, "{:>REASON_END$}", "(reason unavailable)"),
+                false => Ok(()),
+            };
+        }
+        let reason = printable(reason);
+        let blanks = REASON_END.saturating_sub(reason.len());
+        writeln!(out, "{:blanks$}({reason})", "")
     }
 }
 

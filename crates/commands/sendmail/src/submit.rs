@@ -47,17 +47,16 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     let mut postdrop = Postdrop::start(config);
     let mut message = Message { config, options, submitter: &submitter, out: &mut postdrop.input };
     let written = message.envelope(&named, trace_flags).and_then(|()| message.content(&named));
-    match written {
-        Ok(0) => {
-            postdrop.cancel();
-            fatal(format_args!("{who}: No recipient addresses found in message header"));
-        }
-        // postdrop tells why it does not read any more.
-        Ok(_) | Err(_) => {}
+    if let Ok(0) = written {
+        postdrop.cancel();
+        fatal(format_args!(
+            "{who}: No recipient addresses found in message header"
+        ));
     }
+    // After a failed write, postdrop tells why it does not read any more.
     let reply = postdrop.finish(written.is_ok());
     if reply.status != status::OK {
-        if written.is_err() {
+        if reply.status & (status::SIZE | status::WRITE) != 0 {
             log::warn!("mail_stream_cleanup: close error");
         }
         let (text, ..) = status::detail(reply.status);
@@ -199,7 +198,7 @@ impl<W: Write> Message<'_, W> {
         self.put(RecordType::TEXT, &from)?;
         self.put(RecordType::TEXT, b"Subject: probe")?;
         for (number, recipient) in recipients.iter().enumerate() {
-            let lead: &[u8] = if number == 0 { b"To: " } else { b"    " };
+            let lead: &[u8] = if number == 0 { b"To:\t" } else { b"\t" };
             let end: &[u8] = if number + 1 < recipients.len() { b"," } else { b"" };
             self.put(RecordType::TEXT, &[lead, &address::quote(recipient.as_bstr()), end].concat())?;
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use postern_ipc::anvil::LookupReply;
-use postern_sys::clock::{local_now, LocalTime};
+use postern_sys::clock::{LocalTime, local_now};
 
 /// What is counted per time unit besides connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,11 @@ struct Peak {
 impl Peak {
     fn note(&mut self, value: i32, ident: &[u8]) {
         if value > self.value {
-            *self = Self { value, ident: ident.to_vec(), at: Some(local_now()) };
+            *self = Self {
+                value,
+                ident: ident.to_vec(),
+                at: Some(local_now()),
+            };
         }
     }
 }
@@ -86,13 +90,27 @@ impl Counters {
     /// The client, with its unit begun anew when it is over.
     fn client(&mut self, ident: &[u8], now: Instant) -> &mut Client {
         if !self.clients.contains_key(ident) {
-            self.clients.insert(ident.to_vec(), Client { count: 0, rates: [0; 5], start: now });
+            self.clients.insert(
+                ident.to_vec(),
+                Client {
+                    count: 0,
+                    rates: [0; 5],
+                    start: now,
+                },
+            );
             self.leaving.push_back((now + self.unit, ident.to_vec()));
             let size = i32::try_from(self.clients.len()).unwrap_or(i32::MAX);
             self.peak_size.note(size, b"");
         }
         let unit = self.unit;
-        let client = self.clients.entry(ident.to_vec()).or_insert_with(|| Client { count: 0, rates: [0; 5], start: now });
+        let client = self
+            .clients
+            .entry(ident.to_vec())
+            .or_insert_with(|| Client {
+                count: 0,
+                rates: [0; 5],
+                start: now,
+            });
         if now.duration_since(client.start) > unit {
             client.start = now;
             client.rates = [0; 5];
@@ -137,7 +155,9 @@ impl Counters {
 
     fn current(&self, ident: &[u8], now: Instant) -> (i32, [i32; 5]) {
         match self.clients.get(ident) {
-            Some(client) if now.duration_since(client.start) <= self.unit => (client.count, client.rates),
+            Some(client) if now.duration_since(client.start) <= self.unit => {
+                (client.count, client.rates)
+            }
             Some(client) => (client.count, [0; 5]),
             None => (0, [0; 5]),
         }
@@ -146,7 +166,15 @@ impl Counters {
     /// Everything about a client.
     pub(crate) fn lookup(&self, ident: &[u8], now: Instant) -> LookupReply {
         let (count, [rate, mail, rcpt, newtls, auth]) = self.current(ident, now);
-        LookupReply { status: 0, count, rate, mail, rcpt, newtls, auth }
+        LookupReply {
+            status: 0,
+            count,
+            rate,
+            mail,
+            rcpt,
+            newtls,
+            auth,
+        }
     }
 
     /// When [`Counters::expire`] has something to do.
@@ -159,8 +187,12 @@ impl Counters {
         while let Some((when, _)) = self.leaving.front()
             && *when <= now
         {
-            let Some((_, ident)) = self.leaving.pop_front() else { break };
-            let Some(client) = self.clients.get(&ident) else { continue };
+            let Some((_, ident)) = self.leaving.pop_front() else {
+                break;
+            };
+            let Some(client) = self.clients.get(&ident) else {
+                continue;
+            };
             if client.count > 0 {
                 continue;
             }
@@ -177,16 +209,31 @@ impl Counters {
     pub(crate) fn report(&mut self) {
         let seconds = self.unit.as_secs();
         for (name, peak) in NAMES.iter().zip(std::mem::take(&mut self.peaks)) {
-            if let Some(line) = peak_line(&format!("{name} rate"), &format!("/{seconds}s"), &peak, true) {
+            if let Some(line) = peak_line(
+                &format!("{name} rate"),
+                &format!("/{seconds}s"),
+                &peak,
+                true,
+            ) {
                 log::info!("{line}");
             }
             if *name == "connection"
-                && let Some(line) = peak_line("connection count", "", &std::mem::take(&mut self.peak_count), true)
+                && let Some(line) = peak_line(
+                    "connection count",
+                    "",
+                    &std::mem::take(&mut self.peak_count),
+                    true,
+                )
             {
                 log::info!("{line}");
             }
         }
-        if let Some(line) = peak_line("cache size", "", &std::mem::take(&mut self.peak_size), false) {
+        if let Some(line) = peak_line(
+            "cache size",
+            "",
+            &std::mem::take(&mut self.peak_size),
+            false,
+        ) {
             log::info!("{line}");
         }
     }
@@ -194,9 +241,23 @@ impl Counters {
 
 fn peak_line(what: &str, per: &str, peak: &Peak, with_client: bool) -> Option<String> {
     let at = peak.at.as_ref()?;
-    let client = if with_client { format!("for ({}) ", String::from_utf8_lossy(&peak.ident)) } else { String::new() };
-    let time = format!("{} {:2} {:02}:{:02}:{:02}", at.month_name(), at.day, at.hour, at.minute, at.second);
-    Some(format!("statistics: max {what} {}{per} {client}at {time}", peak.value))
+    let client = if with_client {
+        format!("for ({}) ", String::from_utf8_lossy(&peak.ident))
+    } else {
+        String::new()
+    };
+    let time = format!(
+        "{} {:2} {:02}:{:02}:{:02}",
+        at.month_name(),
+        at.day,
+        at.hour,
+        at.minute,
+        at.second
+    );
+    Some(format!(
+        "statistics: max {what} {}{per} {client}at {time}",
+        peak.value
+    ))
 }
 
 #[cfg(test)]
@@ -211,7 +272,10 @@ mod tests {
         let start = Instant::now();
         assert_eq!(counters.connect(b"smtp:1", start), (1, 1));
         assert_eq!(counters.connect(b"smtp:1", start + UNIT), (2, 2));
-        assert_eq!(counters.connect(b"smtp:1", start + UNIT + Duration::from_secs(1)), (3, 1));
+        assert_eq!(
+            counters.connect(b"smtp:1", start + UNIT + Duration::from_secs(1)),
+            (3, 1)
+        );
     }
 
     #[test]
@@ -223,7 +287,17 @@ mod tests {
         counters.count(b"x", Event::Recipient, now);
         counters.count(b"x", Event::Recipient, now);
         let reply = counters.lookup(b"x", now);
-        assert_eq!((reply.count, reply.rate, reply.mail, reply.rcpt, reply.newtls, reply.auth), (1, 1, 1, 2, 0, 0));
+        assert_eq!(
+            (
+                reply.count,
+                reply.rate,
+                reply.mail,
+                reply.rcpt,
+                reply.newtls,
+                reply.auth
+            ),
+            (1, 1, 1, 2, 0, 0)
+        );
         assert_eq!(counters.lookup(b"unknown", now).rate, 0);
     }
 

@@ -13,7 +13,9 @@ use postern_ipc::Announcement;
 use postern_ipc::StatusReply;
 use postern_ipc::anvil::{ConnectReply, PROTOCOL, RateReply, Request};
 use postern_mail::printable::{Charset, mask};
-use postern_server::{Conn, Context, Life, Limits, MultiServer, Needs, Next, ProcessLimit, StartError, multi_server};
+use postern_server::{
+    Conn, Context, Life, Limits, MultiServer, Needs, Next, ProcessLimit, StartError, multi_server,
+};
 use serde::Serialize;
 
 use crate::counters::{Counters, Event};
@@ -34,12 +36,20 @@ impl MultiServer for Anvil {
     /// The client that this connection has announced; closing the connection disconnects it.
     type State = Option<Vec<u8>>;
     const NAME: &'static str = "anvil";
-    const NEEDS: Needs = Needs { process_limit: Some(ProcessLimit::One), ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        process_limit: Some(ProcessLimit::One),
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let unit = context.config.get(params::ANVIL_RATE_TIME_UNIT);
         let status_interval = context.config.get(params::ANVIL_STATUS_UPDATE_TIME);
-        Ok(Self { counters: Counters::new(unit), unit, status_interval, next_status: Instant::now() + status_interval })
+        Ok(Self {
+            counters: Counters::new(unit),
+            unit,
+            status_interval,
+            next_status: Instant::now() + status_interval,
+        })
     }
 
     fn adjust(&self, _context: &Context, limits: &mut Limits) {
@@ -53,15 +63,16 @@ impl MultiServer for Anvil {
     }
 
     fn request(&mut self, context: &Context, conn: &mut Conn<Self::State>) -> Next {
-        let request: Request = match postern_attr::read(&mut conn.channel, Encoding::Plain, Extra::Refuse) {
-            Ok(request) => request,
-            Err(error) => {
-                if let Some(text) = error.warning(&context.socket_name()) {
-                    log::warn!("{text}");
+        let request: Request =
+            match postern_attr::read(&mut conn.channel, Encoding::Plain, Extra::Refuse) {
+                Ok(request) => request,
+                Err(error) => {
+                    if let Some(text) = error.warning(&context.socket_name()) {
+                        log::warn!("{text}");
+                    }
+                    return Next::Close;
                 }
-                return Next::Close;
-            }
-        };
+            };
         let ident = mask(&request.ident, Charset::Ascii, b'?').to_vec();
         let now = Instant::now();
         let rate = |rate| RateReply { status: 0, rate };
@@ -71,7 +82,14 @@ impl MultiServer for Anvil {
                     self.counters.disconnect(&old, now);
                 }
                 let (count, rate) = self.counters.connect(&ident, now);
-                reply(conn, &ConnectReply { status: 0, count, rate })
+                reply(
+                    conn,
+                    &ConnectReply {
+                        status: 0,
+                        count,
+                        rate,
+                    },
+                )
             }
             b"disconnect" => {
                 if conn.state.as_ref() == Some(&ident) {
@@ -80,8 +98,14 @@ impl MultiServer for Anvil {
                 }
                 reply(conn, &StatusReply { status: 0 })
             }
-            b"message" => reply(conn, &rate(self.counters.count(&ident, Event::Message, now))),
-            b"recipient" => reply(conn, &rate(self.counters.count(&ident, Event::Recipient, now))),
+            b"message" => reply(
+                conn,
+                &rate(self.counters.count(&ident, Event::Message, now)),
+            ),
+            b"recipient" => reply(
+                conn,
+                &rate(self.counters.count(&ident, Event::Recipient, now)),
+            ),
             b"newtls" => reply(conn, &rate(self.counters.count(&ident, Event::NewTls, now))),
             b"auth" => reply(conn, &rate(self.counters.count(&ident, Event::Auth, now))),
             b"newtls_status" => reply(conn, &rate(self.counters.rate(&ident, Event::NewTls, now))),
@@ -101,7 +125,11 @@ impl MultiServer for Anvil {
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        Some(self.counters.next_expiry().map_or(self.next_status, |expiry| expiry.min(self.next_status)))
+        Some(
+            self.counters
+                .next_expiry()
+                .map_or(self.next_status, |expiry| expiry.min(self.next_status)),
+        )
     }
 
     fn timer(&mut self, _context: &Context) -> Life {
@@ -121,6 +149,11 @@ impl MultiServer for Anvil {
 
 /// Writes a reply; the skeleton sends it.
 fn reply<T: Serialize>(conn: &mut Conn<Option<Vec<u8>>>, list: &T) -> Next {
-    let written: Result<(), AttrError> = postern_attr::write(&mut conn.channel, Encoding::Plain, list);
-    if written.is_ok() { Next::Keep } else { Next::Close }
+    let written: Result<(), AttrError> =
+        postern_attr::write(&mut conn.channel, Encoding::Plain, list);
+    if written.is_ok() {
+        Next::Keep
+    } else {
+        Next::Close
+    }
 }

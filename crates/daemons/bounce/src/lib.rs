@@ -10,21 +10,36 @@ mod policy;
 mod template;
 mod wrap;
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::process::ExitCode;
 
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::params;
-use postern_ipc::bounce::{AppendBody, FLAG_CLEAN, NoticeBody, OneBody, PROTOCOL, RequestNumber, VerpBody, command};
+use postern_ipc::bounce::{
+    AppendBody, FLAG_CLEAN, NoticeBody, OneBody, PROTOCOL, RequestNumber, VerpBody, command,
+};
 use postern_ipc::{Announcement, StatusReply};
 use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
-use postern_server::{Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server};
+use postern_server::{
+    Client, ClientKind, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
+};
 use postern_wire::Channel;
 
 use crate::log_file::Entry;
 use crate::policy::Policy;
 use crate::template::Templates;
+
+/// A door for the targets of `fuzz/`, which exists only in their builds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Reads `log` as a log of recipients.
+    pub fn read_log(mut log: &[u8]) {
+        let entries = crate::log_file::parse(&mut log, "5.0.0", "failed");
+        entries.expect("a log in memory can be read");
+    }
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -33,7 +48,8 @@ pub fn main() -> ExitCode {
 
 /// State of a process.
 struct Bounce {
-    templates: Templates,
+    /// Read when the first notice is made: most processes only keep logs.
+    templates: OnceCell<Templates>,
     hashing: Hashing,
     /// Write `<address>: reason` lines for readers of old logs.
     compatible_logs: bool,
@@ -41,12 +57,15 @@ struct Bounce {
 
 impl SingleServer for Bounce {
     const NAME: &'static str = "bounce";
-    const NEEDS: Needs = Needs { process_limit: Some(ProcessLimit::Zero), ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        process_limit: Some(ProcessLimit::Zero),
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
         Ok(Self {
-            templates: Templates::load(&config.get(params::BOUNCE_TEMPLATE_FILE)),
+            templates: OnceCell::new(),
             hashing: postern_delivery::hashing(config),
             compatible_logs: config.get(params::BACKWARDS_BOUNCE_LOGFILE_COMPATIBILITY),
         })
@@ -54,6 +73,9 @@ impl SingleServer for Bounce {
 
     fn serve(&mut self, context: &Context, client: Client) {
         let mut channel = client.channel;
+        if client.kind == ClientKind::StandAlone && self.print(context, &mut channel) {
+            return;
+        }
         if send(&mut channel, &Announcement::new(PROTOCOL)).is_err() {
             return;
         }
@@ -84,36 +106,62 @@ fn body<T: serde::de::DeserializeOwned>(channel: &mut Channel) -> Result<T, Attr
 const OK: i32 = 0;
 const FAILED: i32 = -1;
 
+/// Service names under which `postconf -b` and `postconf -t` start this program.
+const EXPAND_TEMPLATES: &str = "expand_templates";
+const DUMP_TEMPLATES: &str = "dump_templates";
+
 impl Bounce {
+    fn templates(&self, context: &Context) -> &Templates {
+        self.templates
+            .get_or_init(|| Templates::load(&context.config.get(params::BOUNCE_TEMPLATE_FILE)))
+    }
+
+    /// Prints templates instead of serving a client, when the service name says so.
+    fn print(&self, context: &Context, channel: &mut Channel) -> bool {
+        let (config, templates) = (&context.config, || self.templates(context));
+        let printed = match context.service_name.as_str() {
+            EXPAND_TEMPLATES => templates().expand(config, channel),
+            DUMP_TEMPLATES => templates().dump(config, channel),
+            _ => return false,
+        };
+        if let Err(error) = printed.and_then(|()| channel.flush()) {
+            log::warn!("output write error: {}", postern_sys::error_text(&error));
+        }
+        true
+    }
+
     /// One request; the answer is 0 or -1.
     fn request(&self, context: &Context, channel: &mut Channel) -> Result<i32, AttrError> {
         let number: RequestNumber = postern_attr::read(channel, Encoding::Null, Extra::Leave)?;
-        let policy = Policy::new(context, &self.templates, &self.hashing);
+        let policy = || Policy::new(context, self.templates(context), &self.hashing);
         Ok(match number.nrequest {
             command::APPEND => self.append(context, &body(channel)?),
             command::FLUSH => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.failure(&request))
+                checked(&request, || policy().failure(&request))
             }
             command::WARN => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.delay(&request))
+                checked(&request, || policy().delay(&request))
             }
             command::VERP => {
                 let request: VerpBody = body(channel)?;
-                checked(&request.notice, || policy.failure_verp(&request))
+                checked(&request.notice, || policy().failure_verp(&request))
             }
             command::ONE => {
                 let request: OneBody = body(channel)?;
                 if context.service_name != context.config.get(params::BOUNCE_SERVICE_NAME) {
-                    log::warn!("wrong service name \"{}\" for one-recipient bouncing", context.service_name);
+                    log::warn!(
+                        "wrong service name \"{}\" for one-recipient bouncing",
+                        context.service_name
+                    );
                     return Ok(FAILED);
                 }
-                checked(&request.notice, || policy.failure_one(&request))
+                checked(&request.notice, || policy().failure_one(&request))
             }
             command::TRACE => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.trace(&request))
+                checked(&request, || policy().trace(&request))
             }
             other => {
                 log::warn!("unknown command: {other}");
@@ -125,7 +173,10 @@ impl Bounce {
     /// Adds one recipient to the log of this service.
     fn append(&self, context: &Context, request: &AppendBody) -> i32 {
         let Ok(id) = QueueId::parse(&request.queue_id) else {
-            log::warn!("malformed queue id: {}", postern_mail::printable::escape(request.queue_id.as_bytes()));
+            log::warn!(
+                "malformed queue id: {}",
+                postern_mail::printable::escape(request.queue_id.as_bytes())
+            );
             return FAILED;
         };
         let path = self.hashing.path(&context.service_name, &id);
@@ -136,7 +187,14 @@ impl Bounce {
                 if request.flags & FLAG_CLEAN != 0 {
                     log_file::remove(&path);
                 }
-                postern_maillog::fatal!("append file {}: {}", path.display(), postern_sys::error_text(&error));
+                // The client keeps the mail. An exit would make master(8) keep the service from
+                // everybody for a while, and a full disk is no reason for that.
+                log::warn!(
+                    "append file {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
+                FAILED
             }
         }
     }

@@ -72,7 +72,10 @@ impl Entry {
             line(&[b"dsn_orig_rcpt=", &recipient.dsn_orig_rcpt]);
         }
         if recipient.notify_flags != 0 {
-            line(&[b"notify_flags=", recipient.notify_flags.to_string().as_bytes()]);
+            line(&[
+                b"notify_flags=",
+                recipient.notify_flags.to_string().as_bytes(),
+            ]);
         }
         let mut optional = |name: &[u8], value: &BString, given: bool| {
             if given {
@@ -94,17 +97,30 @@ impl Entry {
 
     /// Takes one `name=value` line; unknown names are for other readers.
     fn accept(&mut self, name: &[u8], value: &BStr) {
-        let number = || value.to_str().ok().and_then(|text| text.parse::<i64>().ok());
+        let number = || {
+            value
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok())
+        };
         let value = || value.to_owned();
         match name {
             b"recipient" => {
                 let text = value();
-                self.recipient.recipient = if text == "<>" { BString::default() } else { address::unquote(text.as_bstr()) };
+                self.recipient.recipient = if text == "<>" {
+                    BString::default()
+                } else {
+                    address::unquote(text.as_bstr())
+                };
             }
             b"original_recipient" => self.recipient.original_recipient = value(),
             b"offset" => self.recipient.offset = number().unwrap_or(0),
             b"dsn_orig_rcpt" => self.recipient.dsn_orig_rcpt = value(),
-            b"notify_flags" => self.recipient.notify_flags = number().and_then(|flags| i32::try_from(flags).ok()).unwrap_or(0),
+            b"notify_flags" => {
+                self.recipient.notify_flags = number()
+                    .and_then(|flags| i32::try_from(flags).ok())
+                    .unwrap_or(0)
+            }
             b"status" => self.dsn.status = value(),
             b"action" => self.dsn.action = value(),
             b"diag_type" => self.dsn.diag_type = value(),
@@ -135,18 +151,29 @@ impl Entry {
 
 /// Appends an entry, synced. On failure the log has its old length again.
 pub(crate) fn append(path: &Path, entry: &Entry, compatible: bool) -> io::Result<()> {
-    let open = || File::options().append(true).create(true).mode(0o600).open(path);
+    let open = || {
+        File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+    };
     let mut file = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = path.parent().unwrap_or(path);
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
             open()?
         }
         other => other?,
     };
     lock(&file, LockStyle::Flock, LockMode::Exclusive)?;
     let start = file.seek(SeekFrom::End(0))?;
-    let result = file.write_all(&entry.encode(compatible)).and_then(|()| file.sync_all());
+    let result = file
+        .write_all(&entry.encode(compatible))
+        .and_then(|()| file.sync_all());
     if result.is_err() {
         let _ = file.set_len(start);
     }
@@ -158,7 +185,11 @@ pub(crate) fn append(path: &Path, entry: &Entry, compatible: bool) -> io::Result
 /// # Errors
 ///
 /// The log exists and cannot be read.
-pub(crate) fn read(path: &Path, default_status: &str, default_action: &str) -> io::Result<Option<Vec<Entry>>> {
+pub(crate) fn read(
+    path: &Path,
+    default_status: &str,
+    default_action: &str,
+) -> io::Result<Option<Vec<Entry>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -167,7 +198,11 @@ pub(crate) fn read(path: &Path, default_status: &str, default_action: &str) -> i
     parse(&mut BufReader::new(file), default_status, default_action).map(Some)
 }
 
-fn parse(input: &mut impl BufRead, default_status: &str, default_action: &str) -> io::Result<Vec<Entry>> {
+pub(crate) fn parse(
+    input: &mut impl BufRead,
+    default_status: &str,
+    default_action: &str,
+) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut current: Option<Entry> = None;
     loop {
@@ -206,7 +241,11 @@ pub(crate) fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        log::warn!("remove {}: {}", path.display(), postern_sys::error_text(&error));
+        log::warn!(
+            "remove {}: {}",
+            path.display(),
+            postern_sys::error_text(&error)
+        );
     }
 }
 
@@ -260,20 +299,49 @@ mod tests {
 
     #[test]
     fn old_and_damaged_entries_get_defaults() {
-        let entries = parse(&mut &b"\n<a@b>: no luck\n\n\nstatus=x\nnonsense\noffset=abc"[..], "5.0.0", "failed").expect("readable");
+        let entries = parse(
+            &mut &b"\n<a@b>: no luck\n\n\nstatus=x\nnonsense\noffset=abc"[..],
+            "5.0.0",
+            "failed",
+        )
+        .expect("readable");
         assert_eq!(entries.len(), 2);
-        assert_eq!((entries[0].recipient.recipient.as_bstr(), entries[0].dsn.reason.as_bstr()), ("a@b".into(), "no luck".into()));
-        assert_eq!((entries[0].dsn.status.as_bstr(), entries[0].dsn.action.as_bstr()), ("5.0.0".into(), "failed".into()));
-        assert_eq!((entries[1].dsn.status.as_bstr(), entries[1].recipient.offset), ("5.0.0".into(), 0));
+        assert_eq!(
+            (
+                entries[0].recipient.recipient.as_bstr(),
+                entries[0].dsn.reason.as_bstr()
+            ),
+            ("a@b".into(), "no luck".into())
+        );
+        assert_eq!(
+            (
+                entries[0].dsn.status.as_bstr(),
+                entries[0].dsn.action.as_bstr()
+            ),
+            ("5.0.0".into(), "failed".into())
+        );
+        assert_eq!(
+            (entries[1].dsn.status.as_bstr(), entries[1].recipient.offset),
+            ("5.0.0".into(), 0)
+        );
     }
 
     #[test]
     fn log_is_made_with_its_hash_directory_and_grows() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("defer/A/A1");
-        assert!(read(&path, "4.0.0", "delayed").expect("no log is no error").is_none());
+        assert!(
+            read(&path, "4.0.0", "delayed")
+                .expect("no log is no error")
+                .is_none()
+        );
         append(&path, &sample(), true).expect("append");
         append(&path, &sample(), true).expect("append");
-        assert_eq!(read(&path, "4.0.0", "delayed").expect("readable").map(|entries| entries.len()), Some(2));
+        assert_eq!(
+            read(&path, "4.0.0", "delayed")
+                .expect("readable")
+                .map(|entries| entries.len()),
+            Some(2)
+        );
     }
 }

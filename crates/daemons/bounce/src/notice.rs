@@ -48,7 +48,10 @@ pub(crate) struct NotQueued;
 
 impl From<io::Error> for NotQueued {
     fn from(error: io::Error) -> Self {
-        log::warn!("write to cleanup service: {}", postern_sys::error_text(&error));
+        log::warn!(
+            "write to cleanup service: {}",
+            postern_sys::error_text(&error)
+        );
         Self
     }
 }
@@ -60,9 +63,18 @@ impl Notice<'_> {
             original.find_message_id();
         }
         let double_bounce = double_bounce_address(self.config);
-        let sender: &BStr = if self.to_postmaster { double_bounce.as_str().into() } else { self.sender };
-        let envelope =
-            Envelope { sender, recipient: self.to, class: MailClass::Bounce, trace_flags: 0, smtputf8: self.is_utf8() };
+        let sender: &BStr = if self.to_postmaster {
+            double_bounce.as_str().into()
+        } else {
+            self.sender
+        };
+        let envelope = Envelope {
+            sender,
+            recipient: self.to,
+            class: MailClass::Bounce,
+            trace_flags: 0,
+            smtputf8: self.is_utf8(),
+        };
         let mut mail = InternalMail::open(self.config, &envelope).map_err(|error| {
             log::warn!("{error}");
             NotQueued
@@ -78,7 +90,11 @@ impl Notice<'_> {
             log::warn!("{error}");
             NotQueued
         })?;
-        if reply.status == status::OK { Ok(id) } else { Err(NotQueued) }
+        if reply.status == status::OK {
+            Ok(id)
+        } else {
+            Err(NotQueued)
+        }
     }
 
     fn is_utf8(&self) -> bool {
@@ -86,12 +102,21 @@ impl Notice<'_> {
     }
 
     fn boundary(&self) -> String {
-        format!("{}.{}/{}", self.request.queue_id, unix_time(), self.config.get(params::MYHOSTNAME))
+        format!(
+            "{}.{}/{}",
+            self.request.queue_id,
+            unix_time(),
+            self.config.get(params::MYHOSTNAME)
+        )
     }
 
     /// `8bit`, `7bit` or nothing.
     fn encoding(&self) -> BString {
-        if self.config.get(params::SMTPUTF8_ENABLE) { "8bit".into() } else { self.request.encoding.clone() }
+        if self.config.get(params::SMTPUTF8_ENABLE) {
+            "8bit".into()
+        } else {
+            self.request.encoding.clone()
+        }
     }
 
     fn charset(&self) -> &str {
@@ -104,33 +129,31 @@ impl Notice<'_> {
         }
     }
 
-    fn from(&self) -> String {
-        if let Some(from) = &self.template.from {
-            return from.clone();
-        }
-        match self.config.get(params::HEADER_FROM_FORMAT).as_str() {
-            "obsolete" => "MAILER-DAEMON (Mail Delivery System)".to_owned(),
-            _ => "Mail Delivery System <MAILER-DAEMON>".to_owned(),
-        }
-    }
-
-    fn headers(&self, mail: &mut InternalMail, boundary: &str, original: &Original) -> io::Result<()> {
+    fn headers(
+        &self,
+        mail: &mut InternalMail,
+        boundary: &str,
+        original: &Original,
+    ) -> io::Result<()> {
         let subject = match &self.template.postmaster_subject {
             Some(subject) if self.to_postmaster => subject,
             _ => &self.template.subject,
         };
-        mail.line(format!("From: {}", self.from()).as_bytes())?;
+        mail.line(format!("From: {}", self.template.sender_header(self.config)).as_bytes())?;
         mail.line(format!("Subject: {subject}").as_bytes())?;
         mail.line(&[b"To: ".as_slice(), &address::quote(self.to)].concat())?;
         if let Some(id) = &original.message_id {
             mail.line(&[b"References: ".as_slice(), id].concat())?;
             mail.line(&[b"In-Reply-To: ".as_slice(), id].concat())?;
         }
-        let submitted = if self.to_postmaster { "auto-generated" } else { "auto-replied" };
+        let submitted = if self.to_postmaster {
+            "auto-generated"
+        } else {
+            "auto-replied"
+        };
         mail.line(format!("Auto-Submitted: {submitted}").as_bytes())?;
         mail.line(b"MIME-Version: 1.0")?;
-        let kind = if self.is_utf8() { "global-delivery-status" } else { "delivery-status" };
-        mail.line(format!("Content-Type: multipart/report; report-type={kind};").as_bytes())?;
+        mail.line(b"Content-Type: multipart/report; report-type=delivery-status;")?;
         mail.line(format!("\tboundary=\"{boundary}\"").as_bytes())?;
         self.transfer_encoding(mail)?;
         mail.line(b"")?;
@@ -178,9 +201,25 @@ impl Notice<'_> {
     }
 
     /// The part for programs.
-    fn report(&self, mail: &mut InternalMail, boundary: &str, original: &Original) -> io::Result<()> {
+    fn report(
+        &self,
+        mail: &mut InternalMail,
+        boundary: &str,
+        original: &Original,
+    ) -> io::Result<()> {
         let host = self.config.get(params::MYHOSTNAME);
-        let tag: String = self.config.get(params::MAIL_NAME).chars().map(|c| if " \t\r\n()<>@,;:\\\".[]".contains(c) { '-' } else { c }).collect();
+        let tag: String = self
+            .config
+            .get(params::MAIL_NAME)
+            .chars()
+            .map(|c| {
+                if " \t\r\n()<>@,;:\\\".[]".contains(c) {
+                    '-'
+                } else {
+                    c
+                }
+            })
+            .collect();
         mail.line(format!("--{boundary}").as_bytes())?;
         mail.line(b"Content-Description: Delivery report")?;
         if self.is_utf8() {
@@ -192,12 +231,24 @@ impl Notice<'_> {
         mail.line(b"")?;
         mail.line(format!("Reporting-MTA: dns; {host}").as_bytes())?;
         if !self.request.envelope_id.is_empty() {
-            mail.line(&[b"Original-Envelope-Id: ".as_slice(), &self.request.envelope_id].concat())?;
+            mail.line(
+                &[
+                    b"Original-Envelope-Id: ".as_slice(),
+                    &self.request.envelope_id,
+                ]
+                .concat(),
+            )?;
         }
         mail.line(format!("X-{tag}-Queue-ID: {}", self.request.queue_id).as_bytes())?;
         let sender = self.original_sender();
         let kind = self.address_type(&sender);
-        mail.line(&[format!("X-{tag}-Sender: {kind}; ").as_bytes(), &address::quote(sender.as_bstr())].concat())?;
+        mail.line(
+            &[
+                format!("X-{tag}-Sender: {kind}; ").as_bytes(),
+                &address::quote(sender.as_bstr()),
+            ]
+            .concat(),
+        )?;
         if let Some(arrival) = original.arrival {
             mail.line(format!("Arrival-Date: {}", mail_date(arrival)).as_bytes())?;
         }
@@ -217,30 +268,77 @@ impl Notice<'_> {
     }
 
     fn address_type(&self, address: &BString) -> &'static str {
-        if self.is_utf8() && !address.is_ascii() && address.to_str().is_ok() { "utf-8" } else { "rfc822" }
+        if self.is_utf8() && !address.is_ascii() && address.to_str().is_ok() {
+            "utf-8"
+        } else {
+            "rfc822"
+        }
     }
 
-    fn recipient_fields(&self, mail: &mut InternalMail, entry: &Entry, original: &Original) -> io::Result<()> {
+    fn recipient_fields(
+        &self,
+        mail: &mut InternalMail,
+        entry: &Entry,
+        original: &Original,
+    ) -> io::Result<()> {
         let Entry { recipient, dsn } = entry;
         let kind = self.address_type(&recipient.recipient);
-        mail.line(&[format!("Final-Recipient: {kind}; ").as_bytes(), &recipient.recipient].concat())?;
+        mail.line(
+            &[
+                format!("Final-Recipient: {kind}; ").as_bytes(),
+                &recipient.recipient,
+            ]
+            .concat(),
+        )?;
         if !recipient.dsn_orig_rcpt.is_empty() {
             mail.line(&[b"Original-Recipient: ".as_slice(), &recipient.dsn_orig_rcpt].concat())?;
         } else if !recipient.original_recipient.is_empty() {
-            mail.line(&[b"Original-Recipient: rfc822; ".as_slice(), &recipient.original_recipient].concat())?;
+            mail.line(
+                &[
+                    b"Original-Recipient: rfc822; ".as_slice(),
+                    &recipient.original_recipient,
+                ]
+                .concat(),
+            )?;
         }
-        let action: &BStr = if self.class == Class::Failure { b"failed".as_bstr() } else { dsn.action.as_bstr() };
+        let action: &BStr = if self.class == Class::Failure {
+            b"failed".as_bstr()
+        } else {
+            dsn.action.as_bstr()
+        };
         mail.line(&[b"Action: ".as_slice(), action].concat())?;
         mail.line(&[b"Status: ".as_slice(), &dsn.status].concat())?;
         let mut wrapped = |text: Vec<u8>| wrap(&text).iter().try_for_each(|line| mail.line(line));
         if !dsn.mta_type.is_empty() && !dsn.mta_mname.is_empty() {
-            wrapped([b"Remote-MTA: ".as_slice(), &dsn.mta_type, b"; ", &dsn.mta_mname].concat())?;
+            wrapped(
+                [
+                    b"Remote-MTA: ".as_slice(),
+                    &dsn.mta_type,
+                    b"; ",
+                    &dsn.mta_mname,
+                ]
+                .concat(),
+            )?;
         }
         if !dsn.diag_type.is_empty() && !dsn.diag_text.is_empty() {
-            wrapped([b"Diagnostic-Code: ".as_slice(), &dsn.diag_type, b"; ", &dsn.diag_text].concat())?;
+            wrapped(
+                [
+                    b"Diagnostic-Code: ".as_slice(),
+                    &dsn.diag_type,
+                    b"; ",
+                    &dsn.diag_text,
+                ]
+                .concat(),
+            )?;
         } else {
             let tag = self.config.get(params::MAIL_NAME);
-            wrapped([format!("Diagnostic-Code: X-{tag}; ").as_bytes(), &dsn.reason].concat())?;
+            wrapped(
+                [
+                    format!("Diagnostic-Code: X-{tag}; ").as_bytes(),
+                    &dsn.reason,
+                ]
+                .concat(),
+            )?;
         }
         if self.class == Class::Delay
             && let Some(arrival) = original.arrival
@@ -253,12 +351,27 @@ impl Notice<'_> {
     }
 
     /// The original message, or its headers.
-    fn attach(&self, mail: &mut InternalMail, boundary: &str, original: &mut Original) -> io::Result<()> {
+    fn attach(
+        &self,
+        mail: &mut InternalMail,
+        boundary: &str,
+        original: &mut Original,
+    ) -> io::Result<()> {
         let limit = u64::try_from(self.config.get(params::BOUNCE_SIZE_LIMIT)).unwrap_or(0);
-        let fits = original.size.is_some_and(|size| limit == 0 || size <= limit);
+        let fits = original
+            .size
+            .is_some_and(|size| limit == 0 || size <= limit);
         let headers_only = self.part == Part::Headers || !fits;
-        let undelivered = if matches!(self.class, Class::Failure | Class::Delay) { "Undelivered " } else { "" };
-        let what = if headers_only { "Message Headers" } else { "Message" };
+        let undelivered = if matches!(self.class, Class::Failure | Class::Delay) {
+            "Undelivered "
+        } else {
+            ""
+        };
+        let what = if headers_only {
+            "Message Headers"
+        } else {
+            "Message"
+        };
         let kind = match (headers_only, self.is_utf8()) {
             (false, false) => "message/rfc822",
             (true, false) => "text/rfc822-headers",
@@ -270,7 +383,14 @@ impl Notice<'_> {
         mail.line(format!("Content-Type: {kind}").as_bytes())?;
         self.transfer_encoding(mail)?;
         mail.line(b"")?;
-        mail.line(&[b"Return-Path: <".as_slice(), &address::quote(self.request.sender.as_bstr()), b">"].concat())?;
+        mail.line(
+            &[
+                b"Return-Path: <".as_slice(),
+                &address::quote(self.original_sender().as_bstr()),
+                b">",
+            ]
+            .concat(),
+        )?;
         let mut line_ended = true;
         let readable = original.for_each_line(headers_only, &mut |data, kind| {
             line_ended = kind == RecordType::TEXT;
@@ -289,10 +409,22 @@ impl Notice<'_> {
 /// `<address> (expanded from <original>): reason`.
 fn recipient_text(entry: &Entry) -> Vec<u8> {
     let recipient = &entry.recipient;
-    let mut text = [b"<".as_slice(), &address::quote(recipient.recipient.as_bstr()), b">"].concat();
+    let mut text = [
+        b"<".as_slice(),
+        &address::quote(recipient.recipient.as_bstr()),
+        b">",
+    ]
+    .concat();
     let original = &recipient.original_recipient;
     if !original.is_empty() && !original.eq_ignore_ascii_case(&recipient.recipient) {
-        text.extend([b" (expanded from <".as_slice(), &address::quote(original.as_bstr()), b">)"].concat());
+        text.extend(
+            [
+                b" (expanded from <".as_slice(),
+                &address::quote(original.as_bstr()),
+                b">)",
+            ]
+            .concat(),
+        );
     }
     text.extend_from_slice(b": ");
     text.extend_from_slice(&entry.dsn.reason);

@@ -43,8 +43,17 @@ enum Reader {
 }
 
 impl<'a> Policy<'a> {
-    pub(crate) fn new(context: &'a Context, templates: &'a Templates, hashing: &'a Hashing) -> Self {
-        Self { config: &context.config, service: &context.service_name, templates, hashing }
+    pub(crate) fn new(
+        context: &'a Context,
+        templates: &'a Templates,
+        hashing: &'a Hashing,
+    ) -> Self {
+        Self {
+            config: &context.config,
+            service: &context.service_name,
+            templates,
+            hashing,
+        }
     }
 
     /// Mail that will never be delivered, from the log.
@@ -70,8 +79,18 @@ impl<'a> Policy<'a> {
         } else if let Some(entries) = &entries {
             let mut original = self.original(notice);
             for entry in entries.iter().filter(|entry| wants(entry, NOTIFY_FAILURE)) {
-                let sender = verp(&notice.sender, &entry.recipient.original_recipient, &request.verp_delimiters);
-                self.notify_sender(notice, &mut original, Class::Failure, Some(&[entry]), sender.as_bstr())?;
+                let sender = verp(
+                    &notice.sender,
+                    &entry.recipient.original_recipient,
+                    &request.verp_delimiters,
+                );
+                self.notify_sender(
+                    notice,
+                    &mut original,
+                    Class::Failure,
+                    Some(&[entry]),
+                    sender.as_bstr(),
+                )?;
             }
             self.copy_failure(notice, &mut original, Some(entries));
         } else {
@@ -81,18 +100,31 @@ impl<'a> Policy<'a> {
         Ok(())
     }
 
-    fn report_failure(&self, request: &NoticeBody, entries: Option<&[Entry]>) -> Result<(), Failed> {
+    fn report_failure(
+        &self,
+        request: &NoticeBody,
+        entries: Option<&[Entry]>,
+    ) -> Result<(), Failed> {
         let mut original = self.original(request);
         match self.reader(&request.sender) {
             Reader::Nobody => {
-                log::warn!("{}: undeliverable postmaster notification discarded", request.queue_id);
+                log::warn!(
+                    "{}: undeliverable postmaster notification discarded",
+                    request.queue_id
+                );
                 Ok(())
             }
             Reader::Postmaster => self.double_bounce(request, &mut original, entries),
             Reader::Sender => {
                 let wanted = filter(entries, NOTIFY_FAILURE);
                 if wanted.as_ref().is_none_or(|list| !list.is_empty()) {
-                    self.notify_sender(request, &mut original, Class::Failure, wanted.as_deref(), request.sender.as_bstr())?;
+                    self.notify_sender(
+                        request,
+                        &mut original,
+                        Class::Failure,
+                        wanted.as_deref(),
+                        request.sender.as_bstr(),
+                    )?;
                 }
                 self.copy_failure(request, &mut original, entries);
                 Ok(())
@@ -101,20 +133,40 @@ impl<'a> Policy<'a> {
     }
 
     /// The postmaster's copy of a failure notice; its loss is only a warning.
-    fn copy_failure(&self, request: &NoticeBody, original: &mut Original, entries: Option<&[Entry]>) {
+    fn copy_failure(
+        &self,
+        request: &NoticeBody,
+        original: &mut Original,
+        entries: Option<&[Entry]>,
+    ) {
         if !self.notifies(&["bounce"]) {
             return;
         }
         let to = self.config.get(params::BOUNCE_NOTICE_RECIPIENT);
         let list: Option<Vec<&Entry>> = entries.map(|entries| entries.iter().collect());
-        let notice = Notice { part: Part::Headers, ..self.postmaster(request, Class::Failure, list.as_deref(), to.as_str().into()) };
+        let notice = Notice {
+            part: Part::Headers,
+            ..self.postmaster(request, Class::Failure, list.as_deref(), to.as_str().into())
+        };
         match notice.send(original) {
-            Ok(id) => log::info!("{}: postmaster non-delivery notification: {id}", request.queue_id),
-            Err(_) => log::warn!("{}: postmaster notice failed while bouncing to {}", request.queue_id, request.sender),
+            Ok(id) => log::info!(
+                "{}: postmaster non-delivery notification: {id}",
+                request.queue_id
+            ),
+            Err(_) => log::warn!(
+                "{}: postmaster notice failed while bouncing to {}",
+                request.queue_id,
+                request.sender
+            ),
         }
     }
 
-    fn double_bounce(&self, request: &NoticeBody, original: &mut Original, entries: Option<&[Entry]>) -> Result<(), Failed> {
+    fn double_bounce(
+        &self,
+        request: &NoticeBody,
+        original: &mut Original,
+        entries: Option<&[Entry]>,
+    ) -> Result<(), Failed> {
         if !self.notifies(&["2bounce", "bounce"]) {
             return Ok(());
         }
@@ -122,7 +174,10 @@ impl<'a> Policy<'a> {
         let list: Option<Vec<&Entry>> = entries.map(|entries| entries.iter().collect());
         let notice = self.postmaster(request, Class::Failure, list.as_deref(), to.as_str().into());
         let id = notice.send(original).map_err(|_| Failed)?;
-        log::info!("{}: postmaster non-delivery notification: {id}", request.queue_id);
+        log::info!(
+            "{}: postmaster non-delivery notification: {id}",
+            request.queue_id
+        );
         Ok(())
     }
 
@@ -133,10 +188,17 @@ impl<'a> Policy<'a> {
         let to_postmaster = self.notifies(&["delay"]);
         let to = self.config.get(params::DELAY_NOTICE_RECIPIENT);
         let list: Option<Vec<&Entry>> = entries.as_ref().map(|entries| entries.iter().collect());
-        let copy = Notice { part: Part::Headers, ..self.postmaster(request, Class::Delay, list.as_deref(), to.as_str().into()) };
-        let log_copy = |id: &str| log::info!("{}: postmaster delay notification: {id}", request.queue_id);
+        let copy = Notice {
+            part: Part::Headers,
+            ..self.postmaster(request, Class::Delay, list.as_deref(), to.as_str().into())
+        };
+        let log_copy =
+            |id: &str| log::info!("{}: postmaster delay notification: {id}", request.queue_id);
         match self.reader(&request.sender) {
-            Reader::Nobody => log::warn!("{}: undeliverable postmaster notification discarded", request.queue_id),
+            Reader::Nobody => log::warn!(
+                "{}: undeliverable postmaster notification discarded",
+                request.queue_id
+            ),
             Reader::Postmaster => {
                 if to_postmaster {
                     log_copy(&copy.send(&mut original).map_err(|_| Failed)?);
@@ -145,12 +207,22 @@ impl<'a> Policy<'a> {
             Reader::Sender => {
                 let wanted = filter(entries.as_deref(), NOTIFY_DELAY);
                 if wanted.as_ref().is_none_or(|list| !list.is_empty()) {
-                    self.notify_sender(request, &mut original, Class::Delay, wanted.as_deref(), request.sender.as_bstr())?;
+                    self.notify_sender(
+                        request,
+                        &mut original,
+                        Class::Delay,
+                        wanted.as_deref(),
+                        request.sender.as_bstr(),
+                    )?;
                 }
                 if to_postmaster {
                     match copy.send(&mut original) {
                         Ok(id) => log_copy(&id),
-                        Err(_) => log::warn!("{}: postmaster notice failed while warning {}", request.queue_id, request.sender),
+                        Err(_) => log::warn!(
+                            "{}: postmaster notice failed while warning {}",
+                            request.queue_id,
+                            request.sender
+                        ),
                     }
                 }
             }
@@ -161,10 +233,21 @@ impl<'a> Policy<'a> {
     /// A delivery report.
     pub(crate) fn trace(&self, request: &NoticeBody) -> Result<(), Failed> {
         let entries = self.entries(request)?;
+        // Nothing was recorded for this message: there is nothing to report.
+        if entries.is_none() {
+            return Ok(());
+        }
         let mut original = self.original(request);
-        let class = if request.flags & (flag::USER_VERIFY | flag::RECORD) != 0 { Class::Verify } else { Class::Success };
+        let class = if request.flags & (flag::USER_VERIFY | flag::RECORD) != 0 {
+            Class::Verify
+        } else {
+            Class::Success
+        };
         let not_sending = |what: &str| {
-            log::info!("{}: not sending trace/success notification for {what} message", request.queue_id);
+            log::info!(
+                "{}: not sending trace/success notification for {what} message",
+                request.queue_id
+            );
         };
         let list: Option<Vec<&Entry>> = entries.as_ref().map(|entries| entries.iter().collect());
         match self.reader(&request.sender) {
@@ -172,19 +255,38 @@ impl<'a> Policy<'a> {
             Reader::Postmaster if !self.notifies(&["2bounce"]) => not_sending("single-bounce"),
             Reader::Postmaster => {
                 let to = self.config.get(params::P_2BOUNCE_NOTICE_RECIPIENT);
-                let notice = Notice { part: Part::Headers, ..self.postmaster(request, class, list.as_deref(), to.as_str().into()) };
+                let notice = Notice {
+                    part: Part::Headers,
+                    ..self.postmaster(request, class, list.as_deref(), to.as_str().into())
+                };
                 let id = notice.send(&mut original).map_err(|_| Failed)?;
-                log::info!("{}: postmaster delivery status notification: {id}", request.queue_id);
+                log::info!(
+                    "{}: postmaster delivery status notification: {id}",
+                    request.queue_id
+                );
             }
             Reader::Sender => {
-                self.notify_sender(request, &mut original, class, list.as_deref(), request.sender.as_bstr())?;
+                self.notify_sender(
+                    request,
+                    &mut original,
+                    class,
+                    list.as_deref(),
+                    request.sender.as_bstr(),
+                )?;
             }
         }
         self.finish(request, entries.as_deref());
         Ok(())
     }
 
-    fn notify_sender(&self, request: &NoticeBody, original: &mut Original, class: Class, entries: Option<&[&Entry]>, to: &BStr) -> Result<(), Failed> {
+    fn notify_sender(
+        &self,
+        request: &NoticeBody,
+        original: &mut Original,
+        class: Class,
+        entries: Option<&[&Entry]>,
+        to: &BStr,
+    ) -> Result<(), Failed> {
         let part = match class {
             Class::Failure if request.ret_flags != RET_HEADERS => Part::Whole,
             _ => Part::Headers,
@@ -210,7 +312,13 @@ impl<'a> Policy<'a> {
         Ok(())
     }
 
-    fn postmaster<'n>(&'n self, request: &'n NoticeBody, class: Class, entries: Option<&'n [&'n Entry]>, to: &'n BStr) -> Notice<'n> {
+    fn postmaster<'n>(
+        &'n self,
+        request: &'n NoticeBody,
+        class: Class,
+        entries: Option<&'n [&'n Entry]>,
+        to: &'n BStr,
+    ) -> Notice<'n> {
         Notice {
             config: self.config,
             template: self.templates.of(class),
@@ -237,7 +345,9 @@ impl<'a> Policy<'a> {
     /// Whether notify_classes has one of `classes`.
     fn notifies(&self, classes: &[&str]) -> bool {
         let value = self.config.get(params::NOTIFY_CLASSES);
-        value.split([' ', ',', '\t', '\r', '\n']).any(|word| classes.iter().any(|class| word.eq_ignore_ascii_case(class)))
+        value
+            .split([' ', ',', '\t', '\r', '\n'])
+            .any(|word| classes.iter().any(|class| word.eq_ignore_ascii_case(class)))
     }
 
     fn original(&self, request: &NoticeBody) -> Original {
@@ -248,16 +358,27 @@ impl<'a> Policy<'a> {
     }
 
     fn log_path(&self, request: &NoticeBody) -> Option<PathBuf> {
-        QueueId::parse(&request.queue_id).ok().map(|id| self.hashing.path(self.service, &id))
+        QueueId::parse(&request.queue_id)
+            .ok()
+            .map(|id| self.hashing.path(self.service, &id))
     }
 
     fn entries(&self, request: &NoticeBody) -> Result<Option<Vec<Entry>>, Failed> {
-        let Some(path) = self.log_path(request) else { return Ok(None) };
-        let (status, action) =
-            if self.service == self.config.get(params::DEFER_SERVICE_NAME) { ("4.0.0", "delayed") } else { ("5.0.0", "failed") };
+        let Some(path) = self.log_path(request) else {
+            return Ok(None);
+        };
+        let (status, action) = if self.service == self.config.get(params::DEFER_SERVICE_NAME) {
+            ("4.0.0", "delayed")
+        } else {
+            ("5.0.0", "failed")
+        };
         log_file::read(&path, status, action).map_err(|error| {
             // Not "lost": it may be readable the next time.
-            log::warn!("open {}: {}", path.display(), postern_sys::error_text(&error));
+            log::warn!(
+                "open {}: {}",
+                path.display(),
+                postern_sys::error_text(&error)
+            );
             Failed
         })
     }
@@ -267,7 +388,8 @@ impl<'a> Policy<'a> {
         if request.flags & FLAG_DELRCPT != 0
             && let Some(entries) = entries
         {
-            self.original(request).mark_done(entries.iter().map(|entry| entry.recipient.offset));
+            self.original(request)
+                .mark_done(entries.iter().map(|entry| entry.recipient.offset));
         }
         if let Some(path) = self.log_path(request) {
             log_file::remove(&path);
@@ -278,7 +400,11 @@ impl<'a> Policy<'a> {
 /// Address from which postmaster notices come; mail to it is never bounced.
 pub(crate) fn double_bounce_address(config: &Config) -> String {
     let name = config.get(params::DOUBLE_BOUNCE_SENDER);
-    if name.contains('@') { name } else { format!("{name}@{}", config.get(params::MYHOSTNAME)) }
+    if name.contains('@') {
+        name
+    } else {
+        format!("{name}@{}", config.get(params::MYHOSTNAME))
+    }
 }
 
 fn wants(entry: &Entry, bit: i32) -> bool {
@@ -295,10 +421,16 @@ fn verp(sender: &BString, recipient: &BString, delimiters: &BString) -> BString 
         [first, second, ..] => (*first, *second),
         _ => (b'+', b'='),
     };
-    let (local, origin) = sender.rsplit_once_str("@").unwrap_or((sender.as_slice(), b""));
+    let (local, origin) = sender
+        .rsplit_once_str("@")
+        .unwrap_or((sender.as_slice(), b""));
     let mut out = BString::from(local);
     out.push(first);
-    out.extend(recipient.iter().map(|&byte| if byte == b'@' { second } else { byte }));
+    out.extend(
+        recipient
+            .iter()
+            .map(|&byte| if byte == b'@' { second } else { byte }),
+    );
     if !origin.is_empty() {
         out.push(b'@');
         out.extend_from_slice(origin);
@@ -312,7 +444,11 @@ mod tests {
 
     #[test]
     fn verp_address_carries_the_recipient() {
-        let address = verp(&"owner@list.example".into(), &"bob@example.org".into(), &"+=".into());
+        let address = verp(
+            &"owner@list.example".into(),
+            &"bob@example.org".into(),
+            &"+=".into(),
+        );
         assert_eq!(address, "owner+bob=example.org@list.example");
     }
 }

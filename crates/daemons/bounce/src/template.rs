@@ -1,6 +1,7 @@
 //! The texts of notices: built in, or from `bounce_template_file` (dsn.md §5).
 
 use std::fs;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use postern_config::{Config, params};
@@ -40,7 +41,7 @@ pub(crate) struct Template {
     /// Character set of the text.
     pub(crate) charset: String,
     /// `From:` value; `None` is the built-in one, whose form follows header_from_format.
-    pub(crate) from: Option<String>,
+    from: Option<String>,
     /// `Subject:` value.
     pub(crate) subject: String,
     /// `Subject:` of the postmaster's copy, where there is one.
@@ -97,8 +98,16 @@ Here is the delivery report that you asked for.
 impl Template {
     fn built_in(class: Class) -> Self {
         let (subject, postmaster_subject, body) = match class {
-            Class::Failure => ("Undelivered Mail Returned to Sender", Some("Postmaster Copy: Undelivered Mail"), FAILURE),
-            Class::Delay => ("Delayed Mail (still being retried)", Some("Postmaster Warning: Delayed Mail"), DELAY),
+            Class::Failure => (
+                "Undelivered Mail Returned to Sender",
+                Some("Postmaster Copy: Undelivered Mail"),
+                FAILURE,
+            ),
+            Class::Delay => (
+                "Delayed Mail (still being retried)",
+                Some("Postmaster Warning: Delayed Mail"),
+                DELAY,
+            ),
             Class::Success => ("Successful Mail Delivery Report", None, SUCCESS),
             Class::Verify => ("Mail Delivery Status Report", None, VERIFY),
         };
@@ -113,6 +122,17 @@ impl Template {
         }
     }
 
+    /// `From:` value of the notice.
+    pub(crate) fn sender_header(&self, config: &Config) -> String {
+        if let Some(from) = &self.from {
+            return from.clone();
+        }
+        match config.get(params::HEADER_FROM_FORMAT).as_str() {
+            "obsolete" => "MAILER-DAEMON (Mail Delivery System)".to_owned(),
+            _ => "Mail Delivery System <MAILER-DAEMON>".to_owned(),
+        }
+    }
+
     /// The text with parameters and time units filled in.
     ///
     /// # Errors
@@ -120,15 +140,24 @@ impl Template {
     /// The text after `fatal: `.
     pub(crate) fn text(&self, config: &Config) -> Result<String, String> {
         let extra = |name: &str| self.time_value(config, name);
-        config
-            .expand(&self.body, &extra)
-            .map_err(|_| format!("{}: bad $name syntax in {} template", self.origin, self.class.name()))
+        config.expand(&self.body, &extra).map_err(|_| {
+            format!(
+                "{}: bad $name syntax in {} template",
+                self.origin,
+                self.class.name()
+            )
+        })
     }
 
     /// `delay_warning_time_UNIT` and `maximal_queue_lifetime_UNIT`.
     fn time_value(&self, config: &Config, name: &str) -> Option<String> {
         let times = [params::DELAY_WARNING_TIME, params::MAXIMAL_QUEUE_LIFETIME];
-        let (param, unit) = times.iter().find_map(|param| Some((*param, name.strip_prefix(param.info.name)?.strip_prefix('_')?)))?;
+        let (param, unit) = times.iter().find_map(|param| {
+            Some((
+                *param,
+                name.strip_prefix(param.info.name)?.strip_prefix('_')?,
+            ))
+        })?;
         let size = match unit {
             "seconds" => 1,
             "minutes" => 60,
@@ -139,13 +168,19 @@ impl Template {
         };
         let time: Duration = config.get(param);
         let value = time.as_secs() / size;
-        let (origin, class, parameter) = (&self.origin, self.class.name(), param.info.name);
+        let (origin, class, parameter) = (&self.origin, self.class.name(), name);
         if value > 999 && size < 86_400 {
-            log::warn!("{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\"");
-            log::warn!("please increase time unit \"{unit}\" of \"{parameter}\" in {class} template");
+            log::warn!(
+                "{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\""
+            );
+            log::warn!(
+                "please increase time unit \"{unit}\" of \"{parameter}\" in {class} template"
+            );
             log::warn!("for instructions see the bounce(5) manual");
         } else if value == 0 && !time.is_zero() {
-            log::warn!("{origin}: zero result in {class} template conversion of parameter \"{parameter}\"");
+            log::warn!(
+                "{origin}: zero result in {class} template conversion of parameter \"{parameter}\""
+            );
             log::warn!("please reduce time unit \"{unit}\" of \"{parameter}\" in {class} template");
             log::warn!("for instructions see the bounce(5) manual");
         }
@@ -154,8 +189,16 @@ impl Template {
 
     /// Parses the text of a template in `file`.
     fn parse(file: &str, class: Class, text: &str) -> Result<Self, String> {
-        let ignoring = |what: String| format!("{file}: {what} in {} template -- ignoring this template", class.name());
-        let mut template = Self { origin: file.to_owned(), ..Self::built_in(class) };
+        let ignoring = |what: String| {
+            format!(
+                "{file}: {what} in {} template -- ignoring this template",
+                class.name()
+            )
+        };
+        let mut template = Self {
+            origin: file.to_owned(),
+            ..Self::built_in(class)
+        };
         let mut lines = text.lines();
         let mut rest = String::new();
         for line in lines.by_ref() {
@@ -181,7 +224,9 @@ impl Template {
                 "postmaster-subject" if template.postmaster_subject.is_some() => {
                     template.postmaster_subject = Some(value.to_owned());
                 }
-                "postmaster-subject" => return Err(ignoring(format!("inapplicable \"{label}\" header label"))),
+                "postmaster-subject" => {
+                    return Err(ignoring(format!("inapplicable \"{label}\" header label")));
+                }
                 _ => return Err(ignoring(format!("unknown \"{label}\" header label"))),
             }
         }
@@ -198,7 +243,10 @@ impl Template {
             return Err(ignoring("missing message text".to_owned()));
         }
         if !rest.is_ascii() && template.charset.eq_ignore_ascii_case("us-ascii") {
-            return Err(format!("{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now", class.name()));
+            return Err(format!(
+                "{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now",
+                class.name()
+            ));
         }
         template.body = rest;
         Ok(template)
@@ -224,6 +272,40 @@ impl Templates {
         templates
     }
 
+    /// Every template as `bounce_template_file` would hold it.
+    ///
+    /// # Errors
+    ///
+    /// The text after `fatal: `.
+    pub(crate) fn dump(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
+        for (number, template) in self.0.iter().enumerate() {
+            let name = template.class.name();
+            let blank = if number > 0 { "\n" } else { "" };
+            writeln!(out, "{blank}{name}_template = <<EOF")?;
+            writeln!(out, "Charset: {}", template.charset)?;
+            writeln!(out, "From: {}", template.sender_header(config))?;
+            writeln!(out, "Subject: {}", template.subject)?;
+            if let Some(subject) = &template.postmaster_subject {
+                writeln!(out, "Postmaster-Subject: {subject}")?;
+            }
+            writeln!(out, "\n{}EOF", template.body)?;
+        }
+        Ok(())
+    }
+
+    /// Every template's text with parameters filled in.
+    pub(crate) fn expand(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
+        for (number, template) in self.0.iter().enumerate() {
+            let name = template.class.name();
+            let blank = if number > 0 { "\n" } else { "" };
+            match template.text(config) {
+                Ok(text) => write!(out, "{blank}expanded_{name}_text = <<EOF\n{text}EOF\n")?,
+                Err(text) => postern_maillog::fatal!("{text}"),
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, file: &str, text: &str) {
         let mut lines = text.lines().enumerate();
         while let Some((number, line)) = lines.next() {
@@ -231,8 +313,14 @@ impl Templates {
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
             }
-            let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
-                log::warn!("{file}, line {}: missing '=' after template name -- ignoring this line", number + 1);
+            let Some((name, value)) = line
+                .split_once('=')
+                .map(|(name, value)| (name.trim(), value.trim()))
+            else {
+                log::warn!(
+                    "{file}, line {}: missing '=' after template name -- ignoring this line",
+                    number + 1
+                );
                 continue;
             };
             let mut body = value.to_owned();
@@ -251,9 +339,14 @@ impl Templates {
                     log::warn!("{file}: missing \"{mark}\" end marker");
                 }
             }
-            let class = Class::ALL.into_iter().find(|class| name.strip_suffix("_template") == Some(class.name()));
+            let class = Class::ALL
+                .into_iter()
+                .find(|class| name.strip_suffix("_template") == Some(class.name()));
             let Some(class) = class else {
-                log::warn!("{file}, line {}: unknown template name: {name} -- ignoring this template", number + 1);
+                log::warn!(
+                    "{file}, line {}: unknown template name: {name} -- ignoring this template",
+                    number + 1
+                );
                 continue;
             };
             match Template::parse(file, class, &body) {
@@ -297,18 +390,41 @@ mod tests {
             "# comment\nfailure_template = <<EOF\nCharset: utf-8\nSubject: No\n\n\nSorry, $myhostname.\nEOF\nsuccess_template = <<EOF\nPostmaster-Subject: no\n\nx\nEOF\n",
         );
         let failure = templates.of(Class::Failure);
-        assert_eq!((failure.charset.as_str(), failure.subject.as_str(), failure.body.as_str()), ("utf-8", "No", "Sorry, $myhostname.\n"));
-        assert_eq!(templates.of(Class::Success), &Template::built_in(Class::Success));
+        assert_eq!(
+            (
+                failure.charset.as_str(),
+                failure.subject.as_str(),
+                failure.body.as_str()
+            ),
+            ("utf-8", "No", "Sorry, $myhostname.\n")
+        );
+        assert_eq!(
+            templates.of(Class::Success),
+            &Template::built_in(Class::Success)
+        );
     }
 
     #[test]
     fn faults_of_a_template_are_named() {
         for (text, want) in [
-            ("Subject:\n\nx\n", "empty \"Subject\" header value in failure template -- ignoring this template"),
-            ("X-Odd: y\n\nx\n", "unknown \"X-Odd\" header label in failure template -- ignoring this template"),
-            ("Subject: y\n", "missing message text in failure template -- ignoring this template"),
+            (
+                "Subject:\n\nx\n",
+                "empty \"Subject\" header value in failure template -- ignoring this template",
+            ),
+            (
+                "X-Odd: y\n\nx\n",
+                "unknown \"X-Odd\" header label in failure template -- ignoring this template",
+            ),
+            (
+                "Subject: y\n",
+                "missing message text in failure template -- ignoring this template",
+            ),
         ] {
-            assert_eq!(Template::parse("f", Class::Failure, text), Err(format!("f: {want}")), "{text:?}");
+            assert_eq!(
+                Template::parse("f", Class::Failure, text),
+                Err(format!("f: {want}")),
+                "{text:?}"
+            );
         }
     }
 }

@@ -34,7 +34,17 @@ mod tests {
     fn lines_break_at_blanks_and_long_words_stay_whole() {
         let word = "x".repeat(30);
         let text = format!("{word} {word} {word} {}", "y".repeat(100));
-        let lines: Vec<String> = wrap(text.as_bytes()).into_iter().map(|line| String::from_utf8(line).expect("text")).collect();
-        assert_eq!(lines, [format!("{word} {word}"), format!("    {word}"), format!("    {}", "y".repeat(100))]);
+        let lines: Vec<String> = wrap(text.as_bytes())
+            .into_iter()
+            .map(|line| String::from_utf8(line).expect("text"))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                format!("{word} {word}"),
+                format!("    {word}"),
+                format!("    {}", "y".repeat(100))
+            ]
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The content segment: lines into the MIME parser, headers and body out of it.
 
+use std::borrow::Cow;
+
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::cleanup::{flag, status};
 use postern_mail::mime::{Handler, LineEnd, MimeError, MimeState, Options, Part};
@@ -32,13 +34,9 @@ impl Message<'_> {
             Some(mime) => mime,
             None => MimeState::new(self.mime_options()),
         };
-        let text = self.filter_characters(&mime, data);
-        if self.is_going_on() {
-            mime.line(
-                text.as_ref().map_or(data.as_bstr(), |text| text.as_bstr()),
-                end,
-                self,
-            );
+        if let Some(text) = self.filter_characters(data) {
+            mime.line(BStr::new(text.as_ref()), end, self);
+            self.note_mime_errors();
         }
         self.headers.mime = Some(mime);
     }
@@ -61,11 +59,11 @@ impl Message<'_> {
         }
     }
 
-    /// Stray line ends, refused and unwanted bytes. `None`: the text may stay as it is.
-    fn filter_characters(&mut self, _mime: &MimeState, data: &BString) -> Option<BString> {
+    /// Stray line ends, refused and unwanted bytes. `None`: the text is refused.
+    fn filter_characters<'t>(&mut self, data: &'t BString) -> Option<Cow<'t, [u8]>> {
         let settings = &self.cleanup.settings;
-        let mut changed: Option<BString> = None;
-        if settings.replace_stray && data.find_byteset(b"\r\n").is_some() {
+        let mut text = Cow::Borrowed(data.as_slice());
+        if settings.replace_stray && text.find_byteset(b"\r\n").is_some() {
             let blank = |byte: &u8| {
                 if matches!(byte, b'\r' | b'\n') {
                     b' '
@@ -73,31 +71,30 @@ impl Message<'_> {
                     *byte
                 }
             };
-            changed = Some(data.iter().map(blank).collect::<Vec<u8>>().into());
+            text = Cow::Owned(text.iter().map(blank).collect());
         }
         if !self.is(flag::FILTER) {
-            return changed;
+            return Some(text);
         }
-        let text = changed.as_ref().unwrap_or(data);
-        if !settings.reject_characters.is_empty()
-            && text.find_byteset(&settings.reject_characters).is_some()
-        {
-            let text = text.clone();
-            self.reject_content("content", text.as_bstr(), "5.7.1 disallowed character");
-            return changed;
+        let (reject, strip) = (&settings.reject_characters, &settings.strip_characters);
+        if !reject.is_empty() && text.find_byteset(reject).is_some() {
+            self.reject_content(
+                "content",
+                BStr::new(text.as_ref()),
+                "5.7.1 disallowed character",
+            );
+            self.flags &= !flag::FILTER;
+            return None;
         }
-        if !settings.strip_characters.is_empty()
-            && text.find_byteset(&settings.strip_characters).is_some()
-        {
-            let strip = &settings.strip_characters;
-            let kept: Vec<u8> = text
-                .iter()
-                .copied()
-                .filter(|byte| !strip.contains(byte))
-                .collect();
-            changed = Some(kept.into());
+        if !strip.is_empty() && text.find_byteset(strip).is_some() {
+            text = Cow::Owned(
+                text.iter()
+                    .copied()
+                    .filter(|byte| !strip.contains(byte))
+                    .collect(),
+            );
         }
-        changed
+        Some(text)
     }
 
     /// Refuses the message for its content: log line, status, reason.
@@ -116,12 +113,23 @@ impl Message<'_> {
         }
     }
 
+    /// Acts on errors when the line that they were found in has been handled.
+    fn note_mime_errors(&mut self) {
+        for (error, text) in std::mem::take(&mut self.headers.errors) {
+            if self.is(flag::FILTER) && self.is_going_on() {
+                self.log_mime_error(&error.to_string(), text.as_bstr());
+                self.refuse(&format!("{} {error}", MimeError::DSN));
+            }
+        }
+    }
+
     fn end_of_content(&mut self) {
         let mut mime = match self.headers.mime.take() {
             Some(mime) => mime,
             None => MimeState::new(self.mime_options()),
         };
         mime.finish(self);
+        self.note_mime_errors();
         if !self.is_going_on() {
             return;
         }
@@ -166,12 +174,8 @@ impl Handler for Message<'_> {
     }
 
     fn error(&mut self, error: MimeError, text: &BStr) {
-        if !self.is(flag::FILTER) {
-            return;
-        }
-        let shown = BStr::new(text.get(..SHOWN_ERROR.min(text.len())).unwrap_or_default());
-        self.log_mime_error(&error.to_string(), shown);
-        self.refuse(&format!("{} {error}", MimeError::DSN));
+        let shown = text.get(..SHOWN_ERROR.min(text.len())).unwrap_or_default();
+        self.headers.errors.push((error, BString::from(shown)));
     }
 }
 

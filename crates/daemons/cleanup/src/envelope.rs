@@ -288,6 +288,7 @@ impl Message<'_> {
             return self.reject_input("envelope recipient precedes sender");
         }
         self.sender_address(BStr::new(data));
+        self.milters_at_connect();
     }
 }
 

@@ -6,7 +6,7 @@ use postern_ipc::{ClientError, trigger};
 use postern_queue_file::SizeRecord;
 
 use crate::message::{Message, send_option};
-use crate::queue::{HOLD, INCOMING};
+use crate::queue::{HOLD, INCOMING, QueueError};
 use crate::settings::Settings;
 
 impl Message<'_> {
@@ -17,6 +17,9 @@ impl Message<'_> {
             self.status = 0;
             self.reason.clear();
             return self.give_up("discarded");
+        }
+        if self.is_going_on() && self.file.is_too_big() {
+            self.note_write(Err(QueueError::TooBig));
         }
         if self.status == 0 && self.recipient_count == 0 {
             self.status |= status::RCPT;
@@ -29,7 +32,6 @@ impl Message<'_> {
                 // Whatever the reason was, the client has to keep the message.
                 self.status = status::WRITE;
             }
-            self.reason.clear();
             return self.give_up("bounced");
         }
         if self.status != 0 {
@@ -81,6 +83,9 @@ impl Message<'_> {
     }
 
     fn give_up(self, why: &str) -> Reply {
+        if self.status & status::SIZE == 0 && !self.is(flag::DISCARD) && self.file.is_too_big() {
+            log::warn!("mail_stream_cleanup: close error");
+        }
         self.cleanup.queue.discard(self.file);
         if self.cleanup.settings.log_removed && why != "bounced" {
             log::info!("{}: removed ({why})", self.queue_id);

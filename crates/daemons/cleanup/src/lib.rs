@@ -17,6 +17,7 @@ mod generated;
 mod headers;
 mod map;
 mod message;
+mod milters;
 mod notify;
 mod queue;
 mod recipient;
@@ -24,6 +25,8 @@ mod sender;
 mod session;
 mod settings;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

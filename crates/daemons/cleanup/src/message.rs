@@ -11,7 +11,7 @@ use postern_queue_file::{RecordType, SizeRecord};
 use crate::Cleanup;
 use crate::edits::EditPoints;
 use crate::headers::Headers;
-use crate::queue::QueueFile;
+use crate::queue::{QueueError, QueueFile};
 
 /// Errors after which a message to be bounced is still written.
 const STOP_WHEN_BOUNCING: i32 = status::BAD | status::WRITE | status::SIZE | status::DEFER;
@@ -215,8 +215,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn note_write(&mut self, written: Result<(), crate::queue::QueueError>) {
-        use crate::queue::QueueError;
+    pub(crate) fn note_write(&mut self, written: Result<(), QueueError>) {
         if let Err(error) = written {
             log::warn!("{}: {error}", self.queue_id);
             self.status |= match error {

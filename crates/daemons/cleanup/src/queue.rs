@@ -203,16 +203,23 @@ impl QueueDirectory {
     pub(crate) fn discard(&self, file: QueueFile) {
         if let Some(queue) = file.named {
             let path = self.path(queue, &file.id);
-            if let Err(error) = std::fs::remove_file(&path) {
-                if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!(
-                        "remove {}: {}",
-                        path.display(),
-                        postern_sys::error_text(&error)
-                    );
-                }
+            let removed = std::fs::remove_file(&path);
+            if let Err(error) = removed.or_else(ignore_missing) {
+                log::warn!(
+                    "remove {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
             }
         }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
     }
 }
 
@@ -241,11 +248,21 @@ impl QueueFile {
         self.check_size()
     }
 
+    /// Postfix finds out that a file is too large when a buffer of its size goes to the disk; log
+    /// lines depend on when that is.
     fn check_size(&self) -> Result<(), QueueError> {
+        const FLUSHED: u64 = 4096;
         match self.limit {
-            Some(limit) if self.writer.offset() > limit => Err(QueueError::TooBig),
+            Some(limit) if self.writer.offset() / FLUSHED * FLUSHED > limit => {
+                Err(QueueError::TooBig)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the whole file is too large.
+    pub(crate) fn is_too_big(&self) -> bool {
+        self.limit.is_some_and(|limit| self.writer.offset() > limit)
     }
 
     /// Position of the next record.

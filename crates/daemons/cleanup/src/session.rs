@@ -19,11 +19,13 @@ pub(crate) fn serve(cleanup: &mut Cleanup, mut channel: Channel, name: &str) {
     let file = match cleanup.queue.create() {
         Ok(file) => file,
         Err(error) => {
-            // Postfix ends the process here, too; the client tries again.
-            postern_maillog::fatal!(
+            // The client sees the connection end, and says at once that it cannot take the mail. An
+            // exit here would make master(8) keep the service away from all clients for a while.
+            log::warn!(
                 "create queue file in incoming: {}",
                 postern_sys::error_text(&error)
             );
+            return;
         }
     };
     let mut message = Message::new(cleanup, file);

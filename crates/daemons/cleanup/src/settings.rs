@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bstr::{BStr, BString};
+use postern_config::milters::MilterService;
 use postern_config::words::{name_set, words};
 use postern_config::{Config, ConfigError, Look, Param, params};
 use postern_ipc::client::{Endpoint, PRIVATE, PUBLIC};
@@ -87,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) date_day: Day,
     /// Headers added here count for SMTPUTF8, too.
     pub(crate) detect_in_added: bool,
+    /// Milters for mail that does not come from smtpd.
+    pub(crate) milters: Vec<MilterService>,
     pub(crate) ipc_timeout: Duration,
     pub(crate) trigger_timeout: Duration,
     pub(crate) bounce: Endpoint,
@@ -177,6 +180,10 @@ impl Settings {
                 Day::Blank
             },
             detect_in_added: look.cleanup_log_removed(),
+            milters: MilterService::list(
+                &config.get(params::NON_SMTPD_MILTERS),
+                &config.get(params::MILTER_DEFAULT_ACTION),
+            ),
             ipc_timeout: config.get(params::IPC_TIMEOUT),
             trigger_timeout: config.get(params::TRIGGER_TIMEOUT),
             bounce: private(params::BOUNCE_SERVICE_NAME),

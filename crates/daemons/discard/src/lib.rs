@@ -25,7 +25,10 @@ impl SingleServer for Discard {
     const NEEDS: Needs = Needs::NONE;
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
-        Ok(Self { agent: Agent::new(&context.config, None), hashing: postern_delivery::hashing(&context.config) })
+        Ok(Self {
+            agent: Agent::new(&context.config, None),
+            hashing: postern_delivery::hashing(&context.config),
+        })
     }
 
     fn serve(&mut self, _context: &Context, client: Client) {
@@ -38,10 +41,16 @@ impl SingleServer for Discard {
 impl Discard {
     fn deliver(&mut self, delivery: &Delivery) -> bool {
         let (status, text) = postern_mail::dsn::split("2.0.0", delivery.request.nexthop.as_bstr());
-        let dsn = Dsn { status: status.into(), reason: text.to_owned(), ..Dsn::default() };
+        let dsn = Dsn {
+            status: status.into(),
+            reason: text.to_owned(),
+            ..Dsn::default()
+        };
         let mut deferred = false;
         for recipient in &delivery.recipients {
-            let outcome = self.agent.sent(&delivery.report(recipient, BStr::new("none")), &dsn);
+            let outcome = self
+                .agent
+                .sent(&delivery.report(recipient, BStr::new("none")), &dsn);
             deferred |= delivery.settle(recipient, outcome);
         }
         deferred

@@ -35,14 +35,19 @@ impl SingleServer for ErrorAgent {
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let name = &context.service_name;
-        let verdict = if *name == context.config.get(params::ERROR_SERVICE_NAME) || name == "error" {
+        let verdict = if *name == context.config.get(params::ERROR_SERVICE_NAME) || name == "error"
+        {
             Verdict::Bounce
         } else if name == "retry" {
             Verdict::Defer
         } else {
             return Err(StartError::new(format!("bad error service name: {name}")));
         };
-        Ok(Self { verdict, agent: Agent::new(&context.config, None), hashing: postern_delivery::hashing(&context.config) })
+        Ok(Self {
+            verdict,
+            agent: Agent::new(&context.config, None),
+            hashing: postern_delivery::hashing(&context.config),
+        })
     }
 
     fn serve(&mut self, _context: &Context, client: Client) {
@@ -59,7 +64,11 @@ impl ErrorAgent {
             Verdict::Defer => "4.0.0",
         };
         let (status, text) = split_status(default, delivery.request.nexthop.as_bstr());
-        let dsn = Dsn { status: status.into(), reason: text.to_owned(), ..Dsn::default() };
+        let dsn = Dsn {
+            status: status.into(),
+            reason: text.to_owned(),
+            ..Dsn::default()
+        };
         let mut deferred = false;
         for recipient in &delivery.recipients {
             let report = delivery.report(recipient, BStr::new("none"));
@@ -89,7 +98,11 @@ mod tests {
             ("later", "4.0.0", "later"),
             ("4.3 odd", "4.0.0", "4.3 odd"),
         ] {
-            assert_eq!(split_status("4.0.0", nexthop.into()), (status.to_owned(), BStr::new(text)), "{nexthop:?}");
+            assert_eq!(
+                split_status("4.0.0", nexthop.into()),
+                (status.to_owned(), BStr::new(text)),
+                "{nexthop:?}"
+            );
         }
     }
 }

@@ -17,7 +17,9 @@ use postern_ipc::flush::{AddBody, FileBody, PROTOCOL, RequestName, SiteBody, sta
 use postern_ipc::{Announcement, StatusReply, trigger};
 use postern_queue::Queues;
 use postern_queue_file::{Hashing, QueueId};
-use postern_server::{Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server};
+use postern_server::{
+    Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
+};
 use postern_wire::Channel;
 
 use crate::site_log::{SiteLogs, Unthrottle};
@@ -41,7 +43,10 @@ struct Flush {
 
 impl SingleServer for Flush {
     const NAME: &'static str = "flush";
-    const NEEDS: Needs = Needs { process_limit: Some(ProcessLimit::Zero), ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        process_limit: Some(ProcessLimit::Zero),
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
@@ -49,8 +54,16 @@ impl SingleServer for Flush {
         let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
         let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
         Ok(Self {
-            sites: MatchList::open(config, name, &config.get(params::FAST_FLUSH_DOMAINS), MatchKind::Domain),
-            logs: SiteLogs::new(Queues::new(".", hashing), &config.get(params::FLUSH_SERVICE_NAME)),
+            sites: MatchList::open(
+                config,
+                name,
+                &config.get(params::FAST_FLUSH_DOMAINS),
+                MatchKind::Domain,
+            ),
+            logs: SiteLogs::new(
+                Queues::new(".", hashing),
+                &config.get(params::FLUSH_SERVICE_NAME),
+            ),
             qmgr: Endpoint::new(PUBLIC, &config.get(params::QUEUE_SERVICE_NAME)),
             trigger_timeout: config.get(params::TRIGGER_TIMEOUT),
             refresh_age: config.get(params::FAST_FLUSH_REFRESH_TIME),
@@ -135,7 +148,9 @@ impl Flush {
     }
 
     fn add(&mut self, request: &AddBody) -> i32 {
-        let Ok(id) = QueueId::parse(&request.queue_id) else { return status::BAD };
+        let Ok(id) = QueueId::parse(&request.queue_id) else {
+            return status::BAD;
+        };
         if let Err(status) = self.eligible(&request.site) {
             return status;
         }
@@ -154,7 +169,9 @@ impl Flush {
     }
 
     fn send_file(&mut self, request: &FileBody) -> i32 {
-        let Ok(id) = QueueId::parse(&request.queue_id) else { return status::BAD };
+        let Ok(id) = QueueId::parse(&request.queue_id) else {
+            return status::BAD;
+        };
         let status = self.logs.send_file(&id, Unthrottle::Yes);
         self.wake(trigger::SCAN_INCOMING);
         status

@@ -40,14 +40,23 @@ pub(crate) struct SiteLogs {
 
 impl SiteLogs {
     pub(crate) fn new(queues: Queues, directory: &str) -> Self {
-        Self { queues, directory: directory.to_owned() }
+        Self {
+            queues,
+            directory: directory.to_owned(),
+        }
     }
 
     /// Path of a site's log. Site names become file names without any character that means something.
     fn path(&self, site: &[u8]) -> Option<PathBuf> {
         let name: String = site
             .iter()
-            .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_lowercase()) } else { '_' })
+            .map(|byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte.to_ascii_lowercase())
+                } else {
+                    '_'
+                }
+            })
             .collect();
         let id = QueueId::parse(&name).ok()?;
         let hashing: &Hashing = self.queues.hashing();
@@ -56,7 +65,9 @@ impl SiteLogs {
 
     /// Appends an ID.
     pub(crate) fn add(&self, site: &[u8], id: &QueueId) -> i32 {
-        let Some(path) = self.path(site) else { return status::BAD };
+        let Some(path) = self.path(site) else {
+            return status::BAD;
+        };
         match append(&path, id) {
             Ok(()) => status::OK,
             Err(error) => {
@@ -68,12 +79,18 @@ impl SiteLogs {
 
     /// Sends every message of a site's log and empties it.
     pub(crate) fn send(&self, site: &[u8], unthrottle: Unthrottle) -> i32 {
-        let Some(path) = self.path(site) else { return status::BAD };
+        let Some(path) = self.path(site) else {
+            return status::BAD;
+        };
         match self.send_log(&path, unthrottle) {
             Ok(_) => status::OK,
             Err(error) if error.kind() == io::ErrorKind::NotFound => status::OK,
             Err(error) => {
-                log::warn!("open fast flush logfile {}: {}", path.display(), error_text(&error));
+                log::warn!(
+                    "open fast flush logfile {}: {}",
+                    path.display(),
+                    error_text(&error)
+                );
                 status::FAIL
             }
         }
@@ -84,7 +101,10 @@ impl SiteLogs {
         let file = File::options().read(true).write(true).open(path)?;
         lock(&file, LockStyle::Flock, LockMode::Exclusive)?;
         let ids = read_ids(&file, path)?;
-        let sent = ids.iter().filter(|id| self.send_file(id, unthrottle) == status::OK).count();
+        let sent = ids
+            .iter()
+            .filter(|id| self.send_file(id, unthrottle) == status::OK)
+            .count();
         if !ids.is_empty() {
             file.set_len(0)?;
         }
@@ -99,7 +119,11 @@ impl SiteLogs {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    log::warn!("{}: update file time stamps: {}", self.queues.path(queue, id).display(), error_text(&error));
+                    log::warn!(
+                        "{}: update file time stamps: {}",
+                        self.queues.path(queue, id).display(),
+                        error_text(&error)
+                    );
                     return status::FAIL;
                 }
             }
@@ -111,7 +135,10 @@ impl SiteLogs {
                 && let Err(error) = self.queues.rename(id, "deferred", "incoming")
                 && error.kind() != io::ErrorKind::NotFound
             {
-                log::warn!("{id}: rename from deferred to incoming: {}", error_text(&error));
+                log::warn!(
+                    "{id}: rename from deferred to incoming: {}",
+                    error_text(&error)
+                );
                 return status::FAIL;
             }
             return status::OK;
@@ -131,9 +158,12 @@ impl SiteLogs {
                     continue;
                 }
             };
-            let Ok(status) = fs::metadata(&path) else { continue };
+            let Ok(status) = fs::metadata(&path) else {
+                continue;
+            };
             let since = |seconds: i64| {
-                let then = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+                let then = SystemTime::UNIX_EPOCH
+                    + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
                 SystemTime::now().duration_since(then).unwrap_or_default()
             };
             if status.len() == 0 {
@@ -145,7 +175,11 @@ impl SiteLogs {
             } else if since(status.atime()) >= age {
                 match self.send_log(&path, Unthrottle::No) {
                     Ok(sent) => any |= sent > 0,
-                    Err(error) => log::warn!("open fast flush logfile {}: {}", path.display(), error_text(&error)),
+                    Err(error) => log::warn!(
+                        "open fast flush logfile {}: {}",
+                        path.display(),
+                        error_text(&error)
+                    ),
                 }
             }
         }
@@ -154,7 +188,13 @@ impl SiteLogs {
 }
 
 fn append(path: &Path, id: &QueueId) -> io::Result<()> {
-    let open = || File::options().append(true).create(true).mode(0o600).open(path);
+    let open = || {
+        File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+    };
     let mut file = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(path.parent().unwrap_or(path))?;
@@ -173,7 +213,12 @@ fn read_ids(mut file: &File, path: &Path) -> io::Result<HashSet<QueueId>> {
     let mut ids = HashSet::new();
     while ids.len() < FILTER_LIMIT {
         let mut line = Vec::new();
-        if input.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line)? == 0 {
+        if input
+            .by_ref()
+            .take(LINE_LIMIT)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
             break;
         }
         let text: &BStr = line.trim_end_with(|c| c == '\n').as_bstr();
@@ -183,7 +228,10 @@ fn read_ids(mut file: &File, path: &Path) -> io::Result<HashSet<QueueId>> {
             }
             Err(_) => {
                 let shown = escape(&text[..text.len().min(10)]);
-                log::warn!("bad queue id \"{shown}...\" in fast flush logfile {}", path.display());
+                log::warn!(
+                    "bad queue id \"{shown}...\" in fast flush logfile {}",
+                    path.display()
+                );
             }
         }
     }
@@ -198,15 +246,24 @@ mod tests {
         for name in ["flush", "deferred", "incoming"] {
             fs::create_dir(root.join(name)).expect("a directory");
         }
-        SiteLogs::new(Queues::new(root, Hashing::new("", 1)), root.join("flush").to_str().expect("a path"))
+        SiteLogs::new(
+            Queues::new(root, Hashing::new("", 1)),
+            root.join("flush").to_str().expect("a path"),
+        )
     }
 
     #[test]
     fn site_names_become_harmless_file_names() {
         let logs = SiteLogs::new(Queues::new(".", Hashing::new("", 1)), "flush");
         let name = |site: &[u8]| logs.path(site).map(|path| path.display().to_string());
-        assert_eq!(name(b"Mail.Example-1.org"), Some("flush/mail_example_1_org".to_owned()));
-        assert_eq!(name(b"../../etc/passwd"), Some("flush/______etc_passwd".to_owned()));
+        assert_eq!(
+            name(b"Mail.Example-1.org"),
+            Some("flush/mail_example_1_org".to_owned())
+        );
+        assert_eq!(
+            name(b"../../etc/passwd"),
+            Some("flush/______etc_passwd".to_owned())
+        );
         assert_eq!(name(b""), None);
     }
 

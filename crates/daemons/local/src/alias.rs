@@ -19,6 +19,7 @@ const NOTIFY_SUCCESS: i32 = 2;
 struct Found {
     name: BString,
     value: BString,
+    /// Registered name of the table.
     table: String,
     owner: Owner,
     /// The extension was not part of the name.
@@ -26,7 +27,7 @@ struct Found {
 }
 
 /// Delivers to what the address is an alias for; `None` when it is none.
-pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, _rights: &Rights) -> Option<Outcome> {
+pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail) -> Option<Outcome> {
     for (name, without_extension) in names(mail) {
         if mail.expanded_from.as_ref() == Some(&name) {
             continue;
@@ -39,7 +40,13 @@ pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, _rights: &Rights) -> Optio
         match find(job, name.as_bstr()) {
             Ok(None) => {}
             Ok(Some((value, table, owner))) => {
-                let found = Found { name, value, table, owner, without_extension };
+                let found = Found {
+                    name,
+                    value,
+                    table,
+                    owner,
+                    without_extension,
+                };
                 return Some(expand_alias(job, mail, &found));
             }
             Err(failure) => return Some(job.fail(mail, &failure)),
@@ -64,7 +71,7 @@ fn find(job: &mut Job<'_>, name: &BStr) -> Result<Option<(BString, String, Owner
     for table in tables.aliases.tables() {
         match table.lookup(name) {
             Ok(None) => {}
-            Ok(Some(value)) => return Ok(Some((value, table.name().to_owned(), table.owner()))),
+            Ok(Some(value)) => return Ok(Some((value, table.registered_name(), table.owner()))),
             Err(_) => {
                 log::warn!("{}: lookup of '{name}' failed", table.name());
                 return Err(unavailable());
@@ -84,7 +91,10 @@ fn expand_alias(job: &mut Job<'_>, mail: &Mail, found: &Found) -> Outcome {
         Err(failure) => return job.fail(mail, &failure),
     };
     let mut inner = mail.clone();
-    inner.unmatched = mail.unmatched.clone().filter(|_| found.without_extension && job.local.settings.propagate.allows(Source::Alias));
+    inner.unmatched = mail
+        .unmatched
+        .clone()
+        .filter(|_| found.without_extension && job.local.settings.propagate.allows(Source::Alias));
     inner.expanded_from = Some(found.name.clone());
     inner.source = Source::Alias;
     inner.level += LEVEL_STEP;
@@ -122,7 +132,10 @@ fn table_rights(found: &Found) -> Result<Rights, Failure> {
             Err(failure())
         }
         Err(error) => {
-            log::warn!("error looking up passwd info for {uid}: {}", error_text(&error));
+            log::warn!(
+                "error looking up passwd info for {uid}: {}",
+                error_text(&error)
+            );
             Err(failure())
         }
     }
@@ -157,7 +170,11 @@ fn owner_address(job: &mut Job<'_>, name: &BStr) -> Result<Option<BString>, Fail
     let Some((value, _, _)) = find(job, owner.as_bstr())? else {
         return Ok(None);
     };
-    let text = if job.local.settings.expand_owner_alias { value } else { owner };
+    let text = if job.local.settings.expand_owner_alias {
+        value
+    } else {
+        owner
+    };
     qualify(job, text.as_bstr()).map(Some)
 }
 
@@ -174,7 +191,11 @@ pub(crate) fn owner_of(job: &mut Job<'_>, mail: &Mail) -> Result<Option<BString>
 /// Completes an address in internal form as one that was written here.
 pub(crate) fn qualify(job: &mut Job<'_>, text: &BStr) -> Result<BString, Failure> {
     let external = address::quote(text);
-    match job.local.addresses.rewrite(Context::Local, external.as_bstr()) {
+    match job
+        .local
+        .addresses
+        .rewrite(Context::Local, external.as_bstr())
+    {
         Ok(rewritten) => Ok(address::unquote(rewritten.as_bstr())),
         Err(error) => {
             log::warn!("{error}");

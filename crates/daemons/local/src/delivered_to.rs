@@ -20,7 +20,9 @@ impl DeliveredTo {
     /// copied. A header line is looked at up to `limit` bytes.
     pub(crate) fn of(delivery: &Delivery, limit: usize) -> Self {
         let mut known = Self::default();
-        let Ok(mut content) = Content::open(delivery) else { return known };
+        let Ok(mut content) = Content::open(delivery) else {
+            return known;
+        };
         let mut line = BString::default();
         let mut is_complete = true;
         while let Ok(Some((kind, data))) = content.next() {
@@ -39,11 +41,19 @@ impl DeliveredTo {
 
     /// Takes one line; returns whether headers may follow.
     fn add(&mut self, line: &BStr) -> bool {
-        if line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+        if line
+            .first()
+            .is_some_and(|byte| matches!(byte, b' ' | b'\t'))
+        {
             return true;
         }
-        let Some((name, _)) = header::name(line) else { return false };
-        if name.eq_ignore_ascii_case(b"delivered-to") && self.0.len() < LIMIT && let Some((_, value)) = header::split(line) {
+        let Some((name, _)) = header::name(line) else {
+            return false;
+        };
+        if name.eq_ignore_ascii_case(b"delivered-to")
+            && self.0.len() < LIMIT
+            && let Some((_, value)) = header::split(line)
+        {
             self.0.insert(address::fold_case(value));
         }
         true
@@ -51,7 +61,10 @@ impl DeliveredTo {
 
     /// Whether the message was already delivered to `recipient` (internal form).
     pub(crate) fn contains(&self, recipient: &BStr) -> bool {
-        !self.0.is_empty() && self.0.contains(&address::fold_case(address::quote(recipient).as_bstr()))
+        !self.0.is_empty()
+            && self
+                .0
+                .contains(&address::fold_case(address::quote(recipient).as_bstr()))
     }
 }
 
@@ -62,7 +75,13 @@ mod tests {
     #[test]
     fn recipients_are_found_in_any_case_and_in_quoted_form() {
         let mut known = DeliveredTo::default();
-        for line in ["Received: x", "\tby y", "DELIVERED-TO: Bob@Example.Test", "Delivered-To: \"a b\"@x", "Delivered-To: carol@x (c)"] {
+        for line in [
+            "Received: x",
+            "\tby y",
+            "DELIVERED-TO: Bob@Example.Test",
+            "Delivered-To: \"a b\"@x",
+            "Delivered-To: carol@x (c)",
+        ] {
             assert!(known.add(line.into()), "{line}");
         }
         assert!(!known.add("".into()) && !known.add("no header".into()));

@@ -22,7 +22,10 @@ const EXECUTABLE: u32 = 0o111;
 /// Delivers to a file or maildir, if files may be named where this one is.
 pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights, name: &BString) -> Outcome {
     let path = path_of(name);
-    if !job.is_first("file", [format!("{} ", rights.uid).as_bytes(), name].concat()) {
+    if !job.is_first(
+        "file",
+        [format!("{} ", rights.uid).as_bytes(), name].concat(),
+    ) {
         return Outcome::Done;
     }
     if !job.local.settings.files.allows(mail.source) {
@@ -46,11 +49,28 @@ pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights, name: &BS
             job.sent(mail, &dsn("2.0.0", reason))
         }
         Ok(Err(failure)) => {
-            let reason = [b"cannot append message to file ".as_slice(), name, b": ", &failure.reason].concat();
-            job.fail_to_owner(mail, &Dsn { reason: reason.into(), ..*failure })
+            let reason = [
+                b"cannot append message to file ".as_slice(),
+                name,
+                b": ",
+                &failure.reason,
+            ]
+            .concat();
+            job.fail_to_owner(
+                mail,
+                &Dsn {
+                    reason: reason.into(),
+                    ..*failure
+                },
+            )
         }
         Err(error) => {
-            log::warn!("cannot become user ID {} for {}: {}", acting.uid, path.display(), error_text(&error));
+            log::warn!(
+                "cannot become user ID {} for {}: {}",
+                acting.uid,
+                path.display(),
+                error_text(&error)
+            );
             job.fail(mail, &configuration_error("4.3.5"))
         }
     }
@@ -60,7 +80,9 @@ fn append(job: &Job<'_>, mail: &Mail, path: &Path) -> Result<(), Failure> {
     let settings = &job.local.settings;
     let failed = |error: MboxError| dsn(error.status(DEFAULT_STATUS), error.to_string());
     let mbox = Mbox::open(path, &settings.locks, false).map_err(failed)?;
-    let status = mbox.metadata().map_err(|error| dsn("4.3.0", error_text(&error)))?;
+    let status = mbox
+        .metadata()
+        .map_err(|error| dsn("4.3.0", error_text(&error)))?;
     if status.is_file() && status.mode() & EXECUTABLE != 0 {
         return Err(dsn("5.7.1", "file is executable"));
     }
@@ -68,5 +90,7 @@ fn append(job: &Job<'_>, mail: &Mail, path: &Path) -> Result<(), Failure> {
         sender: Some(mail.sender.clone()),
         ..CopyOptions::mbox(mailbox::delivered_to(job, mail), settings.original_to)
     };
-    mbox.append(job.delivery, &mail.recipient, &options, settings.size_limit).map(|_| ()).map_err(failed)
+    mbox.append(job.delivery, &mail.recipient, &options, settings.size_limit)
+        .map(|_| ())
+        .map_err(failed)
 }

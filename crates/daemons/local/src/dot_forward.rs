@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bstr::BString;
-use postern_config::words::grouped_words;
+use postern_config::words::words;
 use postern_delivery::Outcome;
 use postern_sys::error_text;
 
@@ -45,7 +45,11 @@ pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights) -> Option
     let choice = match find(job, mail, rights) {
         Ok(choice) => choice?,
         Err(error) => {
-            log::warn!("cannot act for user {}: {}", mail.parts.user, error_text(&error));
+            log::warn!(
+                "cannot act for user {}: {}",
+                mail.parts.user,
+                error_text(&error)
+            );
             return Some(job.fail(mail, &configuration_error("4.3.5")));
         }
     };
@@ -71,15 +75,21 @@ fn find(job: &Job<'_>, mail: &Mail, rights: &Rights) -> std::io::Result<Option<C
         delimiters: &settings.extensions.delimiters,
         filter: Some(&settings.forward_filter),
     };
-    for template in grouped_words(&settings.forward_path) {
-        let Some(expanded) = macros.expand(template) else { continue };
+    for template in words(&settings.forward_path) {
+        let Some(expanded) = macros.expand(template) else {
+            continue;
+        };
         if expanded.is_undefined {
             continue;
         }
         let path = path_of(&expanded.text);
-        let exists = rights.exercise(settings.privileged, || fs::symlink_metadata(&path).is_ok())?;
+        let exists =
+            rights.exercise(settings.privileged, || fs::symlink_metadata(&path).is_ok())?;
         if exists {
-            return Ok(Some(Choice { path, has_extension: expanded.has_extension }));
+            return Ok(Some(Choice {
+                path,
+                has_extension: expanded.has_extension,
+            }));
         }
     }
     Ok(None)
@@ -87,15 +97,25 @@ fn find(job: &Job<'_>, mail: &Mail, rights: &Rights) -> std::io::Result<Option<C
 
 /// Opens the file, unless somebody else could have written it.
 fn open(job: &Job<'_>, rights: &Rights, path: &Path) -> Option<File> {
-    let checked = rights.exercise(job.local.settings.privileged, || check_and_open(rights, path));
-    let result = checked.unwrap_or_else(|error| Err(format!("cannot open file {}: {}", path.display(), error_text(&error))));
+    let checked = rights.exercise(job.local.settings.privileged, || {
+        check_and_open(rights, path)
+    });
+    let result = checked.unwrap_or_else(|error| {
+        Err(format!(
+            "cannot open file {}: {}",
+            path.display(),
+            error_text(&error)
+        ))
+    });
     result.map_err(|text| log::warn!("{text}")).ok()
 }
 
 fn check_and_open(rights: &Rights, path: &Path) -> Result<File, String> {
     let shown = path.display();
-    // A link that leads nowhere is no regular file either.
-    let status = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+    // A link is no regular file: it could lead to a file that somebody else controls.
+    let status = fs::symlink_metadata(path)
+        .ok()
+        .filter(fs::Metadata::is_file);
     let status = status.ok_or_else(|| format!("file {shown} is not a regular file"))?;
     if status.uid() != 0 && status.uid() != rights.uid {
         return Err(format!("file {shown} has bad owner uid {}", status.uid()));
@@ -103,10 +123,17 @@ fn check_and_open(rights: &Rights, path: &Path) -> Result<File, String> {
     if status.mode() & WORLD_WRITABLE != 0 {
         return Err(format!("file {shown} is world writable"));
     }
-    include::open_for_reading(path).map_err(|error| format!("cannot open file {shown}: {}", error_text(&error)))
+    include::open_for_reading(path)
+        .map_err(|error| format!("cannot open file {shown}: {}", error_text(&error)))
 }
 
-fn expand_file(job: &mut Job<'_>, mail: &Mail, rights: &Rights, choice: &Choice, file: File) -> Option<Outcome> {
+fn expand_file(
+    job: &mut Job<'_>,
+    mail: &Mail,
+    rights: &Rights,
+    choice: &Choice,
+    file: File,
+) -> Option<Outcome> {
     let mut inner = mail.clone();
     if choice.has_extension || !job.local.settings.propagate.allows(Source::Forward) {
         inner.unmatched = None;
@@ -145,13 +172,25 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(".forward");
         let own = postern_sys::user::euid();
-        let rights = |uid| Rights { uid, gid: 1, home: None, shell: None };
-        let text = |uid: u32| check_and_open(&rights(uid), &path).map(|_| ()).map_err(|text| text.replace(&path.display().to_string(), "F"));
+        let rights = |uid| Rights {
+            uid,
+            gid: 1,
+            home: None,
+            shell: None,
+        };
+        let text = |uid: u32| {
+            check_and_open(&rights(uid), &path)
+                .map(|_| ())
+                .map_err(|text| text.replace(&path.display().to_string(), "F"))
+        };
         assert_eq!(text(own), Err("file F is not a regular file".to_owned()));
         fs::write(&path, "bob\n").expect("a file");
         assert_eq!(text(own), Ok(()));
         if own != 0 {
-            assert_eq!(text(own + 1), Err(format!("file F has bad owner uid {own}")));
+            assert_eq!(
+                text(own + 1),
+                Err(format!("file F has bad owner uid {own}"))
+            );
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("our file");
         assert_eq!(text(own), Err("file F is world writable".to_owned()));

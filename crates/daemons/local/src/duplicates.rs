@@ -15,7 +15,10 @@ pub(crate) struct Duplicates {
 
 impl Duplicates {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { seen: HashSet::new(), limit }
+        Self {
+            seen: HashSet::new(),
+            limit,
+        }
     }
 
     /// Whether this is the first time; remembers it while there is room.

@@ -37,7 +37,13 @@ impl Member {
             Some(b'/') => Self::File(text),
             Some(b'~') => Self::HomeFile(text),
             Some(b'|') => Self::Command(text[1..].into()),
-            Some(b':') if text.get(..INCLUDE.len()).is_some_and(|start| start.eq_ignore_ascii_case(INCLUDE)) => Self::Include(text[INCLUDE.len()..].into()),
+            Some(b':')
+                if text
+                    .get(..INCLUDE.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(INCLUDE)) =>
+            {
+                Self::Include(text[INCLUDE.len()..].into())
+            }
             _ => Self::Address(address.external()),
         }
     }
@@ -46,12 +52,21 @@ impl Member {
 /// The members that `text` names.
 fn members(text: &BStr) -> Vec<Member> {
     let nodes = address_tree::parse(text, 0);
-    let is_some = |address: &&Address| !matches!(address, Address::Tokens(tokens) if tokens.is_empty());
-    address_tree::addresses(&nodes).filter(is_some).map(Member::of).collect()
+    let is_some =
+        |address: &&Address| !matches!(address, Address::Tokens(tokens) if tokens.is_empty());
+    address_tree::addresses(&nodes)
+        .filter(is_some)
+        .map(Member::of)
+        .collect()
 }
 
 /// Delivers to every member that `text` names; returns how many there are, too.
-pub(crate) fn list(job: &mut Job<'_>, mail: &Mail, rights: &Rights, text: &BStr) -> (Outcome, usize) {
+pub(crate) fn list(
+    job: &mut Job<'_>,
+    mail: &Mail,
+    rights: &Rights,
+    text: &BStr,
+) -> (Outcome, usize) {
     let members = members(text);
     let mut outcome = Outcome::Done;
     for member in &members {
@@ -66,7 +81,7 @@ fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights, member: &Member) -> 
         Member::HomeFile(text) => deliver_below_home(job, mail, rights, text),
         Member::Command(text) => command::deliver_member(job, mail, rights, text),
         Member::Include(path) => include::deliver(job, mail, rights, path),
-        Member::Address(address) => deliver_to_address(job, mail, rights, address),
+        Member::Address(address) => deliver_to_address(job, mail, address),
     }
 }
 
@@ -97,25 +112,29 @@ pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
 }
 
-fn deliver_to_address(job: &mut Job<'_>, mail: &Mail, rights: &Rights, external: &BString) -> Outcome {
-    let rewritten = match job.local.addresses.rewrite(Context::Local, external.as_bstr()) {
+fn deliver_to_address(job: &mut Job<'_>, mail: &Mail, external: &BString) -> Outcome {
+    let rewritten = match job
+        .local
+        .addresses
+        .rewrite(Context::Local, external.as_bstr())
+    {
         Ok(rewritten) => rewritten,
         Err(error) => {
             log::warn!("{error}");
             return job.fail(mail, &dsn("4.3.0", "address resolver failure"));
         }
     };
-    let mut address = address::unquote(rewritten.as_bstr());
-    if let Some(extension) = &mail.unmatched {
-        address = address::append_extension(address.as_bstr(), extension);
-    }
-    deliver_resolved(job, mail, rights, address)
+    let address = address::unquote(rewritten.as_bstr());
+    deliver_resolved(job, mail, address)
 }
 
-/// Delivers to a complete address: here, when it resolves to this transport, else in a message of its
+/// Delivers to a complete address, with the extension that is left over: here, when it resolves to this transport, else in a message of its
 /// own.
-pub(crate) fn deliver_resolved(job: &mut Job<'_>, mail: &Mail, rights: &Rights, address: BString) -> Outcome {
-    let resolved = job.local.addresses.resolve(mail.sender.as_bstr(), address.as_bstr());
+pub(crate) fn deliver_resolved(job: &mut Job<'_>, mail: &Mail, address: BString) -> Outcome {
+    let resolved = job
+        .local
+        .addresses
+        .resolve(mail.sender.as_bstr(), address.as_bstr());
     let mut next = mail.clone();
     if resolved.failed() {
         return job.fail(mail, &dsn("4.3.0", "address resolver failure"));
@@ -124,9 +143,12 @@ pub(crate) fn deliver_resolved(job: &mut Job<'_>, mail: &Mail, rights: &Rights, 
         let reason = format!("bad recipient address syntax: {address}");
         return job.fail(mail, &dsn("5.1.3", reason));
     }
-    next.recipient.recipient = resolved.recipient;
+    next.recipient.recipient = match &mail.unmatched {
+        Some(extension) => address::append_extension(resolved.recipient.as_bstr(), extension),
+        None => resolved.recipient,
+    };
     if resolved.transport == job.relay.as_str() {
-        return recipient::deliver(job, next, rights);
+        return recipient::deliver(job, next);
     }
     forward::add(job, &next)
 }
@@ -142,8 +164,14 @@ mod tests {
         let include = |text: &str| Member::Include(text.into());
         let address = |text: &str| Member::Address(text.into());
         let cases: &[(&str, &[Member])] = &[
-            ("bob, Carol <carol@remote.example> (x)", &[address("bob"), address("carol@remote.example")]),
-            ("/var/mail/x \"/with space\"", &[file("/var/mail/x"), file("/with space")]),
+            (
+                "bob, Carol <carol@remote.example> (x)",
+                &[address("bob"), address("carol@remote.example")],
+            ),
+            (
+                "/var/mail/x \"/with space\"",
+                &[file("/var/mail/x"), file("/with space")],
+            ),
             ("~/box", &[Member::HomeFile("~/box".into())]),
             ("|\"prog -a b\"", &[command("prog -a b")]),
             ("\"| exit 0\"", &[command(" exit 0")]),

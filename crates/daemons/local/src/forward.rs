@@ -6,17 +6,16 @@
 use std::io::{self, Write};
 
 use bstr::{BString, ByteSlice};
+use postern_config::{Config, params};
 use postern_delivery::copy::{Content, CopyError};
 use postern_delivery::{Delivery, Outcome};
 use postern_ipc::cleanup::{Submission, flag as cleanup_flag};
 use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
 use postern_ipc::deliver::{Dsn, Recipient, Request};
-use postern_ipc::post::{MailClass, write_received};
-use postern_config::{Config, params};
+use postern_ipc::post::{MailClass, arrival_time, write_received};
 use postern_mail::address;
 use postern_queue_file::RecordType;
 use postern_queue_file::record::write_record;
-use postern_sys::clock::unix_time;
 
 use crate::job::{Job, dsn};
 use crate::mail::Mail;
@@ -67,7 +66,9 @@ pub(crate) fn add(job: &mut Job<'_>, mail: &Mail) -> Outcome {
 
 impl Forwards {
     fn add(&mut self, mail: &Mail) {
-        let same = |forward: &&mut Forward| forward.delivered_to == mail.delivered_to && forward.sender == mail.sender;
+        let same = |forward: &&mut Forward| {
+            forward.delivered_to == mail.delivered_to && forward.sender == mail.sender
+        };
         match self.0.iter_mut().find(same) {
             Some(forward) => forward.recipients.push(mail.recipient.clone()),
             None => self.0.push(Forward {
@@ -102,7 +103,10 @@ fn report(job: &mut Job<'_>, mail: &Mail, result: Result<String, ForwardError>) 
             // The new message carries the request for a success report on.
             let mut mail = mail.clone();
             mail.recipient.notify_flags &= !NOTIFY_SUCCESS;
-            let forwarded = Dsn { action: "relayed".into(), ..*dsn("2.0.0", format!("forwarded as {queue_id}")) };
+            let forwarded = Dsn {
+                action: "relayed".into(),
+                ..*dsn("2.0.0", format!("forwarded as {queue_id}"))
+            };
             job.sent(&mail, &forwarded)
         }
         Err(error) => {
@@ -117,7 +121,12 @@ fn report(job: &mut Job<'_>, mail: &Mail, result: Result<String, ForwardError>) 
 
 impl Forward {
     /// Writes the message to cleanup(8) and returns its queue ID.
-    fn submit(&self, config: &Config, delivery: &Delivery, prepend_delivered_to: bool) -> Result<String, ForwardError> {
+    fn submit(
+        &self,
+        config: &Config,
+        delivery: &Delivery,
+        prepend_delivered_to: bool,
+    ) -> Result<String, ForwardError> {
         let at = Endpoint::new(PUBLIC, &config.get(params::CLEANUP_SERVICE_NAME));
         let mut flags = MailClass::Forward.cleanup_flags(config) | cleanup_flag::BOUNCE;
         if delivery.request.smtputf8 & SMTPUTF8_REQUESTED != 0 {
@@ -130,7 +139,11 @@ impl Forward {
         write_received(&mut submission.channel, config, &queue_id)?;
         if prepend_delivered_to {
             let address = address::fold_case(address::quote(self.delivered_to.as_bstr()).as_bstr());
-            write_record(&mut submission.channel, RecordType::TEXT, &[b"Delivered-To: ".as_slice(), &address].concat())?;
+            write_record(
+                &mut submission.channel,
+                RecordType::TEXT,
+                &[b"Delivered-To: ".as_slice(), &address].concat(),
+            )?;
         }
         let mut content = Content::open(delivery)?;
         while let Some((kind, data)) = content.next()? {
@@ -142,12 +155,15 @@ impl Forward {
         if reply.status == 0 {
             Ok(queue_id)
         } else {
-            Err(ForwardError::Refused { status: reply.status, reason: reply.reason })
+            Err(ForwardError::Refused {
+                status: reply.status,
+                reason: reply.reason,
+            })
         }
     }
 
     fn write_envelope(&self, out: &mut impl Write, request: &Request) -> io::Result<()> {
-        write_record(out, RecordType::TIME, format!("{} 0", unix_time()).as_bytes())?;
+        write_record(out, RecordType::TIME, arrival_time().as_bytes())?;
         write_record(out, RecordType::FROM, &self.sender)?;
         if self.ret_flags != 0 {
             attribute(out, "ret_flags", self.ret_flags.to_string().as_bytes())?;
@@ -169,13 +185,21 @@ impl Forward {
         }
         for recipient in &self.recipients {
             if recipient.notify_flags != 0 {
-                attribute(out, "notify_flags", recipient.notify_flags.to_string().as_bytes())?;
+                attribute(
+                    out,
+                    "notify_flags",
+                    recipient.notify_flags.to_string().as_bytes(),
+                )?;
             }
             if !recipient.dsn_orig_rcpt.is_empty() {
                 attribute(out, "dsn_orig_rcpt", &recipient.dsn_orig_rcpt)?;
             }
             if !recipient.original_recipient.is_empty() {
-                write_record(out, RecordType::ORIGINAL_RECIPIENT, &recipient.original_recipient)?;
+                write_record(
+                    out,
+                    RecordType::ORIGINAL_RECIPIENT,
+                    &recipient.original_recipient,
+                )?;
             }
             write_record(out, RecordType::RECIPIENT, &recipient.recipient)?;
         }
@@ -184,5 +208,53 @@ impl Forward {
 }
 
 fn attribute(out: &mut impl Write, name: &str, value: &[u8]) -> io::Result<()> {
-    write_record(out, RecordType::ATTRIBUTE, &[name.as_bytes(), b"=", value].concat())
+    write_record(
+        out,
+        RecordType::ATTRIBUTE,
+        &[name.as_bytes(), b"=", value].concat(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Parts, Source};
+
+    fn mail(recipient: &str, delivered_to: &str, sender: &str) -> Mail {
+        Mail {
+            recipient: Recipient {
+                recipient: recipient.into(),
+                ..Recipient::default()
+            },
+            sender: sender.into(),
+            envelope_id: "".into(),
+            ret_flags: 0,
+            delivered_to: delivered_to.into(),
+            parts: Parts::default(),
+            owner: None,
+            expanded_from: None,
+            source: Source::Alias,
+            level: 0,
+            unmatched: None,
+        }
+    }
+
+    #[test]
+    fn recipients_share_a_message_when_delivered_to_and_sender_agree() {
+        let mut forwards = Forwards::default();
+        for (recipient, delivered_to, sender) in [
+            ("a@x", "list@h", "s@x"),
+            ("b@x", "list@h", "s@x"),
+            ("c@x", "list@h", "owner-list@h"),
+            ("d@x", "other@h", "s@x"),
+        ] {
+            forwards.add(&mail(recipient, delivered_to, sender));
+        }
+        let recipients = |forward: &Forward| -> Vec<String> {
+            let text = |recipient: &Recipient| recipient.recipient.to_string();
+            forward.recipients.iter().map(text).collect()
+        };
+        let found: Vec<_> = forwards.0.iter().map(recipients).collect();
+        assert_eq!(found, [vec!["a@x", "b@x"], vec!["c@x"], vec!["d@x"]]);
+    }
 }

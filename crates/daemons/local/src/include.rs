@@ -23,7 +23,10 @@ pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights, name: &BS
         log::warn!(":include:{name} uses a relative path");
         return job.fail(mail, &configuration_error("5.3.5"));
     }
-    if !job.is_first("include", [format!("{} ", rights.uid).as_bytes(), name].concat()) {
+    if !job.is_first(
+        "include",
+        [format!("{} ", rights.uid).as_bytes(), name].concat(),
+    ) {
         return Outcome::Done;
     }
     let path = path_of(name);
@@ -37,7 +40,9 @@ pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail, rights: &Rights, name: &BS
     }
     inner.source = Source::Include;
     inner.level += LEVEL_STEP;
-    inner.owner.get_or_insert_with(|| mail.recipient.recipient.clone());
+    inner
+        .owner
+        .get_or_insert_with(|| mail.recipient.recipient.clone());
     match lines(job, &inner, &inner_rights, file) {
         Ok((outcome, _)) => outcome,
         Err(error) => {
@@ -52,7 +57,12 @@ fn open(job: &Job<'_>, rights: &Rights, path: &Path) -> Result<(File, Rights), F
     job_may_read(job, rights)?;
     let opened = rights.exercise(job.local.settings.privileged, || check_and_open(path));
     let (file, status) = opened.map_err(|error| {
-        log::warn!("cannot read {} with user ID {}: {}", path.display(), rights.uid, error_text(&error));
+        log::warn!(
+            "cannot read {} with user ID {}: {}",
+            path.display(),
+            rights.uid,
+            error_text(&error)
+        );
         configuration_error("4.3.5")
     })??;
     if rights.uid != 0 || status.uid() == 0 {
@@ -60,21 +70,32 @@ fn open(job: &Job<'_>, rights: &Rights, path: &Path) -> Result<(File, Rights), F
     }
     // root may read anything, but the file's owner decides what it says.
     let owner = user::user_by_uid(status.uid()).map_err(|error| {
-        log::warn!("error looking up passwd info for uid {}: {}", status.uid(), error_text(&error));
+        log::warn!(
+            "error looking up passwd info for uid {}: {}",
+            status.uid(),
+            error_text(&error)
+        );
         configuration_error("4.3.5")
     })?;
     match owner {
         Some(owner) => Ok((file, Rights::of(&owner))),
         None => {
             log::warn!("cannot find username for uid {}", status.uid());
-            log::warn!("{}: cannot find :include: file owner username", path.display());
+            log::warn!(
+                "{}: cannot find :include: file owner username",
+                path.display()
+            );
             Err(configuration_error("4.3.5"))
         }
     }
 }
 
 fn job_may_read(job: &Job<'_>, rights: &Rights) -> Result<(), Failure> {
-    if rights.uid == 0 { Ok(()) } else { job.check_rights(rights) }
+    if rights.uid == 0 {
+        Ok(())
+    } else {
+        job.check_rights(rights)
+    }
 }
 
 fn check_and_open(path: &Path) -> Result<(File, Metadata), Failure> {
@@ -84,16 +105,22 @@ fn check_and_open(path: &Path) -> Result<(File, Metadata), Failure> {
         configuration_error("5.3.5")
     };
     let status = fs::metadata(path).map_err(|error| {
-        log::warn!("unable to lookup :include: file {shown}: {}", error_text(&error));
+        log::warn!(
+            "unable to lookup :include: file {shown}: {}",
+            error_text(&error)
+        );
         configuration_error(missing_status(&error))
     })?;
     if !status.is_file() {
-        return Err(refused(format!(":include: file {shown} is not a regular file")));
+        return Err(refused(format!(
+            ":include: file {shown} is not a regular file"
+        )));
     }
     if status.mode() & WORLD_WRITABLE != 0 {
         return Err(refused(format!(":include: file {shown} is world writable")));
     }
-    let opened = open_for_reading(path).and_then(|file| file.metadata().map(|status| (file, status)));
+    let opened =
+        open_for_reading(path).and_then(|file| file.metadata().map(|status| (file, status)));
     let (file, status) = opened.map_err(|error| {
         log::warn!("cannot open include file {shown}: {}", error_text(&error));
         configuration_error(missing_status(&error))
@@ -112,7 +139,10 @@ fn missing_status(error: &io::Error) -> &'static str {
 /// Opens a file that may have become something else since it was looked at.
 pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
     const O_NONBLOCK: i32 = postern_sys::nix::fcntl::OFlag::O_NONBLOCK.bits();
-    File::options().read(true).custom_flags(O_NONBLOCK).open(path)
+    File::options()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
 }
 
 /// Delivers to the members on each line, up to a line with a member that is deferred. Returns how
@@ -121,7 +151,12 @@ pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
 /// # Errors
 ///
 /// The file cannot be read.
-pub(crate) fn lines(job: &mut Job<'_>, mail: &Mail, rights: &Rights, file: impl Read) -> io::Result<(Outcome, usize)> {
+pub(crate) fn lines(
+    job: &mut Job<'_>,
+    mail: &Mail,
+    rights: &Rights,
+    file: impl Read,
+) -> io::Result<(Outcome, usize)> {
     let mut input = BufReader::new(file);
     let mut total = 0;
     while let Some(line) = read_line(&mut input, job.local.settings.line_limit)? {

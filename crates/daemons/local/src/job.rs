@@ -53,18 +53,23 @@ pub(crate) fn configuration_error(status: &str) -> Failure {
 
 impl Job<'_> {
     fn report<'r>(&'r self, mail: &'r Mail) -> Report<'r> {
-        self.delivery.report(&mail.recipient, self.relay.as_str().into())
+        self.delivery
+            .report(&mail.recipient, self.relay.as_str().into())
     }
 
     /// The mail is where it belongs.
     pub(crate) fn sent(&mut self, mail: &Mail, dsn: &Dsn) -> Outcome {
-        let report = self.delivery.report(&mail.recipient, self.relay.as_str().into());
+        let report = self
+            .delivery
+            .report(&mail.recipient, self.relay.as_str().into());
         self.local.agent.sent(&report, dsn)
     }
 
     /// The mail stays undelivered: class 4 for now, any other class for ever.
     pub(crate) fn fail(&mut self, mail: &Mail, dsn: &Dsn) -> Outcome {
-        let report = self.delivery.report(&mail.recipient, self.relay.as_str().into());
+        let report = self
+            .delivery
+            .report(&mail.recipient, self.relay.as_str().into());
         if dsn.status.first() == Some(&b'4') {
             self.local.agent.defer(&report, dsn)
         } else {
@@ -94,7 +99,9 @@ impl Job<'_> {
             envelope_id: mail.envelope_id.clone(),
             ret_flags: mail.ret_flags,
         };
-        let report = self.delivery.report(&mail.recipient, self.relay.as_str().into());
+        let report = self
+            .delivery
+            .report(&mail.recipient, self.relay.as_str().into());
         self.local.agent.bounce_one(&report, dsn, &notice)
     }
 
@@ -122,7 +129,10 @@ impl Job<'_> {
 
     /// The tables; missing only before the process is ready.
     pub(crate) fn tables(&mut self) -> Result<&mut Tables, LookupError> {
-        self.local.tables.as_mut().ok_or_else(|| LookupError::retry("local", "tables are not open"))
+        self.local
+            .tables
+            .as_mut()
+            .ok_or_else(|| LookupError::retry("local", "tables are not open"))
     }
 
     /// Fails for rights that an unprivileged process does not have.
@@ -130,7 +140,13 @@ impl Job<'_> {
         if self.local.settings.privileged || rights.uid == postern_sys::user::euid() {
             return Ok(());
         }
-        Err(dsn("4.3.5", format!("local delivery runs without root privileges and cannot act for user ID {}", rights.uid)))
+        Err(dsn(
+            "4.3.5",
+            format!(
+                "local delivery runs without root privileges and cannot act for user ID {}",
+                rights.uid
+            ),
+        ))
     }
 
     /// The rights under which files are written and commands run: nothing is done as root.

@@ -39,10 +39,15 @@ impl Macros<'_> {
         let has_extension = Cell::new(false);
         let lookup = |name: &str| {
             has_extension.set(has_extension.get() || name == "extension");
-            self.value(name).map(|value| Found::Verbatim(self.filtered(&value)))
+            self.value(name)
+                .map(|value| Found::Verbatim(self.filtered(&value)))
         };
         match expand_strictly(&widen(template.as_bytes()), &lookup) {
-            Ok((text, is_undefined)) => Some(Expanded { text: narrow(&text), is_undefined, has_extension: has_extension.get() }),
+            Ok((text, is_undefined)) => Some(Expanded {
+                text: narrow(&text),
+                is_undefined,
+                has_extension: has_extension.get(),
+            }),
             Err(error) => {
                 for (_, line) in error.preceding() {
                     log::warn!("{line}");
@@ -81,8 +86,18 @@ impl Macros<'_> {
 
 /// `value` with `_` for every character that `allowed` does not have.
 pub(crate) fn mask(value: &BStr, allowed: &str) -> BString {
-    let keep = |byte: u8| if allowed.as_bytes().contains(&byte) { byte } else { b'_' };
-    value.iter().map(|&byte| keep(byte)).collect::<Vec<u8>>().into()
+    let keep = |byte: u8| {
+        if allowed.as_bytes().contains(&byte) {
+            byte
+        } else {
+            b'_'
+        }
+    };
+    value
+        .iter()
+        .map(|&byte| keep(byte))
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 /// One character per byte.
@@ -92,7 +107,10 @@ fn widen(bytes: &[u8]) -> String {
 
 /// One byte per character; undoes [`widen`].
 fn narrow(text: &str) -> BString {
-    text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect::<Vec<u8>>().into()
+    text.chars()
+        .map(|character| u8::try_from(character).unwrap_or(b'?'))
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 #[cfg(test)]
@@ -103,9 +121,15 @@ mod tests {
     use postern_ipc::deliver::Recipient;
 
     fn mail(recipient: &[u8]) -> Mail {
-        let extensions = Extensions { delimiters: "+".into(), owner_request_special: true };
+        let extensions = Extensions {
+            delimiters: "+".into(),
+            owner_request_special: true,
+        };
         Mail {
-            recipient: Recipient { recipient: recipient.into(), ..Recipient::default() },
+            recipient: Recipient {
+                recipient: recipient.into(),
+                ..Recipient::default()
+            },
             sender: "".into(),
             envelope_id: "".into(),
             ret_flags: 0,
@@ -121,18 +145,37 @@ mod tests {
 
     #[test]
     fn names_of_an_address_are_expanded_and_filtered() {
-        let rights = Rights { uid: 1, gid: 1, home: Some("/home/bob".into()), shell: None };
+        let rights = Rights {
+            uid: 1,
+            gid: 1,
+            home: Some("/home/bob".into()),
+            shell: None,
+        };
         let mail = mail(b"bob+a b@x.example");
-        let macros = Macros { mail: &mail, rights: Some(&rights), delimiters: b"+", filter: Some("ab/ho+me") };
+        let macros = Macros {
+            mail: &mail,
+            rights: Some(&rights),
+            delimiters: b"+",
+            filter: Some("ab/ho+me"),
+        };
         let cases: &[(&str, &str, bool, bool)] = &[
-            ("$home/.f${recipient_delimiter}${extension}", "/home/bob/.f+a_b", false, true),
+            (
+                "$home/.f${recipient_delimiter}${extension}",
+                "/home/bob/.f+a_b",
+                false,
+                true,
+            ),
             ("$user.$domain", "bob.__e_am__e", false, false),
             ("$shell/x", "/x", true, false),
             ("${shell?x}${shell:y}", "y", false, false),
             ("${extension?x}", "x", false, true),
         ];
         for (template, text, is_undefined, has_extension) in cases {
-            let want = Expanded { text: (*text).into(), is_undefined: *is_undefined, has_extension: *has_extension };
+            let want = Expanded {
+                text: (*text).into(),
+                is_undefined: *is_undefined,
+                has_extension: *has_extension,
+            };
             assert_eq!(macros.expand(template), Some(want), "{template}");
         }
         assert_eq!(macros.expand("${home"), None);
@@ -141,7 +184,17 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf8_survive() {
         let mail = mail(b"b\xffb@x");
-        let macros = Macros { mail: &mail, rights: None, delimiters: b"", filter: None };
-        assert_eq!(macros.expand("\u{e4}$recipient").map(|expanded| expanded.text), Some(BString::from(&b"\xc3\xa4b\xffb@x"[..])));
+        let macros = Macros {
+            mail: &mail,
+            rights: None,
+            delimiters: b"",
+            filter: None,
+        };
+        assert_eq!(
+            macros
+                .expand("\u{e4}$recipient")
+                .map(|expanded| expanded.text),
+            Some(BString::from(&b"\xc3\xa4b\xffb@x"[..]))
+        );
     }
 }

@@ -74,7 +74,11 @@ impl Parts {
         let (local, domain) = address::split(folded.as_bstr());
         let domain = domain.map(ToOwned::to_owned);
         let local = local.to_owned();
-        match address::split_extension(local.as_bstr(), &extensions.delimiters, extensions.owner_request_special) {
+        match address::split_extension(
+            local.as_bstr(),
+            &extensions.delimiters,
+            extensions.owner_request_special,
+        ) {
             Some((user, extension)) => Self {
                 user: user.to_owned(),
                 extension: Some(extension.to_owned()),
@@ -82,7 +86,13 @@ impl Parts {
                 local,
                 domain,
             },
-            None => Self { user: local.clone(), local, extension: None, delimiter: None, domain },
+            None => Self {
+                user: local.clone(),
+                local,
+                extension: None,
+                delimiter: None,
+                domain,
+            },
         }
     }
 
@@ -101,12 +111,18 @@ mod tests {
 
     #[test]
     fn address_is_folded_and_taken_apart() {
-        let extensions = Extensions { delimiters: "+-".into(), owner_request_special: true };
+        let extensions = Extensions {
+            delimiters: "+-".into(),
+            owner_request_special: true,
+        };
         let parts = |text: &str| Parts::of(text.into(), &extensions);
         let bob = parts("Bob-x+Y@Example.Test");
         assert_eq!(bob.local, "bob-x+y");
         assert_eq!(bob.suffix(), Some("-x+y".into()));
-        assert_eq!((bob.user.as_bstr(), bob.extension, bob.delimiter), ("bob".into(), Some("x+y".into()), Some(b'-')));
+        assert_eq!(
+            (bob.user.as_bstr(), bob.extension, bob.delimiter),
+            ("bob".into(), Some("x+y".into()), Some(b'-'))
+        );
         assert_eq!(bob.domain, Some("example.test".into()));
         assert_eq!(parts("bob+@x").suffix(), Some("+".into()));
         assert_eq!(parts("bob").domain, None);

@@ -17,7 +17,12 @@ use crate::{Local, alias, dot_forward, forward, mailbox, unknown};
 
 /// Delivers to a recipient of the request, and submits what is to be forwarded once all the rest is
 /// delivered.
-pub(crate) fn deliver_top(local: &mut Local, delivery: &Delivery, recipient: &Recipient, known: &DeliveredTo) -> Outcome {
+pub(crate) fn deliver_top(
+    local: &mut Local,
+    delivery: &Delivery,
+    recipient: &Recipient,
+    known: &DeliveredTo,
+) -> Outcome {
     let request = &delivery.request;
     let mail = Mail {
         recipient: recipient.clone(),
@@ -41,7 +46,7 @@ pub(crate) fn deliver_top(local: &mut Local, delivery: &Delivery, recipient: &Re
         delivered_to: known,
         local,
     };
-    let outcome = deliver(&mut job, mail.clone(), &Rights::system());
+    let outcome = deliver(&mut job, mail.clone());
     if outcome == Outcome::Deferred {
         return outcome;
     }
@@ -49,15 +54,23 @@ pub(crate) fn deliver_top(local: &mut Local, delivery: &Delivery, recipient: &Re
 }
 
 /// Delivers to one address, at any depth.
-pub(crate) fn deliver(job: &mut Job<'_>, mut mail: Mail, rights: &Rights) -> Outcome {
-    let key = [format!("{} ", mail.level).as_bytes(), &mail.recipient.recipient].concat();
+pub(crate) fn deliver(job: &mut Job<'_>, mut mail: Mail) -> Outcome {
+    let key = [
+        format!("{} ", mail.level).as_bytes(),
+        &mail.recipient.recipient,
+    ]
+    .concat();
     if !job.is_first("recipient", key) {
         return Outcome::Done;
     }
-    if mail.level == 0 || !job.local.settings.frozen_delivered_to {
+    let list = mail.delivered_to.clone();
+    if !job.local.settings.frozen_delivered_to {
         mail.delivered_to = mail.recipient.recipient.clone();
     }
-    if job.delivered_to.contains(mail.recipient.recipient.as_bstr()) {
+    if job
+        .delivered_to
+        .contains(mail.recipient.recipient.as_bstr())
+    {
         let reason = format!("mail forwarding loop for {}", shown(&mail));
         return job.fail(&mail, &dsn("5.4.6", reason));
     }
@@ -71,10 +84,11 @@ pub(crate) fn deliver(job: &mut Job<'_>, mut mail: Mail, rights: &Rights) -> Out
         let reason = format!("null username in \"{}\"", mail.recipient.recipient);
         return job.fail(&mail, &dsn("5.1.3", reason));
     }
-    if let Some(outcome) = alias::deliver(job, &mail, rights) {
+    if let Some(outcome) = alias::deliver(job, &mail) {
         return outcome;
     }
     if belongs_elsewhere(&mail) {
+        mail.delivered_to = list;
         return forward::add(job, &mail);
     }
     deliver_to_user(job, mail)
@@ -93,8 +107,17 @@ fn take_apart(job: &Job<'_>, mail: &mut Mail) {
     }
     mail.parts = Parts::of(recipient, &job.local.settings.extensions);
     // The extension may become part of a file name.
-    if mail.parts.extension.as_ref().is_some_and(|extension| extension.contains(&b'/')) {
-        log::warn!("{}: address with illegal extension: {}", job.delivery.request.queue_id, mail.parts.local);
+    if mail
+        .parts
+        .extension
+        .as_ref()
+        .is_some_and(|extension| extension.contains(&b'/'))
+    {
+        log::warn!(
+            "{}: address with illegal extension: {}",
+            job.delivery.request.queue_id,
+            mail.parts.local
+        );
         mail.parts.extension = None;
         mail.parts.delimiter = None;
         mail.parts.local = mail.parts.user.clone();
@@ -105,7 +128,10 @@ fn take_apart(job: &Job<'_>, mail: &mut Mail) {
 /// Whether the address stands in somebody else's list: a message of its own then goes there, so that
 /// one member's trouble is not every member's.
 fn belongs_elsewhere(mail: &Mail) -> bool {
-    let foreign = mail.owner.as_ref().is_some_and(|owner| *owner != mail.parts.user);
+    let foreign = mail
+        .owner
+        .as_ref()
+        .is_some_and(|owner| *owner != mail.parts.user);
     foreign || mail.source == Source::Include
 }
 
@@ -146,7 +172,10 @@ mod tests {
             envelope_id: "".into(),
             ret_flags: 0,
             delivered_to: "".into(),
-            parts: Parts { user: "bob".into(), ..Parts::default() },
+            parts: Parts {
+                user: "bob".into(),
+                ..Parts::default()
+            },
             owner: owner.map(Into::into),
             expanded_from: None,
             source,
@@ -156,7 +185,10 @@ mod tests {
         assert!(!belongs_elsewhere(&mail(None, Source::Alias)));
         assert!(!belongs_elsewhere(&mail(Some("bob"), Source::Forward)));
         assert!(belongs_elsewhere(&mail(Some("alice"), Source::Forward)));
-        assert!(belongs_elsewhere(&mail(Some("owner-list@x"), Source::Alias)));
+        assert!(belongs_elsewhere(&mail(
+            Some("owner-list@x"),
+            Source::Alias
+        )));
         assert!(belongs_elsewhere(&mail(Some("bob"), Source::Include)));
     }
 }

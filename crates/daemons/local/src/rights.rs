@@ -20,7 +20,12 @@ pub(crate) struct Rights {
 impl Rights {
     /// The system's own.
     pub(crate) fn system() -> Self {
-        Self { uid: 0, gid: 0, home: None, shell: None }
+        Self {
+            uid: 0,
+            gid: 0,
+            home: None,
+            shell: None,
+        }
     }
 
     /// Those of an account.

@@ -114,7 +114,9 @@ impl Prepend {
 }
 
 fn unknown(parameter: &str, word: &str, value: &str) -> StartError {
-    StartError::new(format!("unknown {parameter} value \"{word}\" in \"{value}\""))
+    StartError::new(format!(
+        "unknown {parameter} value \"{word}\" in \"{value}\""
+    ))
 }
 
 impl Settings {
@@ -126,14 +128,19 @@ impl Settings {
     pub(crate) fn new(config: &Config, service: &str) -> Result<Self, StartError> {
         let text = |param: Param<String>| config.get(param);
         let size = |value: i32| usize::try_from(value).unwrap_or(0);
-        let allowed = |param: Param<String>| Allowed::parse(param.info.name, &config.get(param), &[]);
+        let allowed =
+            |param: Param<String>| Allowed::parse(param.info.name, &config.get(param), &[]);
         let propagate = text(params::PROPAGATE_UNMATCHED_EXTENSIONS);
         Ok(Self {
             service: service.to_owned(),
             extensions: Extensions::from_config(config),
             commands: allowed(params::ALLOW_MAIL_TO_COMMANDS)?,
             files: allowed(params::ALLOW_MAIL_TO_FILES)?,
-            propagate: Allowed::parse("propagate_unmatched_extensions", &propagate, &["canonical", "virtual", "generic"])?,
+            propagate: Allowed::parse(
+                "propagate_unmatched_extensions",
+                &propagate,
+                &["canonical", "virtual", "generic"],
+            )?,
             delivered_to: Prepend::parse(&text(params::PREPEND_DELIVERED_HEADER))?,
             original_to: config.get(params::ENABLE_ORIGINAL_RECIPIENT),
             frozen_delivered_to: config.get(params::FROZEN_DELIVERED_TO),
@@ -149,7 +156,9 @@ impl Settings {
             directory_filter: text(params::EXECUTION_DIRECTORY_EXPANSION_FILTER),
             command_directory: text(params::COMMAND_EXECUTION_DIRECTORY),
             command_shell: text(params::LOCAL_COMMAND_SHELL),
-            export: words(&text(params::EXPORT_ENVIRONMENT)).map(str::to_owned).collect(),
+            export: words(&text(params::EXPORT_ENVIRONMENT))
+                .map(str::to_owned)
+                .collect(),
             mailbox_transport: text(params::MAILBOX_TRANSPORT),
             fallback_transport: text(params::FALLBACK_TRANSPORT),
             mailbox_command: text(params::MAILBOX_COMMAND),
@@ -173,11 +182,18 @@ fn locks(config: &Config) -> Result<LockPolicy, StartError> {
     let value = config.get(params::MAILBOX_DELIVERY_LOCK);
     let mut set = LockSet::parse("mailbox_delivery_lock", &value).map_err(StartError::new)?;
     if set == LockSet::default() {
-        return Err(StartError::new("parameter mailbox_delivery_lock specifies no applicable mailbox locking method"));
+        return Err(StartError::new(
+            "parameter mailbox_delivery_lock specifies no applicable mailbox locking method",
+        ));
     }
     if config.get(params::SUN_MAILTOOL_COMPATIBILITY) {
-        log::warn!("\"sun_mailtool_compatibility = yes\" is obsolete: using \"mailbox_delivery_lock = dotlock\"");
-        set = LockSet { dotlock: true, ..LockSet::default() };
+        log::warn!(
+            "\"sun_mailtool_compatibility = yes\" is obsolete: using \"mailbox_delivery_lock = dotlock\""
+        );
+        set = LockSet {
+            dotlock: true,
+            ..LockSet::default()
+        };
     }
     Ok(LockPolicy::new(config, set))
 }
@@ -186,24 +202,45 @@ fn size_limit(config: &Config) -> Result<u64, StartError> {
     let limit = config.get(params::MAILBOX_SIZE_LIMIT);
     let message = config.get(params::MESSAGE_SIZE_LIMIT);
     if limit > 0 && message == 0 {
-        return Err(StartError::new("configuration error: mailbox_size_limit is limited but message_size_limit is unlimited"));
+        return Err(StartError::new(
+            "configuration error: mailbox_size_limit is limited but message_size_limit is unlimited",
+        ));
     }
     if limit > 0 && limit < message {
-        return Err(StartError::new("configuration error: mailbox_size_limit is smaller than message_size_limit"));
+        return Err(StartError::new(
+            "configuration error: mailbox_size_limit is smaller than message_size_limit",
+        ));
     }
     Ok(u64::try_from(limit).unwrap_or(0))
 }
 
+/// The rights of `default_privs`. A process that cannot become another user has only its own, and its
+/// configuration is that user's anyway.
 fn default_rights(name: &str) -> Result<Rights, StartError> {
-    let user = user::user_by_name(name)?.ok_or_else(|| StartError::new(format!("parameter default_privs: unknown user name value: {name}")))?;
+    let (uid, gid) = if user::uid() == 0 {
+        unprivileged_user(name)?
+    } else {
+        (user::euid(), user::egid())
+    };
+    // Neither home nor shell: the account stands for nobody in particular.
+    Ok(Rights {
+        uid,
+        gid,
+        home: None,
+        shell: None,
+    })
+}
+
+fn unprivileged_user(name: &str) -> Result<(u32, u32), StartError> {
+    let error = |text: &str| StartError::new(format!("parameter default_privs: {text}: {name}"));
+    let user = user::user_by_name(name)?.ok_or_else(|| error("unknown user name value"))?;
     if user.uid == 0 {
-        return Err(StartError::new(format!("parameter default_privs: privileged user: {name}")));
+        return Err(error("privileged user"));
     }
     if user.gid == 0 {
-        return Err(StartError::new(format!("parameter default_privs: privileged group of user: {name}")));
+        return Err(error("privileged group of user"));
     }
-    // Neither home nor shell: the account stands for nobody in particular.
-    Ok(Rights { uid: user.uid, gid: user.gid, home: None, shell: None })
+    Ok((user.uid, user.gid))
 }
 
 #[cfg(test)]
@@ -217,6 +254,9 @@ mod tests {
         assert!(!allowed.allows(Source::Forward) && !allowed.allows(Source::Request));
         assert!(Allowed::parse("x", "canonical", &["canonical"]).is_ok());
         let error = Allowed::parse("x", "alias nonsense", &[]).expect_err("an unknown name");
-        assert_eq!(error.to_string(), "unknown x value \"nonsense\" in \"alias nonsense\"");
+        assert_eq!(
+            error.to_string(),
+            "unknown x value \"nonsense\" in \"alias nonsense\""
+        );
     }
 }

@@ -9,7 +9,6 @@ use crate::job::{Job, configuration_error, dsn};
 use crate::macros::Macros;
 use crate::mail::{LEVEL_STEP, Mail, Source};
 use crate::mailbox;
-use crate::rights::Rights;
 
 /// Users that every mail system has; mail for them never bounces.
 const REQUIRED: [&str; 2] = ["postmaster", "mailer-daemon"];
@@ -17,7 +16,12 @@ const REQUIRED: [&str; 2] = ["postmaster", "mailer-daemon"];
 /// Another transport, the relay for unknown users, or a bounce.
 pub(crate) fn deliver(job: &mut Job<'_>, mail: &Mail) -> Outcome {
     let transport = job.local.settings.fallback_transport.clone();
-    match mailbox::pass_on(job, mail, |tables| &mut tables.fallback_transport, &transport) {
+    match mailbox::pass_on(
+        job,
+        mail,
+        |tables| &mut tables.fallback_transport,
+        &transport,
+    ) {
         Ok(None) => {}
         Ok(Some(outcome)) => return outcome,
         Err(failure) => return job.fail(mail, &failure),
@@ -68,5 +72,5 @@ fn relay(job: &mut Job<'_>, mail: &Mail) -> Option<Outcome> {
     next.unmatched = None;
     next.source = Source::LuserRelay;
     next.level += LEVEL_STEP;
-    Some(deliver_resolved(job, &next, &Rights::system(), address))
+    Some(deliver_resolved(job, &next, address))
 }

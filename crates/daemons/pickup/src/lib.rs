@@ -12,7 +12,9 @@ use postern_ipc::cleanup::{flag, status};
 use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_queue::{Entry, Queues};
 use postern_queue_file::Hashing;
-use postern_server::{Context, Limits, Needs, ProcessLimit, Reactor, StartError, TriggerServer, trigger_server};
+use postern_server::{
+    Context, Limits, Needs, ProcessLimit, Reactor, StartError, TriggerServer, trigger_server,
+};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -34,7 +36,10 @@ struct Pickup {
 
 impl TriggerServer for Pickup {
     const NAME: &'static str = "pickup";
-    const NEEDS: Needs = Needs { process_limit: Some(ProcessLimit::One), ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        process_limit: Some(ProcessLimit::One),
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
@@ -70,10 +75,18 @@ impl TriggerServer for Pickup {
 fn cleanup_flags(config: &Config) -> Result<i32, StartError> {
     let mut flags = flag::MASK_EXTERNAL | flag::BOUNCE;
     let words = |value: &str| -> Vec<String> {
-        value.split([' ', ',', '\t', '\r', '\n']).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
+        value
+            .split([' ', ',', '\t', '\r', '\n'])
+            .filter(|word| !word.is_empty())
+            .map(str::to_ascii_lowercase)
+            .collect()
     };
     let autodetect = words(&config.get(params::SMTPUTF8_AUTODETECT_CLASSES));
-    if config.get(params::SMTPUTF8_ENABLE) && autodetect.iter().any(|class| class == "sendmail" || class == "all") {
+    if config.get(params::SMTPUTF8_ENABLE)
+        && autodetect
+            .iter()
+            .any(|class| class == "sendmail" || class == "all")
+    {
         flags |= flag::AUTOUTF8;
     }
     let overrides = config.get(params::RECEIVE_OVERRIDE_OPTIONS);
@@ -84,7 +97,9 @@ fn cleanup_flags(config: &Config) -> Result<i32, StartError> {
             "no_header_body_checks" => flags &= !flag::FILTER,
             "no_milters" => flags &= !flag::MILTER,
             _ => {
-                return Err(StartError::new(format!("unknown receive_override_options value \"{word}\" in \"{overrides}\"")));
+                return Err(StartError::new(format!(
+                    "unknown receive_override_options value \"{word}\" in \"{overrides}\""
+                )));
             }
         }
     }
@@ -111,15 +126,28 @@ impl Pickup {
             Ok(Some(info)) => info,
             Ok(None) => return false,
             Err(error) => {
-                log::warn!("{}: {}", entry.path.display(), postern_sys::error_text(&error));
+                log::warn!(
+                    "{}: {}",
+                    entry.path.display(),
+                    postern_sys::error_text(&error)
+                );
                 return false;
             }
         };
         warn_about_age(entry.id.as_ref(), info.modified, now);
         // Mail that postsuper put back: readable by the mail system alone.
         let requeued = info.uid == self.options.owner && info.mode & 0o004 == 0;
-        let flags = if requeued { self.flags & !flag::MILTER } else { self.flags };
-        let file = message::File { id: &entry.id, path: &entry.path, uid: info.uid, requeued };
+        let flags = if requeued {
+            self.flags & !flag::MILTER
+        } else {
+            self.flags
+        };
+        let file = message::File {
+            id: &entry.id,
+            path: &entry.path,
+            uid: info.uid,
+            requeued,
+        };
         let verdict = message::copy(&file, &self.cleanup, flags, &self.options);
         let finished = match verdict {
             Ok(code) => matches!(code, status::OK | status::BAD | status::RCPT),
@@ -135,7 +163,11 @@ impl Pickup {
         match self.queues.remove("maildrop", &entry.id) {
             Ok(_) => true,
             Err(error) => {
-                log::warn!("remove {}: {}", entry.path.display(), postern_sys::error_text(&error));
+                log::warn!(
+                    "remove {}: {}",
+                    entry.path.display(),
+                    postern_sys::error_text(&error)
+                );
                 false
             }
         }
@@ -144,8 +176,14 @@ impl Pickup {
 
 fn warn_about_age(id: &str, modified: SystemTime, now: SystemTime) {
     match (modified.duration_since(now), now.duration_since(modified)) {
-        (Ok(ahead), _) if ahead > FUTURE => log::warn!("{id}: message dated {} seconds into the future", ahead.as_secs()),
-        (_, Ok(age)) if age > OLD => log::warn!("{id}: message has been queued for {} days", age.as_secs() / 86_400),
+        (Ok(ahead), _) if ahead > FUTURE => log::warn!(
+            "{id}: message dated {} seconds into the future",
+            ahead.as_secs()
+        ),
+        (_, Ok(age)) if age > OLD => log::warn!(
+            "{id}: message has been queued for {} days",
+            age.as_secs() / 86_400
+        ),
         _ => {}
     }
 }

@@ -10,7 +10,9 @@ use postern_ipc::client::{ClientError, Endpoint};
 use postern_mail::address;
 use postern_queue_file::file::open_for_reading;
 use postern_queue_file::record::write_record;
-use postern_queue_file::{Attribute, QueueId, ReadOptions, Reader, Record, RecordError, RecordType};
+use postern_queue_file::{
+    Attribute, QueueId, ReadOptions, Reader, Record, RecordError, RecordType,
+};
 use postern_sys::clock::local_now;
 
 /// Parameters of every copy.
@@ -53,17 +55,34 @@ pub(crate) enum CopyError {
 const REQUEUED_LIMIT: usize = 1024 * 1024;
 
 /// Copies `file` and returns the status of cleanup(8).
-pub(crate) fn copy(file: &File<'_>, cleanup: &Endpoint, flags: i32, options: &Options) -> Result<i32, CopyError> {
+pub(crate) fn copy(
+    file: &File<'_>,
+    cleanup: &Endpoint,
+    flags: i32,
+    options: &Options,
+) -> Result<i32, CopyError> {
     let input = open_for_reading(file.path).map_err(CopyError::Read)?;
     // Edits of milters leave pointers in requeued mail; a submitted file has no business with them.
-    let read_options = if file.requeued { ReadOptions::default() } else { ReadOptions::RAW };
+    let read_options = if file.requeued {
+        ReadOptions::default()
+    } else {
+        ReadOptions::RAW
+    };
     let reader = Reader::with_options(input, read_options);
     let submission = Submission::open(cleanup, options.timeout, flags)?;
-    let mut copier = Copier { file, options, reader, submission };
+    let mut copier = Copier {
+        file,
+        options,
+        reader,
+        submission,
+    };
     match copier.run() {
         Ok(()) => {}
         Err(Failure::Malformed(kind)) => {
-            log::warn!("uid={}: unexpected or malformed record type {kind}", file.uid);
+            log::warn!(
+                "uid={}: unexpected or malformed record type {kind}",
+                file.uid
+            );
             return Err(CopyError::Malformed);
         }
         Err(Failure::Read(error)) => return Err(CopyError::Read(error)),
@@ -96,7 +115,10 @@ struct Copier<'a> {
 impl Copier<'_> {
     fn run(&mut self) -> Result<(), Failure> {
         if !self.options.content_filter.is_empty() {
-            self.put(RecordType::FILTER, self.options.content_filter.clone().as_bytes())?;
+            self.put(
+                RecordType::FILTER,
+                self.options.content_filter.clone().as_bytes(),
+            )?;
         }
         self.envelope()?;
         self.content()?;
@@ -110,9 +132,15 @@ impl Copier<'_> {
 
     /// The next record, if its letter is in `allowed` and its size within the limit.
     fn next(&mut self, allowed: &[u8]) -> Result<Record, Failure> {
-        let limit = if self.file.requeued { REQUEUED_LIMIT } else { self.options.line_limit };
+        let limit = if self.file.requeued {
+            REQUEUED_LIMIT
+        } else {
+            self.options.line_limit
+        };
         match self.reader.next_record() {
-            Ok(Some(record)) if record.kind.is_in(allowed) && record.data.len() <= limit => Ok(record),
+            Ok(Some(record)) if record.kind.is_in(allowed) && record.data.len() <= limit => {
+                Ok(record)
+            }
             Ok(Some(record)) => Err(Failure::Malformed(i32::from(record.kind.0))),
             Ok(None) => Err(Failure::Malformed(-1)),
             Err(RecordError::Io(error)) => Err(Failure::Read(error)),
@@ -130,7 +158,11 @@ impl Copier<'_> {
             match record.kind {
                 RecordType::MESSAGE => break,
                 // Made anew by cleanup(8), or decided again with today's configuration.
-                RecordType::SIZE | RecordType::CTIME | RecordType::FILTER | RecordType::REDIRECT | RecordType::INSPECTOR => {}
+                RecordType::SIZE
+                | RecordType::CTIME
+                | RecordType::FILTER
+                | RecordType::REDIRECT
+                | RecordType::INSPECTOR => {}
                 RecordType::FROM => {
                     if sender.is_none() {
                         self.log_sender(&record.data);
@@ -139,7 +171,9 @@ impl Copier<'_> {
                     self.put(record.kind, &record.data)?;
                 }
                 RecordType::ATTRIBUTE => {
-                    let name = Attribute::parse(&record.data).map_err(|_| Failure::Malformed(i32::from(record.kind.0)))?.name;
+                    let name = Attribute::parse(&record.data)
+                        .map_err(|_| Failure::Malformed(i32::from(record.kind.0)))?
+                        .name;
                     if name != "create_time" {
                         self.put(record.kind, &record.data)?;
                     }
@@ -152,7 +186,11 @@ impl Copier<'_> {
     }
 
     fn log_sender(&self, sender: &BString) {
-        let shown = if self.options.log_internal { sender.clone() } else { address::quote(sender.as_bstr()) };
+        let shown = if self.options.log_internal {
+            sender.clone()
+        } else {
+            address::quote(sender.as_bstr())
+        };
         let (id, uid) = (&self.submission.queue_id, self.file.uid);
         if self.file.requeued {
             log::info!("{id}: uid={uid} from=<{shown}> orig_id={}", self.file.id);
@@ -162,9 +200,18 @@ impl Copier<'_> {
     }
 
     fn content(&mut self) -> Result<(), Failure> {
-        let Options { host, mail_name, .. } = self.options;
-        let received = format!("Received: by {host} ({mail_name}, from userid {})", self.file.uid);
-        let stamp = format!("\tid {}; {}", self.submission.queue_id, local_now().mail_date());
+        let Options {
+            host, mail_name, ..
+        } = self.options;
+        let received = format!(
+            "Received: by {host} ({mail_name}, from userid {})",
+            self.file.uid
+        );
+        let stamp = format!(
+            "\tid {}; {}",
+            self.submission.queue_id,
+            local_now().mail_date()
+        );
         self.put(RecordType::TEXT, received.as_bytes())?;
         self.put(RecordType::TEXT, stamp.as_bytes())?;
         let mut first = true;
@@ -191,10 +238,17 @@ impl Copier<'_> {
             let record = self.next(RecordType::EXTRACTED_SEGMENT)?;
             match record.kind {
                 RecordType::END => break,
-                RecordType::FILTER | RecordType::REDIRECT | RecordType::RETURN_RECEIPT | RecordType::ERRORS_TO | RecordType::PRIORITY => {}
+                RecordType::FILTER
+                | RecordType::REDIRECT
+                | RecordType::RETURN_RECEIPT
+                | RecordType::ERRORS_TO
+                | RecordType::PRIORITY => {}
                 RecordType::ATTRIBUTE => {
                     let is_dsn = Attribute::parse(&record.data).is_ok_and(|attribute| {
-                        matches!(attribute.pseudo_type(), Some(RecordType::DSN_NOTIFY | RecordType::DSN_ORIGINAL_RECIPIENT))
+                        matches!(
+                            attribute.pseudo_type(),
+                            Some(RecordType::DSN_NOTIFY | RecordType::DSN_ORIGINAL_RECIPIENT)
+                        )
                     });
                     if is_dsn {
                         self.put(record.kind, &record.data)?;

@@ -50,12 +50,22 @@ impl Listed {
 
 impl Lister {
     /// Reads one file. `None` when it is gone or damaged, which the log then says.
-    pub(crate) fn read(&self, queues: &Queues, queue: &str, entry: &Entry, info: &FileInfo) -> Option<Listed> {
+    pub(crate) fn read(
+        &self,
+        queues: &Queues,
+        queue: &str,
+        entry: &Entry,
+        info: &FileInfo,
+    ) -> Option<Listed> {
         let file = match open_for_reading(&entry.path) {
             Ok(file) => file,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
-                    log::warn!("open {}: {}", entry.path.display(), postern_sys::error_text(&error));
+                    log::warn!(
+                        "open {}: {}",
+                        entry.path.display(),
+                        postern_sys::error_text(&error)
+                    );
                 }
                 return None;
             }
@@ -88,13 +98,20 @@ impl Lister {
         for recipient in envelope.recipients {
             let shown = external(&recipient);
             if !seen.contains(&shown) {
-                recipients.push(Recipient { recipient: shown.clone(), reason: BString::default() });
+                recipients.push(Recipient {
+                    recipient: shown.clone(),
+                    reason: BString::default(),
+                });
                 if seen.len() < self.filter_limit {
                     seen.insert(shown);
                 }
             }
         }
-        let sender = if sender.is_empty() { BString::from(self.null_sender.as_str()) } else { external(&sender) };
+        let sender = if sender.is_empty() {
+            BString::from(self.null_sender.as_str())
+        } else {
+            external(&sender)
+        };
         let message = Message {
             queue_name: queue.to_owned(),
             queue_id: entry.id.to_string(),
@@ -103,12 +120,17 @@ impl Lister {
             forced_expire: i32::from(queue != "maildrop" && info.force_expire()),
             sender,
         };
-        Some(Listed { message, recipients })
+        Some(Listed {
+            message,
+            recipients,
+        })
     }
 
     /// Recipients of the defer log, with reasons.
     fn deferred(&self, log: &Path, seen: &mut HashSet<BString>) -> Vec<Recipient> {
-        let Ok(file) = std::fs::File::open(log) else { return Vec::new() };
+        let Ok(file) = std::fs::File::open(log) else {
+            return Vec::new();
+        };
         let mut input = BufReader::new(file);
         let mut recipients = Vec::new();
         let (mut recipient, mut reason): (Option<BString>, BString) = (None, BString::default());
@@ -117,7 +139,11 @@ impl Lister {
             let size = match input.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line) {
                 Ok(size) => size,
                 Err(error) => {
-                    log::warn!("read {}: {}", log.display(), postern_sys::error_text(&error));
+                    log::warn!(
+                        "read {}: {}",
+                        log.display(),
+                        postern_sys::error_text(&error)
+                    );
                     return recipients;
                 }
             };
@@ -126,7 +152,10 @@ impl Lister {
                 if let Some(recipient) = recipient.take() {
                     let fresh = !seen.contains(&recipient);
                     if fresh {
-                        recipients.push(Recipient { recipient: mask(&recipient, Charset::Utf8, b'?'), reason: std::mem::take(&mut reason) });
+                        recipients.push(Recipient {
+                            recipient: mask(&recipient, Charset::Utf8, b'?'),
+                            reason: std::mem::take(&mut reason),
+                        });
                         if seen.len() < self.filter_limit {
                             seen.insert(recipient);
                         }
@@ -137,7 +166,11 @@ impl Lister {
                     return recipients;
                 }
             } else if let Some(value) = text.strip_prefix(b"recipient=") {
-                recipient = Some(if value == b"<>" { BString::default() } else { BString::from(value) });
+                recipient = Some(if value == b"<>" {
+                    BString::default()
+                } else {
+                    BString::from(value)
+                });
             } else if let Some(value) = text.strip_prefix(b"reason=") {
                 reason = mask(value, Charset::Utf8, b'?');
             }
@@ -170,7 +203,10 @@ struct Envelope {
 
 impl Envelope {
     fn new(info: &FileInfo) -> Self {
-        let time = info.modified.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
+        let time = info
+            .modified
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
         Self {
             time,
             time_seen: false,
@@ -189,11 +225,17 @@ impl Envelope {
                     && size.data_size > 0
                 {
                     self.size = size.data_size;
-                    self.extracted = size.data_offset.checked_add(size.data_size).and_then(|end| u64::try_from(end).ok());
+                    self.extracted = size
+                        .data_offset
+                        .checked_add(size.data_size)
+                        .and_then(|end| u64::try_from(end).ok());
                 }
             }
             RecordType::TIME if !self.time_seen => {
-                let seconds = data.split_str(" ").next().and_then(|text| text.to_str().ok()?.parse().ok());
+                let seconds = data
+                    .split_str(" ")
+                    .next()
+                    .and_then(|text| text.to_str().ok()?.parse().ok());
                 if let Some(seconds) = seconds {
                     self.time = seconds;
                     self.time_seen = true;

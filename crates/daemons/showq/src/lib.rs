@@ -45,7 +45,8 @@ impl SingleServer for Showq {
             lister: Lister {
                 null_sender: config.get(params::EMPTY_ADDRESS_RECIPIENT),
                 defer_log: config.get(params::DEFER_SERVICE_NAME),
-                filter_limit: usize::try_from(config.get(params::DUPLICATE_FILTER_LIMIT)).unwrap_or(usize::MAX),
+                filter_limit: usize::try_from(config.get(params::DUPLICATE_FILTER_LIMIT))
+                    .unwrap_or(usize::MAX),
             },
         })
     }
@@ -82,7 +83,11 @@ impl Showq {
                 Ok(Some(info)) => info,
                 Ok(None) => continue,
                 Err(error) => {
-                    log::warn!("{}: {}", entry.path.display(), postern_sys::error_text(&error));
+                    log::warn!(
+                        "{}: {}",
+                        entry.path.display(),
+                        postern_sys::error_text(&error)
+                    );
                     continue;
                 }
             };

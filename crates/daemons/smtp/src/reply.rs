@@ -25,6 +25,9 @@ pub struct Reply {
     pub lines: Vec<BString>,
     /// Enhanced status of the last line, when its class fits the code.
     pub enhanced: Option<BString>,
+    /// Lines that are no reply lines came before it: while more replies are due, nobody knows which
+    /// of them this one is.
+    pub after_garbage: bool,
 }
 
 impl Reply {
@@ -88,6 +91,7 @@ pub fn read(
     let mut text = BString::default();
     let mut lines = Vec::new();
     let mut overflow = false;
+    let mut after_garbage = false;
     let mut raw = Vec::new();
     loop {
         if begin.elapsed() > patience {
@@ -122,11 +126,16 @@ pub fn read(
                         text,
                         lines,
                         enhanced,
+                        after_garbage,
                     });
                 }
             }
-            None if context.pipelining => warn_garbage(context, line.as_bstr()),
-            None => {}
+            None => {
+                after_garbage = true;
+                if context.pipelining {
+                    warn_garbage(context, line.as_bstr());
+                }
+            }
         }
     }
 }

@@ -123,6 +123,62 @@ fn success_before_the_final_dot_is_no_success() {
 }
 
 #[test]
+fn garbage_in_place_of_a_reply_makes_no_later_reply_count_for_it() {
+    let in_place_of_mail = [
+        Hear("MAIL"),
+        Hear("RCPT"),
+        Hear("RCPT"),
+        Hear("DATA"),
+        Say("what?\r\n250 2.1.5 a\r\n550 5.1.1 no b\r\n354 go\r\n"),
+        HalfClose,
+    ];
+    let in_place_of_verdict = [
+        Hear("MAIL"),
+        Hear("RCPT"),
+        Hear("RCPT"),
+        Hear("DATA"),
+        Say("250 1\r\n250 2\r\n250 3\r\n354 go\r\n"),
+        Content,
+        Hear("QUIT"),
+        Say("what?\r\n221 2.0.0 bye\r\n"),
+        HalfClose,
+    ];
+    for script in [
+        script(PIPELINING, in_place_of_mail),
+        script(PIPELINING, in_place_of_verdict),
+    ] {
+        let result = Case::default().play(script);
+        assert_eq!(result.outcomes.len(), 2);
+        for outcome in &result.outcomes {
+            assert!(outcome.contains(" deferred 4.5.0 "), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn garbage_besides_the_replies_is_skipped() {
+    let result = Case::default().play(script(
+        PIPELINING,
+        [
+            Hear("MAIL"),
+            Hear("RCPT"),
+            Hear("RCPT"),
+            Hear("DATA"),
+            Say("what?\r\n250 1\r\n250 2\r\n550 5.1.1 no b\r\n354 go\r\n"),
+            Content,
+            Hear("QUIT"),
+            Say("debug: x\r\n250 2.0.0 taken\r\n221 2.0.0 bye\r\n"),
+        ],
+    ));
+    let fate: Vec<&str> = result
+        .outcomes
+        .iter()
+        .filter_map(|line| line.get(..9))
+        .collect();
+    assert_eq!(fate, ["b@x bounc", "a@x sent "]);
+}
+
+#[test]
 fn a_farewell_may_come_at_any_time() {
     let result = Case::default().play(script(
         HELLO,

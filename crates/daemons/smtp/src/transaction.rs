@@ -281,6 +281,13 @@ impl Transaction<'_, '_, '_> {
                 .unwrap_or(Trouble::OutOfStep);
             return Err((trouble, stage));
         }
+        if let Some((_, stage)) = broken
+            && batch.len() > 1
+            && replies.iter().any(|reply| reply.after_garbage)
+        {
+            // A reply is missing and one was unreadable: those that came may answer other commands.
+            return Err((Trouble::OutOfStep, stage));
+        }
         for (step, reply) in batch.iter().zip(&replies) {
             self.act(*step, reply, progress);
         }
@@ -497,21 +504,54 @@ impl Transaction<'_, '_, '_> {
         if self.settings.role == Role::Lmtp {
             groups = accepted.chunks(1).collect();
         }
-        for group in groups {
-            let reply = self
-                .session
-                .reply(self.settings, self.tables, &queue_id)
-                .map_err(|trouble| (trouble, Stage::Dot))?;
+        let mut replies: Vec<Reply> = Vec::with_capacity(groups.len());
+        let mut broken = None;
+        while replies.len() < groups.len() && broken.is_none() {
+            match self.session.reply(self.settings, self.tables, &queue_id) {
+                Ok(reply) => replies.push(reply),
+                Err(trouble) => broken = Some((trouble, Stage::Dot)),
+            }
+        }
+        let others_due = groups.len() > 1 || self.session.quit_sent;
+        if others_due && replies.iter().any(|reply| reply.after_garbage) {
+            self.expect_all_answered(broken.is_none(), &queue_id)?;
+        }
+        for (group, reply) in groups.into_iter().zip(&replies) {
             if reply.is_success() {
                 for index in group {
-                    self.accept(*index, &reply);
+                    self.accept(*index, reply);
                 }
             } else {
-                let failure = self.session.said(&reply, Stage::Dot);
+                let failure = self.session.said(reply, Stage::Dot);
                 self.job.message_fail(group, &failure);
             }
         }
-        Ok(())
+        broken.map_or(Ok(()), Err)
+    }
+
+    /// After garbage in place of a reply, or before it: the replies belong to their commands only
+    /// when each command got one, the QUIT that went out with the final dot included.
+    fn expect_all_answered(
+        &mut self,
+        complete: bool,
+        queue_id: &str,
+    ) -> Result<(), (Trouble, Stage)> {
+        let mut in_step = complete;
+        if complete && self.session.quit_sent {
+            self.session
+                .set_timeout(self.settings, self.settings.timeouts.quit);
+            in_step = self
+                .session
+                .reply(self.settings, self.tables, queue_id)
+                .is_ok();
+            // The farewell is read; there is nothing left to say.
+            self.session.dead = true;
+        }
+        if in_step {
+            Ok(())
+        } else {
+            Err((Trouble::OutOfStep, Stage::Dot))
+        }
     }
 }
 

@@ -89,6 +89,10 @@ impl Session<'_> {
         if args.len() > 1 {
             return self.reply_protocol_error("501 5.5.4 Syntax: STARTTLS");
         }
+        if self.demands_tls() {
+            self.reply("454 4.7.0 TLS not available due to local problem")?;
+            return Ok(Outcome::Bad);
+        }
         self.reply_protocol_error("502 5.5.1 Error: command not implemented")
     }
 

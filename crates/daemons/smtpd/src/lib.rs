@@ -2,8 +2,8 @@
 //!
 //! One process serves one client at a time. A session (`session`) reads commands (`command`), asks
 //! the restriction lists (`access`), and gives messages to cleanup(8) (`submit`). Encryption,
-//! logins, Milters, block lists, policy services and the proxy filter are not here yet; what needs
-//! them is answered as a server without them answers.
+//! logins, Milters, block lists, policy services and the proxy filter are not here yet; mail that
+//! needs them is refused (`missing`).
 #![forbid(unsafe_code)]
 
 mod access;
@@ -13,6 +13,7 @@ mod content;
 mod ehlo_keywords;
 mod footer;
 mod limits;
+mod missing;
 mod received;
 mod reply;
 mod server;

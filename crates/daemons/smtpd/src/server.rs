@@ -46,6 +46,8 @@ pub(crate) struct Server {
     pub(crate) owner_uid: u32,
     /// Whether `permit_mx_backup` was warned about.
     pub(crate) mx_backup_said: bool,
+    /// Whether the lack of TLS was warned about.
+    pub(crate) missing_tls_said: bool,
     /// Numbers the messages of this process.
     pub(crate) sequence: u64,
     tables: HashMap<String, Maps>,
@@ -130,6 +132,7 @@ impl Server {
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,
             mx_backup_said: false,
+            missing_tls_said: false,
             sequence: 0,
             access_parents: parent_domain_matches(config, "smtpd_access_maps"),
             extensions: Extensions::from_config(config),
@@ -150,6 +153,7 @@ impl Server {
             params::SMTPD_REJECT_FOOTER_MAPS,
             params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS,
             params::SMTPD_REJECT_FILTER_MAPS,
+            params::SMTPD_MILTER_MAPS,
         ] {
             names.push(self.config.get(param));
         }

@@ -19,6 +19,7 @@ use crate::access::AccessState;
 use crate::client::Client;
 use crate::command::Outcome;
 use crate::ehlo_keywords::Keywords;
+use crate::missing::MilterVerdict;
 use crate::reply::ErrorClass;
 use crate::server::Server;
 use crate::settings::BareNewline;
@@ -59,6 +60,9 @@ pub(crate) struct Session<'s> {
     /// The client is a local user's program; nobody else hears of the session.
     pub(crate) alone: bool,
     pub(crate) client: Client,
+    /// The connection comes from postscreen(8), which has spoken with a proxy already.
+    pub(crate) passed_on: bool,
+    pub(crate) milters: MilterVerdict,
     pub(crate) esmtp: bool,
     pub(crate) helo: Option<BString>,
     /// Sender and recipient as checks and log lines see them, internal form.
@@ -108,10 +112,13 @@ impl<'s> Session<'s> {
             }));
         }
         let client = identify(server, &channel, &kind);
+        let passed_on = matches!(kind, ClientKind::Pass(_));
         Self {
             io: channel,
             alone,
             client,
+            passed_on,
+            milters: MilterVerdict::default(),
             esmtp: false,
             helo: None,
             sender: None,
@@ -278,6 +285,7 @@ impl Session<'_> {
     fn greet(&mut self) -> Step {
         self.choose_bare_newline_mode();
         if !self.alone {
+            self.check_connection_protocol()?;
             self.check_early_input()?;
             self.count_connection()?;
         }
@@ -292,6 +300,11 @@ impl Session<'_> {
                 self.denied = Some(rejection.text.clone());
                 return self.reply(rejection.text);
             }
+        }
+        if !self.alone
+            && let Some(reply) = self.milters_at_connect()?
+        {
+            return self.reply(reply);
         }
         let banner = format!("220 {}", self.server.set.banner);
         self.reply(banner)
@@ -353,6 +366,10 @@ impl Session<'_> {
             return Ok(false);
         }
         if verb != Verb::Quit && self.refuse_denied()? {
+            return Ok(true);
+        }
+        if let Some(outcome) = self.demand_tls(verb)? {
+            self.error_count += u32::from(outcome == Outcome::Bad);
             return Ok(true);
         }
         self.stage = verb.name();

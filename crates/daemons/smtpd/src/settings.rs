@@ -2,6 +2,7 @@
 //!
 //! Values that only refusals need (reply codes and the like) are asked for when they are needed.
 
+use crate::missing::Missing;
 use crate::reply::ErrorClass;
 use postern_config::{Config, params};
 use postern_dns::Families;
@@ -101,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) double_bounce_sender: String,
     pub(crate) null_access_key: String,
     pub(crate) log_internal_addresses: bool,
+    pub(crate) missing: Missing,
     pub(crate) content_filter: String,
     pub(crate) receive_override_options: String,
     pub(crate) smtputf8_autodetect: bool,
@@ -121,6 +123,9 @@ impl Settings {
     pub(crate) fn load(config: &Config) -> Result<Self, SettingError> {
         let count = |value: i32| u32::try_from(value).unwrap_or(0);
         let protocols = config.get(params::INET_PROTOCOLS).to_ascii_lowercase();
+        let receive_override_options = config.get(params::RECEIVE_OVERRIDE_OPTIONS);
+        let no_milters = words(&receive_override_options)
+            .any(|option| option.eq_ignore_ascii_case("no_milters"));
         Ok(Self {
             myhostname: config.get(params::MYHOSTNAME),
             mail_name: config.get(params::MAIL_NAME),
@@ -168,8 +173,9 @@ impl Settings {
             double_bounce_sender: config.get(params::DOUBLE_BOUNCE_SENDER),
             null_access_key: config.get(params::SMTPD_NULL_ACCESS_LOOKUP_KEY),
             log_internal_addresses: log_internal(config.get(params::INFO_LOG_ADDRESS_FORMAT))?,
+            missing: Missing::load(config, no_milters),
             content_filter: config.get(params::CONTENT_FILTER),
-            receive_override_options: config.get(params::RECEIVE_OVERRIDE_OPTIONS),
+            receive_override_options,
             smtputf8_autodetect: words(&config.get(params::SMTPUTF8_AUTODETECT_CLASSES))
                 .any(|word| word.eq_ignore_ascii_case("smtpd") || word.eq_ignore_ascii_case("all")),
             families: families(&protocols),

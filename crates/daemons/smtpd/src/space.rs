@@ -7,20 +7,41 @@ use std::time::{Duration, Instant};
 /// How long an answer of the file system is believed.
 const KEEP: Duration = Duration::from_secs(1);
 
-/// Free bytes of the file system that holds the queue, asked for now and then.
+/// Files that must be possible before mail is taken: the message, the logs about it, directories for
+/// them, and those of mail that is being taken at the same time.
+pub(crate) const FILES_WANTED: u64 = 20;
+
+/// What there is room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Free {
+    pub(crate) bytes: u64,
+    /// `None` where the file system does not limit their number.
+    pub(crate) files: Option<u64>,
+}
+
+/// Room on the file system that holds the queue, asked for now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
-    known: Option<(Instant, u64)>,
+    known: Option<(Instant, Free)>,
 }
 
 impl Space {
-    /// Free bytes at `directory`; `None` when the system does not say.
-    pub(crate) fn free(&mut self, directory: &Path) -> Option<u64> {
+    /// The next answer is to be a fresh one.
+    pub(crate) fn forget(&mut self) {
+        self.known = None;
+    }
+
+    /// Room at `directory`; `None` when the system does not say.
+    pub(crate) fn free(&mut self, directory: &Path) -> Option<Free> {
         let now = Instant::now();
         match self.known {
             Some((at, free)) if now.duration_since(at) < KEEP => Some(free),
             _ => {
-                let free = file::space(directory).ok()?.free_bytes();
+                let space = file::space(directory).ok()?;
+                let free = Free {
+                    bytes: space.free_bytes(),
+                    files: space.free_files,
+                };
                 self.known = Some((now, free));
                 Some(free)
             }

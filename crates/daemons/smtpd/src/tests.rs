@@ -39,6 +39,11 @@ struct Talk {
 
 impl Talk {
     fn new(settings: &str, cleanup: Cleanup) -> Self {
+        Self::greeted(settings, cleanup, "220 mx.example.test ESMTP Postfix")
+    }
+
+    #[track_caller]
+    fn greeted(settings: &str, cleanup: Cleanup, greeting: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("cleanup");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -79,7 +84,7 @@ impl Talk {
             mail,
             _directory: directory,
         };
-        assert_eq!(talk.reply(), "220 mx.example.test ESMTP Postfix");
+        assert_eq!(talk.reply(), greeting, "{settings}");
         talk
     }
 
@@ -271,6 +276,116 @@ fn nothing_is_acknowledged_that_cleanup_did_not_take() {
         ("DATA", "554 5.5.1 Error: no valid recipients"),
     ]);
     talk.finish();
+}
+
+#[test]
+fn mail_does_not_pass_filters_that_cannot_be_asked() {
+    const LATER: &str = "451 4.7.1 Service unavailable - try again later";
+    const LOCAL: (&str, &str) = ("MAIL FROM:<>", "250 2.1.0 Ok");
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)]);
+    let milter = "smtpd_milters = unix:nowhere\nmilter_default_action";
+    let cases: [Case<'_>; 8] = [
+        (
+            &format!("{milter} = tempfail"),
+            &[
+                ("HELO x", "250 mx.example.test"),
+                ("MAIL FROM:<>", LATER),
+                (
+                    "RCPT TO:<alice@example.test>",
+                    "503 5.5.1 Error: need MAIL command",
+                ),
+            ],
+        ),
+        (
+            &format!("{milter} = nonsense"),
+            &[(
+                "MAIL FROM:<>",
+                "451 4.3.5 Server configuration problem - try again later",
+            )],
+        ),
+        (&format!("{milter} = accept"), &[LOCAL]),
+        (
+            "smtpd_milters = unix:nowhere\nreceive_override_options = no_milters",
+            &[LOCAL],
+        ),
+        (
+            "smtpd_milters = unix:nowhere\nsmtpd_milter_maps = inline:{localhost=DISABLE, 127.0.0.1=DISABLE}",
+            &[LOCAL],
+        ),
+        (
+            "smtpd_proxy_filter = 127.0.0.1:1\nnotify_classes =",
+            &[
+                LOCAL,
+                (
+                    "RCPT TO:<alice@example.test>",
+                    "451 4.3.0 Error: queue file write error",
+                ),
+            ],
+        ),
+        (
+            "smtpd_tls_security_level = encrypt",
+            &[
+                (
+                    "MAIL FROM:<>",
+                    "530 5.7.0 Must issue a STARTTLS command first",
+                ),
+                ("HELO x", "250 mx.example.test"),
+                (
+                    "STARTTLS",
+                    "454 4.7.0 TLS not available due to local problem",
+                ),
+                (
+                    "BDAT 3 LAST",
+                    "530 5.7.0 Must issue a STARTTLS command first",
+                ),
+                ("NOOP", "250 2.0.0 Ok"),
+            ],
+        ),
+        (
+            "smtpd_tls_security_level = may\nsmtpd_tls_auth_only = yes",
+            &[LOCAL],
+        ),
+    ];
+    for (settings, steps) in cases {
+        let mut talk = Talk::new(settings, GOOD);
+        talk.check(steps);
+        assert_eq!(talk.finish().len(), 0, "{settings}");
+    }
+}
+
+#[test]
+fn an_unreachable_milter_may_take_the_place_of_the_greeting() {
+    for (settings, want) in [
+        (
+            "smtpd_milters = unix:nowhere\nmilter_default_action = reject",
+            "554 mx.example.test ESMTP not accepting connections",
+        ),
+        (
+            "smtpd_upstream_proxy_protocol = haproxy",
+            "421 4.3.0 mx.example.test Server local error",
+        ),
+        ("smtpd_tls_wrappermode = yes", ""),
+    ] {
+        let talk = Talk::greeted(settings, GOOD, want);
+        talk.finish();
+    }
+}
+
+#[test]
+fn mail_that_a_milter_should_have_seen_can_be_held() {
+    let mut talk = Talk::new(
+        "smtpd_milters = unix:nowhere\nmilter_default_action = quarantine",
+        GOOD,
+    );
+    talk.check(&[
+        ("MAIL FROM:<>", "250 2.1.0 Ok"),
+        ("RCPT TO:<alice@example.test>", "250 2.1.5 Ok"),
+        ("DATA", "354 End data with <CR><LF>.<CR><LF>"),
+        ("text\r\n.", "250 2.0.0 Ok: queued as ABCDEF"),
+    ]);
+    let records = talk.finish().pop().unwrap();
+    // The hold bit of cleanup's flags.
+    assert!(records.contains(&format!("f{}", postern_ipc::cleanup::flag::HOLD)));
 }
 
 #[test]

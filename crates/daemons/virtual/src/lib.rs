@@ -60,13 +60,18 @@ struct Mailbox {
 
 impl SingleServer for Virtual {
     const NAME: &'static str = "virtual";
-    const NEEDS: Needs = Needs { privileged: true, ..Needs::NONE };
+    const NEEDS: Needs = Needs {
+        privileged: true,
+        ..Needs::NONE
+    };
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
         let base = config.get(params::VIRTUAL_MAILBOX_BASE);
         if !base.is_empty() && !base.starts_with('/') {
-            return Err(StartError::new(format!("do not specify relative pathname: virtual_mailbox_base = {base}")));
+            return Err(StartError::new(format!(
+                "do not specify relative pathname: virtual_mailbox_base = {base}"
+            )));
         }
         let size_limit = config.get(params::VIRTUAL_MAILBOX_LIMIT);
         let message_limit = config.get(params::MESSAGE_SIZE_LIMIT);
@@ -97,7 +102,12 @@ impl SingleServer for Virtual {
 
     fn after_jail(&mut self, context: &Context) -> Result<(), StartError> {
         let open = |param: postern_config::Param<String>| {
-            Maps::open(&context.config, param.info.name, &context.config.get(param), Flags::LOCK | Flags::PARANOID | Flags::UTF8_REQUEST)
+            Maps::open(
+                &context.config,
+                param.info.name,
+                &context.config.get(param),
+                Flags::LOCK | Flags::PARANOID | Flags::UTF8_REQUEST,
+            )
         };
         self.tables = Some(Tables {
             mailbox: open(params::VIRTUAL_MAILBOX_MAPS),
@@ -134,10 +144,14 @@ impl Virtual {
     /// One recipient: look up, check, deliver.
     fn deliver(&mut self, delivery: &Delivery, recipient: &Recipient, relay: &str) -> Outcome {
         let report = delivery.report(recipient, relay.into());
-        let result = self.locate(recipient).and_then(|mailbox| self.store(delivery, recipient, &mailbox));
+        let result = self
+            .locate(recipient)
+            .and_then(|mailbox| self.store(delivery, recipient, &mailbox));
         match result {
             Ok(text) => self.agent.sent(&report, &dsn("2.0.0", text)),
-            Err(Failure { status, reason }) if status.starts_with('5') => self.agent.bounce(&report, &dsn(status, reason)),
+            Err(Failure { status, reason }) if status.starts_with('5') => {
+                self.agent.bounce(&report, &dsn(status, reason))
+            }
             Err(Failure { status, reason }) => self.agent.defer(&report, &dsn(status, reason)),
         }
     }
@@ -145,13 +159,27 @@ impl Virtual {
     /// Finds mailbox path, owner and group in the tables.
     fn locate(&mut self, recipient: &Recipient) -> Result<Mailbox, Failure> {
         let tables = self.tables.as_mut().ok_or_else(Failure::configuration)?;
-        mailbox::locate(tables, &self.base, self.minimum_uid, recipient.recipient.as_bstr())
+        mailbox::locate(
+            tables,
+            &self.base,
+            self.minimum_uid,
+            recipient.recipient.as_bstr(),
+        )
     }
 
     /// Writes the message and returns the success text.
-    fn store(&self, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
+    fn store(
+        &self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        mailbox: &Mailbox,
+    ) -> Result<&'static str, Failure> {
         if delivery.is_trace_only() {
-            return Ok(if mailbox.is_maildir { "delivers to maildir" } else { "delivers to mailbox" });
+            return Ok(if mailbox.is_maildir {
+                "delivers to maildir"
+            } else {
+                "delivers to mailbox"
+            });
         }
         if mailbox.is_maildir {
             mailbox::store_maildir(self, delivery, recipient, mailbox)
@@ -170,7 +198,10 @@ struct Failure {
 
 impl Failure {
     fn new(status: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into() }
+        Self {
+            status,
+            reason: reason.into(),
+        }
     }
 
     /// The tables are at fault: an operator can mend that, so the mail waits.
@@ -181,5 +212,9 @@ impl Failure {
 
 fn dsn(status: &str, reason: impl Into<Vec<u8>>) -> Dsn {
     let reason: Vec<u8> = reason.into();
-    Dsn { status: status.into(), reason: reason.into(), ..Dsn::default() }
+    Dsn {
+        status: status.into(),
+        reason: reason.into(),
+        ..Dsn::default()
+    }
 }

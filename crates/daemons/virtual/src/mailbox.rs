@@ -18,23 +18,54 @@ use crate::{Failure, Mailbox, Search, Tables, Virtual};
 /// Default status of errors that have none of their own.
 const DEFAULT_STATUS: &str = "4.2.0";
 
-pub(crate) fn locate(tables: &mut Tables, base: &str, minimum_uid: u32, recipient: &BStr) -> Result<Mailbox, Failure> {
+pub(crate) fn locate(
+    tables: &mut Tables,
+    base: &str,
+    minimum_uid: u32,
+    recipient: &BStr,
+) -> Result<Mailbox, Failure> {
     let key = address::fold_case(recipient);
     let search = &mut tables.search;
     let found = find(&mut tables.mailbox, search, key.as_bstr())?;
     let Some(name) = found else {
-        return Err(Failure::new("5.1.1", format!("unknown user: \"{recipient}\"")));
+        return Err(Failure::new(
+            "5.1.1",
+            format!("unknown user: \"{recipient}\""),
+        ));
     };
     let text = name.to_str().map_err(|_| Failure::configuration())?;
     let path = PathBuf::from(format!("{base}/{text}"));
-    let uid = id(&mut tables.uid, search, "uid", (recipient, key.as_bstr()), minimum_uid)?;
-    let gid = id(&mut tables.gid, search, "gid", (recipient, key.as_bstr()), 1)?;
-    Ok(Mailbox { path, is_maildir: text.ends_with('/'), uid, gid })
+    let uid = id(
+        &mut tables.uid,
+        search,
+        "uid",
+        (recipient, key.as_bstr()),
+        minimum_uid,
+    )?;
+    let gid = id(
+        &mut tables.gid,
+        search,
+        "gid",
+        (recipient, key.as_bstr()),
+        1,
+    )?;
+    Ok(Mailbox {
+        path,
+        is_maildir: text.ends_with('/'),
+        uid,
+        gid,
+    })
 }
 
 fn find(maps: &mut Maps, search: &mut Search, key: &BStr) -> Result<Option<BString>, Failure> {
     let domains = &mut search.domains;
-    let found = find_address(maps, key, Form::External, &search.extensions, &mut |domain| domains.matches(domain));
+    let found = find_address(
+        maps,
+        key,
+        Form::External,
+        &search.extensions,
+        &mut |domain| domains.matches(domain),
+    );
     match found {
         Ok(found) => Ok(found.map(|found| found.value)),
         Err(error) => {
@@ -45,13 +76,22 @@ fn find(maps: &mut Maps, search: &mut Search, key: &BStr) -> Result<Option<BStri
 }
 
 /// A numeric ID of at least `minimum`; anything else is the operator's mistake, never the sender's.
-fn id(maps: &mut Maps, search: &mut Search, what: &str, (recipient, key): (&BStr, &BStr), minimum: u32) -> Result<u32, Failure> {
+fn id(
+    maps: &mut Maps,
+    search: &mut Search,
+    what: &str,
+    (recipient, key): (&BStr, &BStr),
+    minimum: u32,
+) -> Result<u32, Failure> {
     let table = maps.title().to_owned();
     let Some(text) = find(maps, search, key)? else {
         log::warn!("recipient {recipient}: not found in {table}");
         return Err(Failure::configuration());
     };
-    let value = text.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let value = text
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok());
     match value {
         Some(value) if value >= minimum => Ok(value),
         _ => {
@@ -61,36 +101,82 @@ fn id(maps: &mut Maps, search: &mut Search, what: &str, (recipient, key): (&BStr
     }
 }
 
-pub(crate) fn store_maildir(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
-    let options = CopyOptions::maildir(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
-    maildir::deliver(delivery, recipient, &mailbox.path, mailbox.uid, mailbox.gid, &options)
-        .map(|()| "delivered to maildir")
-        .map_err(|error| Failure::new(error.status(DEFAULT_STATUS), error.to_string()))
+pub(crate) fn store_maildir(
+    agent: &Virtual,
+    delivery: &Delivery,
+    recipient: &Recipient,
+    mailbox: &Mailbox,
+) -> Result<&'static str, Failure> {
+    let options = CopyOptions::maildir(Some(recipient.recipient.clone()), agent.original_to);
+    maildir::deliver(
+        delivery,
+        recipient,
+        &mailbox.path,
+        mailbox.uid,
+        mailbox.gid,
+        &options,
+    )
+    .map(|()| "delivered to maildir")
+    .map_err(|error| Failure::new(error.status(DEFAULT_STATUS), error.to_string()))
 }
 
-pub(crate) fn store_mbox(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
-    let result = user::as_user(mailbox.uid, mailbox.gid, || append(agent, delivery, recipient, mailbox));
+pub(crate) fn store_mbox(
+    agent: &Virtual,
+    delivery: &Delivery,
+    recipient: &Recipient,
+    mailbox: &Mailbox,
+) -> Result<&'static str, Failure> {
+    let result = user::as_user(mailbox.uid, mailbox.gid, || {
+        append(agent, delivery, recipient, mailbox)
+    });
     result.unwrap_or_else(|error| {
-        Err(Failure::new("4.3.0", format!("cannot become the mailbox owner: {}", postern_sys::error_text(&error))))
+        Err(Failure::new(
+            "4.3.0",
+            format!(
+                "cannot become the mailbox owner: {}",
+                postern_sys::error_text(&error)
+            ),
+        ))
     })
 }
 
-fn append(agent: &Virtual, delivery: &Delivery, recipient: &Recipient, mailbox: &Mailbox) -> Result<&'static str, Failure> {
+fn append(
+    agent: &Virtual,
+    delivery: &Delivery,
+    recipient: &Recipient,
+    mailbox: &Mailbox,
+) -> Result<&'static str, Failure> {
     let path = mailbox.path.display();
     let failed = |error: postern_delivery::mbox::MboxError| {
-        Failure::new(error.status(DEFAULT_STATUS), format!("delivery failed to mailbox {path}: {error}"))
+        Failure::new(
+            error.status(DEFAULT_STATUS),
+            format!("delivery failed to mailbox {path}: {error}"),
+        )
     };
     let mbox = Mbox::open(&mailbox.path, &agent.locks, true).map_err(failed)?;
-    let status = mbox.metadata().map_err(|error| Failure::new("4.3.0", postern_sys::error_text(&error)))?;
+    let status = mbox
+        .metadata()
+        .map_err(|error| Failure::new("4.3.0", postern_sys::error_text(&error)))?;
     if !status.is_file() {
-        log::warn!("recipient {}: destination {path} is not a regular file", recipient.recipient);
+        log::warn!(
+            "recipient {}: destination {path} is not a regular file",
+            recipient.recipient
+        );
         return Err(Failure::new("5.3.5", "mail system configuration error"));
     }
     if agent.strict_ownership && status.uid() != mailbox.uid {
-        log::warn!("specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch");
-        return Err(Failure::new("4.2.0", format!("destination {path} is not owned by recipient")));
+        log::warn!(
+            "specify \"strict_mailbox_ownership = no\" to ignore mailbox ownership mismatch"
+        );
+        return Err(Failure::new(
+            "4.2.0",
+            format!(
+                "delivery failed to mailbox {path}: destination {path} is not owned by recipient"
+            ),
+        ));
     }
-    let options = CopyOptions::mbox(Some(address::fold_case(recipient.recipient.as_bstr())), agent.original_to);
-    mbox.append(delivery, recipient, &options, agent.size_limit).map_err(failed)?;
+    let options = CopyOptions::mbox(Some(recipient.recipient.clone()), agent.original_to);
+    mbox.append(delivery, recipient, &options, agent.size_limit)
+        .map_err(failed)?;
     Ok("delivered to mailbox")
 }

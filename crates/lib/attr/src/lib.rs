@@ -28,7 +28,7 @@ mod ser;
 mod tests;
 
 pub use error::{AttrError, Part};
-pub use scan::{ATTRIBUTE_LIMIT, GROUP_LIMIT, NAME_LIMIT, VALUE_LIMIT};
+pub use scan::{ATTRIBUTE_LIMIT, GROUP_LIMIT, LIST_LIMIT, NAME_LIMIT, VALUE_LIMIT};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::io::{BufRead, Write};

@@ -12,6 +12,8 @@ pub const GROUP_LIMIT: usize = 1024;
 pub const NAME_LIMIT: usize = 4096;
 /// Bytes in a value.
 pub const VALUE_LIMIT: usize = 16 * 1024 * 1024;
+/// Bytes in one list, names and values together.
+pub const LIST_LIMIT: usize = 2 * VALUE_LIMIT;
 
 const GROUP_OPEN: &[u8] = b"{";
 const GROUP_CLOSE: &[u8] = b"}";
@@ -31,6 +33,8 @@ pub(crate) struct Scanner<'a, R: BufRead> {
     extra: Extra,
     /// Attributes read so far.
     count: usize,
+    /// Bytes that the list may still have.
+    room: usize,
     /// Nothing of this list was read yet.
     fresh: bool,
     /// The terminator was read.
@@ -44,6 +48,7 @@ impl<'a, R: BufRead> Scanner<'a, R> {
             encoding,
             extra,
             count: 0,
+            room: LIST_LIMIT,
             fresh: true,
             ended: false,
         }
@@ -209,6 +214,12 @@ impl<'a, R: BufRead> Scanner<'a, R> {
                     "more than {limit} bytes in an attribute"
                 )));
             }
+            let Some(room) = self.room.checked_sub(taken) else {
+                return Err(AttrError::Malformed(format!(
+                    "more than {LIST_LIMIT} bytes in a list"
+                )));
+            };
+            self.room = room;
             text.extend(chunk.iter().take(taken));
             self.input.consume(taken + usize::from(end.is_some()));
             if end.is_some() {

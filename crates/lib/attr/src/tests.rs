@@ -462,3 +462,23 @@ proptest! {
         prop_assert_eq!(got, all);
     }
 }
+
+#[test]
+fn a_list_that_never_ends_does_not_fill_the_memory() {
+    let mut bytes = Vec::new();
+    for _ in 0..3 {
+        bytes.extend_from_slice(b"x\0");
+        bytes.resize(bytes.len() + VALUE_LIMIT * 3 / 4, b'v');
+        bytes.push(0);
+    }
+    #[derive(Debug, Deserialize)]
+    struct Wanted {
+        #[allow(dead_code, reason = "never read")]
+        y: u32,
+    }
+    let error = read::<Wanted>(&mut bytes.as_slice(), Encoding::Null, Extra::Skip).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        AttrError::Malformed(format!("more than {LIST_LIMIT} bytes in a list")).to_string()
+    );
+}

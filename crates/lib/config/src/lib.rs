@@ -17,6 +17,7 @@ mod level;
 pub mod lines;
 mod look;
 pub mod master_cf;
+pub mod milters;
 mod net;
 pub mod params;
 mod reading;

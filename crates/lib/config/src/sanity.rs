@@ -100,9 +100,23 @@ fn account(
     })
 }
 
+/// Whether an ordinary user runs a mail system of their own: then no program can change its identity,
+/// and the accounts that would separate privileges need not exist.
+fn is_own_instance(config: &Config) -> Result<bool, ConfigError> {
+    let uid = nix::unistd::geteuid();
+    if uid.is_root() {
+        return Ok(false);
+    }
+    let owner = config.try_get(params::MAIL_OWNER)?;
+    Ok(User::from_name(&owner)
+        .ok()
+        .flatten()
+        .is_some_and(|user| user.uid == uid))
+}
+
 /// default_privs, mail_owner and setgid_group must exist, have no privileges, and share no ID.
 fn check_accounts(config: &Config) -> Result<(), ConfigError> {
-    if config.is_isolated() {
+    if config.is_isolated() || is_own_instance(config)? {
         return Ok(());
     }
     let default_privs = account(

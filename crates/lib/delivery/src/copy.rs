@@ -34,17 +34,36 @@ pub struct CopyOptions {
 impl CopyOptions {
     /// For an mbox.
     pub fn mbox(delivered_to: Option<BString>, original_to: bool) -> Self {
-        Self { from_line: true, return_path: true, original_to, delivered_to, quote_from: true, blank_line: true, sender: None }
+        Self {
+            from_line: true,
+            return_path: true,
+            original_to,
+            delivered_to,
+            quote_from: true,
+            blank_line: true,
+            sender: None,
+        }
     }
 
     /// For a maildir.
     pub fn maildir(delivered_to: Option<BString>, original_to: bool) -> Self {
-        Self { return_path: true, original_to, delivered_to, ..Self::default() }
+        Self {
+            return_path: true,
+            original_to,
+            delivered_to,
+            ..Self::default()
+        }
     }
 
     /// For a command run by local(8).
     pub fn command(delivered_to: Option<BString>, original_to: bool) -> Self {
-        Self { from_line: true, return_path: true, original_to, delivered_to, ..Self::default() }
+        Self {
+            from_line: true,
+            return_path: true,
+            original_to,
+            delivered_to,
+            ..Self::default()
+        }
     }
 }
 
@@ -78,7 +97,12 @@ impl CopyError {
 ///
 /// [`CopyError`]; what was written so far is the caller's to take back. A malformed queue file is
 /// marked, so that the queue manager puts it aside.
-pub fn copy(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> Result<(), CopyError> {
+pub fn copy(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    options: &CopyOptions,
+    out: &mut impl Write,
+) -> Result<(), CopyError> {
     prepend(delivery, recipient, options, out).map_err(CopyError::Write)?;
     let copied = copy_content(delivery, options.quote_from, out);
     if let Err(error @ CopyError::Corrupt(_)) = &copied {
@@ -92,11 +116,20 @@ pub fn copy(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, o
     out.flush().map_err(CopyError::Write)
 }
 
-fn prepend(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, out: &mut impl Write) -> io::Result<()> {
+fn prepend(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    options: &CopyOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let sender = options.sender.as_ref().unwrap_or_else(|| delivery.sender());
     let sender = quoted(sender.as_bstr());
     if options.from_line {
-        let shown: &BStr = if sender.is_empty() { b"MAILER-DAEMON".as_bstr() } else { sender.as_bstr() };
+        let shown: &BStr = if sender.is_empty() {
+            b"MAILER-DAEMON".as_bstr()
+        } else {
+            sender.as_bstr()
+        };
         out.write_all(b"From ")?;
         out.write_all(shown)?;
         writeln!(out, "  {}", envelope_date())?;
@@ -105,10 +138,20 @@ fn prepend(delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, ou
         header(out, "Return-Path: <", sender.as_bstr(), ">\n")?;
     }
     if options.original_to && !recipient.original_recipient.is_empty() {
-        header(out, "X-Original-To: ", quoted(recipient.original_recipient.as_bstr()).as_bstr(), "\n")?;
+        header(
+            out,
+            "X-Original-To: ",
+            quoted(recipient.original_recipient.as_bstr()).as_bstr(),
+            "\n",
+        )?;
     }
     if let Some(address) = &options.delivered_to {
-        header(out, "Delivered-To: ", quoted(address.as_bstr()).as_bstr(), "\n")?;
+        header(
+            out,
+            "Delivered-To: ",
+            quoted(address.as_bstr()).as_bstr(),
+            "\n",
+        )?;
     }
     Ok(())
 }
@@ -139,7 +182,11 @@ fn envelope_date() -> String {
 }
 
 /// The content alone.
-fn copy_content(delivery: &Delivery, quote_from: bool, out: &mut impl Write) -> Result<(), CopyError> {
+fn copy_content(
+    delivery: &Delivery,
+    quote_from: bool,
+    out: &mut impl Write,
+) -> Result<(), CopyError> {
     let mut content = Content::open(delivery)?;
     let mut line_start = true;
     while let Some((kind, data)) = content.next()? {
@@ -177,7 +224,10 @@ impl<'a> Content<'a> {
         let mut reader = Reader::new(file);
         let offset = u64::try_from(delivery.request.offset).unwrap_or(0);
         reader.seek(offset).map_err(CopyError::Read)?;
-        Ok(Self { reader, path: &delivery.path })
+        Ok(Self {
+            reader,
+            path: &delivery.path,
+        })
     }
 
     /// The next text record, `N` (line ends) or `L` (line goes on); `None` at the end of the content.
@@ -188,7 +238,9 @@ impl<'a> Content<'a> {
     #[allow(clippy::should_implement_trait, reason = "fallible, hence no Iterator")]
     pub fn next(&mut self) -> Result<Option<(RecordType, BString)>, CopyError> {
         match self.reader.next_record() {
-            Ok(Some(record)) if matches!(record.kind, RecordType::TEXT | RecordType::TEXT_PART) => Ok(Some((record.kind, record.data))),
+            Ok(Some(record)) if matches!(record.kind, RecordType::TEXT | RecordType::TEXT_PART) => {
+                Ok(Some((record.kind, record.data)))
+            }
             Ok(Some(record)) if record.kind == RecordType::EXTRACTED => Ok(None),
             Ok(Some(record)) => Err(CopyError::Corrupt(record.kind.0)),
             Ok(None) => Err(CopyError::Corrupt(0)),

@@ -7,9 +7,35 @@ use nix::errno::Errno;
 /// Status of a mailbox that could not be opened, locked or written; `default` for errors without one.
 pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EAGAIN | Errno::ESTALE) => "4.2.0",
+        Some(Errno::EAGAIN | Errno::ESTALE | Errno::EEXIST | Errno::EINTR | Errno::EBUSY) => "4.2.0",
         // The system's trouble, never the recipient's: these pass.
-        Some(Errno::ENOSPC | Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EROFS) => "4.3.0",
+        Some(
+            Errno::ENOSPC
+            | Errno::EIO
+            | Errno::EMFILE
+            | Errno::ENFILE
+            | Errno::ENOMEM
+            | Errno::ENOBUFS
+            | Errno::EROFS
+            // Damaged file systems.
+            | Errno::EUCLEAN
+            | Errno::EBADMSG
+            | Errno::EREMOTEIO
+            | Errno::ENODEV
+            // Locks, and file servers that cannot be reached.
+            | Errno::ENOLCK
+            | Errno::EDEADLK
+            | Errno::ETIMEDOUT
+            | Errno::ENOTCONN
+            | Errno::ECONNREFUSED
+            | Errno::ECONNRESET
+            | Errno::ECONNABORTED
+            | Errno::ESHUTDOWN
+            | Errno::EHOSTDOWN
+            | Errno::EHOSTUNREACH
+            | Errno::ENETDOWN
+            | Errno::ENETUNREACH,
+        ) => "4.3.0",
         Some(Errno::EDQUOT | Errno::EFBIG) => "5.2.2",
         _ => default,
     }
@@ -26,10 +52,22 @@ mod tests {
 
     #[test]
     fn full_disk_and_broken_disk_are_temporary_and_a_full_quota_is_not() {
-        for (errno, want) in
-            [(Errno::ENOSPC, "4.3.0"), (Errno::EIO, "4.3.0"), (Errno::EAGAIN, "4.2.0"), (Errno::EDQUOT, "5.2.2"), (Errno::EFBIG, "5.2.2"), (Errno::EACCES, "5.2.0")]
-        {
-            assert_eq!(mail_status(&io::Error::from(errno), "5.2.0"), want, "{errno}");
+        for (errno, want) in [
+            (Errno::ENOSPC, "4.3.0"),
+            (Errno::EIO, "4.3.0"),
+            (Errno::EAGAIN, "4.2.0"),
+            (Errno::EEXIST, "4.2.0"),
+            (Errno::EUCLEAN, "4.3.0"),
+            (Errno::ENOTCONN, "4.3.0"),
+            (Errno::EDQUOT, "5.2.2"),
+            (Errno::EFBIG, "5.2.2"),
+            (Errno::EACCES, "5.2.0"),
+        ] {
+            assert_eq!(
+                mail_status(&io::Error::from(errno), "5.2.0"),
+                want,
+                "{errno}"
+            );
         }
     }
 }

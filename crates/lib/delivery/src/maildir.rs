@@ -10,12 +10,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::errno::Errno;
 use postern_ipc::deliver::{Moment, Recipient};
 use postern_sys::{error_text, file::sync_directory, user};
 
 use crate::Delivery;
 use crate::copy::{CopyError, CopyOptions, copy};
 
+/// Names tried for a temporary file.
+const NAME_TRIES: u32 = 100;
 /// Mode of directories made on demand.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -23,7 +26,10 @@ const DIRECTORY_MODE: u32 = 0o700;
 #[derive(Debug, thiserror::Error)]
 pub enum MaildirError {
     /// A file or directory could not be made.
-    #[error("maildir delivery failed: create maildir file {path}: {}", error_text(error))]
+    #[error(
+        "maildir delivery failed: create maildir file {path}: {}",
+        error_text(error)
+    )]
     Create {
         /// The file.
         path: PathBuf,
@@ -67,22 +73,37 @@ pub fn deliver(
     gid: u32,
     options: &CopyOptions,
 ) -> Result<(), MaildirError> {
-    let result = user::as_user(uid, gid, || write_and_link(delivery, recipient, directory, options)).map_err(MaildirError::Identity)?;
+    let result = user::as_user(uid, gid, || {
+        write_and_link(delivery, recipient, directory, options)
+    })
+    .map_err(MaildirError::Identity)?;
     if let Err(error) = &result
         && error.is_access_denied()
     {
-        log::warn!("maildir access problem for UID/GID={uid}/{gid}: {}", error.to_string().trim_start_matches("maildir delivery failed: "));
+        log::warn!(
+            "maildir access problem for UID/GID={uid}/{gid}: {}",
+            error
+                .to_string()
+                .trim_start_matches("maildir delivery failed: ")
+        );
         log::warn!("perhaps you need to create the maildirs in advance");
     }
     result
 }
 
-fn write_and_link(delivery: &Delivery, recipient: &Recipient, directory: &Path, options: &CopyOptions) -> Result<(), MaildirError> {
-    let host = user::host_name().unwrap_or_else(|_| "localhost".to_owned()).replace(['/', ':'], "_");
+fn write_and_link(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    directory: &Path,
+    options: &CopyOptions,
+) -> Result<(), MaildirError> {
+    let host = user::host_name()
+        .unwrap_or_else(|_| "localhost".to_owned())
+        .replace(['/', ':'], "_");
     let start = Moment::now();
-    let tmp = directory.join("tmp").join(temporary_name(start, &host));
-    let file = create(&tmp, directory)?;
-    let result = fill(delivery, recipient, &file, options).and_then(|()| publish(&file, &tmp, directory, start, &host));
+    let (file, tmp) = create(directory, start, &host)?;
+    let result = fill(delivery, recipient, &file, options)
+        .and_then(|()| publish(&file, &tmp, directory, start, &host));
     if let Err(error) = fs::remove_file(&tmp) {
         log::warn!("remove {}: {}", tmp.display(), error_text(&error));
     }
@@ -102,20 +123,42 @@ fn temporary_name(start: Moment, host: &str) -> String {
     }
 }
 
-fn create(tmp: &Path, directory: &Path) -> Result<File, MaildirError> {
-    let open = || File::options().write(true).create_new(true).mode(0o600).open(tmp);
-    let result = match open() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make_directories(&directory.join("tmp")).and_then(|()| open()),
-        other => other,
-    };
-    result.map_err(|error| MaildirError::Create { path: tmp.to_owned(), error })
+/// Makes the temporary file, under a name that no file has: what an earlier process could not remove
+/// may have the first that comes to mind.
+fn create(directory: &Path, start: Moment, host: &str) -> Result<(File, PathBuf), MaildirError> {
+    let mut tries = 0;
+    loop {
+        let tmp = directory.join("tmp").join(temporary_name(start, host));
+        let open = || {
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&tmp)
+        };
+        let result = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_directories(&directory.join("tmp")).and_then(|()| open())
+            }
+            other => other,
+        };
+        tries += 1;
+        match result {
+            Ok(file) => return Ok((file, tmp)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < NAME_TRIES => {}
+            Err(error) => return Err(MaildirError::Create { path: tmp, error }),
+        }
+    }
 }
 
 /// Makes a directory with its parents and syncs the parents of what it made.
 fn make_directories(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
-    let parents = path.ancestors().skip(1).take(2);
-    for parent in parents {
+    let missing = path.ancestors().take_while(|part| !part.exists()).count();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)?;
+    for parent in path.ancestors().skip(1).take(missing) {
         // A parent that cannot be read cannot be synced either; the delivery itself decides.
         if let Err(error) = sync_directory(parent) {
             log::debug!("sync {}: {error}", parent.display());
@@ -124,20 +167,44 @@ fn make_directories(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn fill(delivery: &Delivery, recipient: &Recipient, file: &File, options: &CopyOptions) -> Result<(), MaildirError> {
+fn fill(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    file: &File,
+    options: &CopyOptions,
+) -> Result<(), MaildirError> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     copy(delivery, recipient, options, &mut out)?;
     drop(out);
-    file.sync_all().map_err(|error| MaildirError::Copy(CopyError::Write(error)))
+    file.sync_all()
+        .map_err(|error| MaildirError::Copy(CopyError::Write(error)))
 }
 
-fn publish(file: &File, tmp: &Path, directory: &Path, start: Moment, host: &str) -> Result<(), MaildirError> {
-    let failed = |error| MaildirError::Create { path: tmp.to_owned(), error };
+fn publish(
+    file: &File,
+    tmp: &Path,
+    directory: &Path,
+    start: Moment,
+    host: &str,
+) -> Result<(), MaildirError> {
+    let failed = |error| MaildirError::Create {
+        path: tmp.to_owned(),
+        error,
+    };
     let status = file.metadata().map_err(failed)?;
-    let name = format!("{}.V{:x}I{:x}M{}.{host}", start.seconds, status.dev(), status.ino(), start.microseconds);
+    let name = format!(
+        "{}.V{:x}I{:x}M{}.{host}",
+        start.seconds,
+        status.dev(),
+        status.ino(),
+        start.microseconds
+    );
     let new = directory.join("new");
     let path = new.join(name);
-    let failed = |error| MaildirError::Create { path: path.clone(), error };
+    let failed = |error| MaildirError::Create {
+        path: path.clone(),
+        error,
+    };
     match fs::hard_link(tmp, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_directories(&directory.join("cur")).map_err(failed)?;
@@ -146,9 +213,60 @@ fn publish(file: &File, tmp: &Path, directory: &Path, start: Moment, host: &str)
         }
         other => other.map_err(failed)?,
     }
-    sync_directory(&new).map_err(|error| {
+    make_durable(&new, file).map_err(|error| {
         // Not known to be durable: taken back and tried again later, rather than perhaps lost.
         let _ = fs::remove_file(&path);
         failed(error)
     })
+}
+
+/// Waits until the name that `file` got in `directory` is on the disk.
+fn make_durable(directory: &Path, file: &File) -> io::Result<()> {
+    match sync_directory(directory) {
+        // Some file systems cannot sync directories, and some owners may not read theirs. Where names
+        // are journaled, the file's own sync covers its last name.
+        Err(error)
+            if matches!(
+                error.raw_os_error().map(Errno::from_raw),
+                Some(Errno::EACCES | Errno::EINVAL | Errno::EBADF | Errno::ENOTSUP)
+            ) =>
+        {
+            file.sync_all()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_that_was_left_behind_does_not_stop_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let maildir = directory.path().join("a/b/Maildir");
+        let start = Moment {
+            seconds: 1_700_000_000,
+            microseconds: 0,
+        };
+        let (_, first) = create(&maildir, start, "host").unwrap();
+        // Whatever this process would choose next is taken.
+        let pid = std::process::id();
+        for count in 0..20 {
+            let name = format!("{}.P{pid}Q{count}.host", start.seconds);
+            fs::write(maildir.join("tmp").join(name), "old").unwrap();
+        }
+        let (file, second) = create(&maildir, start, "host").unwrap();
+        assert_ne!(first, second);
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_can_still_get_mail() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::create(directory.path().join("x")).unwrap();
+        make_durable(directory.path(), &file).unwrap();
+        let error = make_durable(&directory.path().join("missing"), &file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
 }

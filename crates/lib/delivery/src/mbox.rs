@@ -47,12 +47,19 @@ impl LockSet {
     /// The text that follows `fatal: `.
     pub fn parse(parameter: &str, value: &str) -> Result<Self, String> {
         let mut set = Self::default();
-        for name in value.split([' ', ',', '\t', '\r', '\n']).filter(|name| !name.is_empty()) {
+        for name in value
+            .split([' ', ',', '\t', '\r', '\n'])
+            .filter(|name| !name.is_empty())
+        {
             match name.to_ascii_lowercase().as_str() {
                 "flock" => set.flock = true,
                 "fcntl" => set.fcntl = true,
                 "dotlock" => set.dotlock = true,
-                _ => return Err(format!("unknown {parameter} value \"{name}\" in \"{value}\"")),
+                _ => {
+                    return Err(format!(
+                        "unknown {parameter} value \"{name}\" in \"{value}\""
+                    ));
+                }
             }
         }
         Ok(set)
@@ -64,7 +71,9 @@ impl LockPolicy {
     pub fn new(config: &Config, set: LockSet) -> Self {
         Self {
             set,
-            attempts: u32::try_from(config.get(params::DELIVER_LOCK_ATTEMPTS)).unwrap_or(1).max(1),
+            attempts: u32::try_from(config.get(params::DELIVER_LOCK_ATTEMPTS))
+                .unwrap_or(1)
+                .max(1),
             delay: config.get(params::DELIVER_LOCK_DELAY),
             stale: config.get(params::STALE_LOCK_TIME),
         }
@@ -80,6 +89,14 @@ pub enum MboxError {
         /// PATH.lock.
         path: PathBuf,
         /// What the system said; `AlreadyExists` when another program kept it.
+        error: io::Error,
+    },
+    /// PATH.lock is old enough to be forgotten, but could not be removed.
+    #[error("unable to create lock file {}: {}", path.display(), error_text(error))]
+    StaleLock {
+        /// PATH.lock.
+        path: PathBuf,
+        /// What the system said.
         error: io::Error,
     },
     /// flock or fcntl lock not granted.
@@ -107,8 +124,10 @@ impl MboxError {
     pub fn status(&self, default: &'static str) -> &'static str {
         match self {
             Self::DotLock { error, .. } if error.kind() == io::ErrorKind::AlreadyExists => "4.2.0",
-            Self::DotLock { error, .. } | Self::Open(error) | Self::Create(error) => crate::mail_status(error, default),
-            Self::Lock(_) | Self::Changed => "4.2.0",
+            Self::DotLock { error, .. } | Self::Open(error) | Self::Create(error) => {
+                crate::mail_status(error, default)
+            }
+            Self::Lock(_) | Self::Changed | Self::StaleLock { .. } => "4.2.0",
             Self::Refused(_) => default,
             Self::Copy(error) => error.status(),
         }
@@ -131,17 +150,30 @@ impl Mbox {
     /// # Errors
     ///
     /// [`MboxError`].
-    pub fn open(path: &Path, policy: &LockPolicy, missing_lock_is_fatal: bool) -> Result<Self, MboxError> {
-        let lockable = fs::symlink_metadata(path).map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |status| status.is_file());
+    pub fn open(
+        path: &Path,
+        policy: &LockPolicy,
+        missing_lock_is_fatal: bool,
+    ) -> Result<Self, MboxError> {
+        let lockable = fs::symlink_metadata(path).map_or_else(
+            |error| error.kind() == io::ErrorKind::NotFound,
+            |status| status.is_file(),
+        );
         let mut dotlock = None;
         if policy.set.dotlock && lockable {
             match take_dotlock(path, policy) {
                 Ok(lock) => dotlock = Some(lock),
-                Err(error) if missing_lock_is_fatal || matches!(&error, MboxError::DotLock { error, .. } if error.kind() == io::ErrorKind::AlreadyExists) => return Err(error),
+                Err(error)
+                    if missing_lock_is_fatal
+                        || matches!(&error, MboxError::DotLock { error, .. } if error.kind() == io::ErrorKind::AlreadyExists) =>
+                {
+                    return Err(error);
+                }
                 Err(error) => log::warn!("{error}"),
             }
         }
-        let opened = open_append(path).and_then(|opened| lock_file(&opened.0, policy).map(|()| opened));
+        let opened =
+            open_append(path).and_then(|opened| lock_file(&opened.0, policy).map(|()| opened));
         let (file, created) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -149,7 +181,12 @@ impl Mbox {
                 return Err(error);
             }
         };
-        let mbox = Self { file, path: path.to_owned(), dotlock, created };
+        let mbox = Self {
+            file,
+            path: path.to_owned(),
+            dotlock,
+            created,
+        };
         mbox.check_unchanged()?;
         Ok(mbox)
     }
@@ -189,11 +226,27 @@ impl Mbox {
     /// # Errors
     ///
     /// [`CopyError`]; the file has its old length again.
-    pub fn append(&self, delivery: &Delivery, recipient: &Recipient, options: &CopyOptions, size_limit: u64) -> Result<u64, MboxError> {
+    pub fn append(
+        &self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        options: &CopyOptions,
+        size_limit: u64,
+    ) -> Result<u64, MboxError> {
         let status = self.file.metadata().map_err(MboxError::Open)?;
         let mut file = &self.file;
-        let start = if status.is_file() { file.seek(SeekFrom::End(0)).map_err(MboxError::Open)? } else { 0 };
-        let mut out = BufWriter::with_capacity(64 * 1024, Limited { file, room: (size_limit > 0).then(|| size_limit.saturating_sub(start)) });
+        let start = if status.is_file() {
+            file.seek(SeekFrom::End(0)).map_err(MboxError::Open)?
+        } else {
+            0
+        };
+        let mut out = BufWriter::with_capacity(
+            64 * 1024,
+            Limited {
+                file,
+                room: (size_limit > 0).then(|| size_limit.saturating_sub(start)),
+            },
+        );
         let result = copy(delivery, recipient, options, &mut out);
         // Without this, dropping the writer after a failure would try to write what is left.
         let _ = out.into_parts();
@@ -201,7 +254,10 @@ impl Mbox {
             Ok(()) if status.is_file() => self.file.sync_all().map_err(CopyError::Write),
             other => other,
         };
-        if result.is_err() && status.is_file() && let Err(error) = self.file.set_len(start) {
+        if result.is_err()
+            && status.is_file()
+            && let Err(error) = self.file.set_len(start)
+        {
             log::warn!("truncate {}: {}", self.path.display(), error_text(&error));
         }
         result?;
@@ -252,13 +308,21 @@ fn take_dotlock(path: &Path, policy: &LockPolicy) -> Result<PathBuf, MboxError> 
     name.push(".lock");
     let lock = PathBuf::from(name);
     for attempt in 1.. {
-        let created = File::options().write(true).create_new(true).mode(0o000).open(&lock);
+        let created = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o000)
+            .open(&lock);
         let Err(error) = created else { return Ok(lock) };
         if error.kind() != io::ErrorKind::AlreadyExists || attempt >= policy.attempts {
             return Err(MboxError::DotLock { path: lock, error });
         }
         if is_stale(&lock, policy.stale) {
-            let _ = fs::remove_file(&lock);
+            if let Err(error) = fs::remove_file(&lock)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(MboxError::StaleLock { path: lock, error });
+            }
         } else {
             pause(policy.delay);
         }
@@ -267,30 +331,40 @@ fn take_dotlock(path: &Path, policy: &LockPolicy) -> Result<PathBuf, MboxError> 
 }
 
 fn is_stale(lock: &Path, limit: Duration) -> bool {
-    let Ok(status) = fs::symlink_metadata(lock) else { return false };
-    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(status.ctime()).unwrap_or(0));
-    SystemTime::now().duration_since(changed).is_ok_and(|age| age > limit)
+    let Ok(status) = fs::symlink_metadata(lock) else {
+        return false;
+    };
+    let changed =
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(status.ctime()).unwrap_or(0));
+    SystemTime::now()
+        .duration_since(changed)
+        .is_ok_and(|age| age > limit)
 }
 
 /// The delay plus up to half of it, so that two waiters do not meet again and again.
 fn pause(delay: Duration) {
-    let jitter = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos() % 1000);
+    let jitter = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.subsec_nanos() % 1000);
     sleep(delay + delay / 2 * jitter / 1000);
 }
 
 /// The open file, and whether it is new.
 fn open_append(path: &Path) -> Result<(File, bool), MboxError> {
     let before = fs::symlink_metadata(path);
-    if let Ok(status) = &before
-        && status.file_type().is_symlink()
-        && !is_trusted_link(path, status)
-    {
-        return Err(MboxError::Refused("file is a symbolic link".to_owned()));
-    }
     let mut options = OpenOptions::new();
-    options.append(true).mode(0o600).custom_flags(nix::libc::O_NONBLOCK);
+    options
+        .append(true)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NONBLOCK);
     let (file, created) = match before {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (options.create_new(true).open(path).map_err(MboxError::Create)?, true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (
+            options
+                .create_new(true)
+                .open(path)
+                .map_err(MboxError::Create)?,
+            true,
+        ),
         Err(error) => return Err(MboxError::Open(error)),
         Ok(_) => (options.open(path).map_err(MboxError::Open)?, false),
     };
@@ -310,25 +384,39 @@ fn check_identity(path: &Path, file: &File) -> Result<(), MboxError> {
         return Err(MboxError::Refused("file is a directory".to_owned()));
     }
     if status.is_file() && status.nlink() != 1 {
-        return Err(MboxError::Refused(format!("file has {} hard links", status.nlink())));
+        return Err(MboxError::Refused(format!(
+            "file has {} hard links",
+            status.nlink()
+        )));
+    }
+    let entry = fs::symlink_metadata(path).map_err(MboxError::Open)?;
+    if entry.file_type().is_symlink() && !is_trusted_link(path, &entry) {
+        return Err(MboxError::Refused("file is a symbolic link".to_owned()));
     }
     let now = fs::metadata(path).map_err(MboxError::Open)?;
     let same = now.dev() == status.dev() && now.ino() == status.ino();
     if !same || status.file_type().is_socket() {
-        return Err(MboxError::Refused("file status changed unexpectedly".to_owned()));
+        return Err(MboxError::Refused(
+            "file status changed unexpectedly".to_owned(),
+        ));
     }
     Ok(())
 }
 
 fn lock_file(file: &File, policy: &LockPolicy) -> Result<(), MboxError> {
-    for (wanted, style) in [(policy.set.flock, LockStyle::Flock), (policy.set.fcntl, LockStyle::Fcntl)] {
+    for (wanted, style) in [
+        (policy.set.flock, LockStyle::Flock),
+        (policy.set.fcntl, LockStyle::Fcntl),
+    ] {
         if !wanted {
             continue;
         }
         for attempt in 1.. {
             match try_lock(file, style, LockMode::Exclusive) {
                 Ok(true) => break,
-                Ok(false) if attempt >= policy.attempts => return Err(MboxError::Lock(nix::errno::Errno::EAGAIN.into())),
+                Ok(false) if attempt >= policy.attempts => {
+                    return Err(MboxError::Lock(nix::errno::Errno::EAGAIN.into()));
+                }
                 Ok(false) => pause(policy.delay),
                 Err(error) => return Err(MboxError::Lock(error)),
             }
@@ -342,22 +430,40 @@ mod tests {
     use super::*;
 
     fn policy(set: LockSet) -> LockPolicy {
-        LockPolicy { set, attempts: 1, delay: Duration::ZERO, stale: Duration::from_secs(500) }
+        LockPolicy {
+            set,
+            attempts: 1,
+            delay: Duration::ZERO,
+            stale: Duration::from_secs(500),
+        }
     }
 
     #[test]
     fn lock_names_are_known_or_named_in_the_error() {
         let parsed = LockSet::parse("mailbox_delivery_lock", "fcntl, dotlock");
-        assert_eq!(parsed, Ok(LockSet { flock: false, fcntl: true, dotlock: true }));
+        assert_eq!(
+            parsed,
+            Ok(LockSet {
+                flock: false,
+                fcntl: true,
+                dotlock: true
+            })
+        );
         let wrong = LockSet::parse("mailbox_delivery_lock", "fcntl nfs");
-        assert_eq!(wrong, Err("unknown mailbox_delivery_lock value \"nfs\" in \"fcntl nfs\"".to_owned()));
+        assert_eq!(
+            wrong,
+            Err("unknown mailbox_delivery_lock value \"nfs\" in \"fcntl nfs\"".to_owned())
+        );
     }
 
     #[test]
     fn second_dotlock_is_refused_as_temporary_and_the_first_goes_away_on_drop() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("box");
-        let policy = policy(LockSet { dotlock: true, ..LockSet::default() });
+        let policy = policy(LockSet {
+            dotlock: true,
+            ..LockSet::default()
+        });
         let first = Mbox::open(&path, &policy, true).expect("the file is free");
         let error = Mbox::open(&path, &policy, true).expect_err("the lock is taken");
         assert_eq!(error.status("5.2.0"), "4.2.0", "{error}");

@@ -105,7 +105,7 @@ impl Agent {
         let mut dsn = self.classify("sent", b'2', dsn);
         self.apply_filter(&mut dsn);
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::OK);
+            return self.probe(report, &dsn, verify::recipient_status::OK);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "deliverable".into();
@@ -137,7 +137,13 @@ impl Agent {
         self.bounce_with(report, dsn, "bounce_one", Some(notice))
     }
 
-    fn bounce_with(&mut self, report: &Report<'_>, dsn: &Dsn, caller: &str, notice: Option<&NoticeBody>) -> Outcome {
+    fn bounce_with(
+        &mut self,
+        report: &Report<'_>,
+        dsn: &Dsn,
+        caller: &str,
+        notice: Option<&NoticeBody>,
+    ) -> Outcome {
         let mut dsn = self.classify(caller, b'5', dsn);
         self.apply_filter(&mut dsn);
         if dsn.status.first() == Some(&b'4') {
@@ -187,9 +193,14 @@ impl Agent {
         log::info!("{}: {line}", report.queue_id);
     }
 
-    fn bounce_filtered(&mut self, report: &Report<'_>, mut dsn: Dsn, notice: Option<&NoticeBody>) -> Outcome {
+    fn bounce_filtered(
+        &mut self,
+        report: &Report<'_>,
+        mut dsn: Dsn,
+        notice: Option<&NoticeBody>,
+    ) -> Outcome {
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::BOUNCE);
+            return self.probe(report, &dsn, verify::recipient_status::BOUNCE);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "undeliverable".into();
@@ -226,7 +237,7 @@ impl Agent {
 
     fn defer_filtered(&mut self, report: &Report<'_>, mut dsn: Dsn) -> Outcome {
         if report.flags & flag::MTA_VERIFY != 0 {
-            return self.probe(report, &mut dsn, verify::recipient_status::DEFER);
+            return self.probe(report, &dsn, verify::recipient_status::DEFER);
         }
         if report.flags & flag::USER_VERIFY != 0 {
             dsn.action = "undeliverable".into();
@@ -301,11 +312,8 @@ impl Agent {
     }
 
     /// An address probe of this system: verify(8) learns the result under both names.
-    fn probe(&self, report: &Report<'_>, dsn: &mut Dsn, result: i32) -> Outcome {
+    fn probe(&self, report: &Report<'_>, dsn: &Dsn, result: i32) -> Outcome {
         let negative = result != verify::recipient_status::OK;
-        if !negative {
-            dsn.status = "2.1.5".into();
-        }
         let cached = !negative || self.negative_cache;
         if cached {
             self.update_verify(&report.recipient.original_recipient, result, &dsn.reason);

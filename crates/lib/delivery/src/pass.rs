@@ -1,6 +1,5 @@
 //! Handing a recipient on to another transport (delivery.md §2.4).
 
-use std::io::Read;
 use std::time::Duration;
 
 use bstr::{BString, ByteSlice};
@@ -34,18 +33,35 @@ impl Target {
     /// Splits `transport:nexthop`.
     pub fn parse(text: &[u8]) -> Self {
         let (transport, nexthop) = match text.split_once_str(":") {
-            Some((transport, nexthop)) => (transport, (!nexthop.is_empty()).then(|| nexthop.into())),
+            Some((transport, nexthop)) => {
+                (transport, (!nexthop.is_empty()).then(|| nexthop.into()))
+            }
             None => (text, None),
         };
-        Self { transport: transport.to_str_lossy().into_owned(), nexthop }
+        Self {
+            transport: transport.to_str_lossy().into_owned(),
+            nexthop,
+        }
     }
 }
 
 impl Agent {
     /// Passes `recipient` of `delivery` to another transport and waits for its answer. The other agent
     /// logs, bounces and defers; it marks nothing, as the recipient's offset is hidden from it.
-    pub fn pass(&mut self, delivery: &Delivery, recipient: &Recipient, envelope: Envelope<'_>, target: &Target, timeout: Duration) -> Outcome {
-        log::info!("{}: passing <{}> to transport={}", delivery.request.queue_id, recipient.recipient, target.transport);
+    pub fn pass(
+        &mut self,
+        delivery: &Delivery,
+        recipient: &Recipient,
+        envelope: Envelope<'_>,
+        target: &Target,
+        timeout: Duration,
+    ) -> Outcome {
+        log::info!(
+            "{}: passing <{}> to transport={}",
+            delivery.request.queue_id,
+            recipient.recipient,
+            target.transport
+        );
         match ask(delivery, recipient, envelope, target, timeout) {
             Ok(reply) if reply.final_status == 0 => Outcome::Done,
             Ok(_) => Outcome::Deferred,
@@ -55,19 +71,32 @@ impl Agent {
                     ClientError::Connect { .. } => "mail transport unavailable",
                     _ => "unknown mail transport error",
                 };
-                let dsn = postern_ipc::deliver::Dsn { status: "4.3.0".into(), reason: reason.into(), ..Default::default() };
+                let dsn = postern_ipc::deliver::Dsn {
+                    status: "4.3.0".into(),
+                    reason: reason.into(),
+                    ..Default::default()
+                };
                 self.defer(&delivery.report(recipient, "none".into()), &dsn)
             }
         }
     }
 }
 
-fn ask(delivery: &Delivery, recipient: &Recipient, envelope: Envelope<'_>, target: &Target, timeout: Duration) -> Result<Reply, ClientError> {
+fn ask(
+    delivery: &Delivery,
+    recipient: &Recipient,
+    envelope: Envelope<'_>,
+    target: &Target,
+    timeout: Duration,
+) -> Result<Reply, ClientError> {
     let at = Endpoint::new(PRIVATE, &target.transport);
     let mut channel = client::connect_wait(&at, timeout)?;
     client::expect_protocol(&mut channel, &at, Encoding::Null, PROTOCOL)?;
     let request = Request {
-        nexthop: target.nexthop.clone().unwrap_or_else(|| delivery.request.nexthop.clone()),
+        nexthop: target
+            .nexthop
+            .clone()
+            .unwrap_or_else(|| delivery.request.nexthop.clone()),
         sender: envelope.sender.clone(),
         envelope_id: envelope.envelope_id.clone(),
         ret_flags: envelope.ret_flags,
@@ -75,13 +104,22 @@ fn ask(delivery: &Delivery, recipient: &Recipient, envelope: Envelope<'_>, targe
         recipient_count: 1,
         ..delivery.request.clone()
     };
-    let exchange = |error| ClientError::Exchange { path: format!("{} socket", at.label()), error };
+    let exchange = |error| ClientError::Exchange {
+        path: format!("{} socket", at.label()),
+        error,
+    };
     postern_attr::write(&mut channel, Encoding::Null, &request).map_err(exchange)?;
-    client::send(&mut channel, &at, Encoding::Null, &Recipient { offset: -1, ..recipient.clone() })?;
-    let reply = client::receive(&mut channel, &at, Encoding::Null, Extra::Refuse)?;
-    channel.shutdown();
-    let _ = channel.read(&mut [0]);
-    Ok(reply)
+    client::send(
+        &mut channel,
+        &at,
+        Encoding::Null,
+        &Recipient {
+            offset: -1,
+            ..recipient.clone()
+        },
+    )?;
+    // The agent waits for this side to close, which dropping the channel does.
+    client::receive(&mut channel, &at, Encoding::Null, Extra::Refuse)
 }
 
 #[cfg(test)]
@@ -90,8 +128,14 @@ mod tests {
 
     #[test]
     fn target_is_split_at_the_first_colon() {
-        let target = |transport: &str, nexthop: Option<&str>| Target { transport: transport.to_owned(), nexthop: nexthop.map(BString::from) };
-        assert_eq!(Target::parse(b"lmtp:unix:private/dovecot"), target("lmtp", Some("unix:private/dovecot")));
+        let target = |transport: &str, nexthop: Option<&str>| Target {
+            transport: transport.to_owned(),
+            nexthop: nexthop.map(BString::from),
+        };
+        assert_eq!(
+            Target::parse(b"lmtp:unix:private/dovecot"),
+            target("lmtp", Some("unix:private/dovecot"))
+        );
         assert_eq!(Target::parse(b"virtual"), target("virtual", None));
         assert_eq!(Target::parse(b"virtual:"), target("virtual", None));
     }

@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use bstr::{BStr, BString};
-use nix::fcntl::Flock;
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::{Config, params};
 use postern_ipc::Announcement;
@@ -64,7 +63,7 @@ pub struct Delivery {
     /// Who gets the message.
     pub recipients: Vec<Recipient>,
     /// The queue file, read-write, with a shared lock.
-    pub file: Flock<File>,
+    pub file: File,
     /// Path of the queue file below the queue directory.
     pub path: PathBuf,
 }
@@ -76,10 +75,7 @@ impl Delivery {
     ///
     /// Everything but [`ReceiveError::Eof`] was answered with "deferred" already; the caller logs it
     /// as a warning and ends the session. A file that cannot be locked is fatal to the caller.
-    pub fn receive(
-        channel: &mut Channel,
-        hashing: &Hashing,
-    ) -> Result<Self, ReceiveError> {
+    pub fn receive(channel: &mut Channel, hashing: &Hashing) -> Result<Self, ReceiveError> {
         let announced = postern_attr::write(channel, Encoding::Null, &Announcement::new(PROTOCOL))
             .is_ok()
             && channel.flush().is_ok();
@@ -201,14 +197,26 @@ fn open(
     let file = match open_for_delivery(&path) {
         Ok(file) => file,
         Err(OpenError::Locked) => {
-            postern_maillog::fatal!("shared lock {}: Resource temporarily unavailable", path.display())
+            postern_maillog::fatal!(
+                "shared lock {}: Resource temporarily unavailable",
+                path.display()
+            )
         }
         Err(OpenError::Io(error)) => {
             let text = postern_sys::error_text(&error);
-            return Err(ReceiveError::File(format!("open {} {}: {text}", request.queue_name, request.queue_id)));
+            return Err(ReceiveError::File(format!(
+                "open {} {}: {text}",
+                request.queue_name, request.queue_id
+            )));
         }
     };
-    Ok(Delivery { request, stats, recipients, file, path })
+    Ok(Delivery {
+        request,
+        stats,
+        recipients,
+        file,
+        path,
+    })
 }
 
 fn answer(channel: &mut Channel, dsn: Dsn, status: i32) {

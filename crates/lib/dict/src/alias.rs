@@ -38,7 +38,12 @@ pub fn parse(line: &BStr, utf8: bool) -> Result<(BString, BString), AliasError> 
     if has(b'@') || has(b'%') {
         return Err(AliasError::NotLocal);
     }
-    Ok((token::internal(name), token::external(value)))
+    let mut text = token::external(value);
+    // postalias keeps the blank that follows every comma, also the last one.
+    if value.last().is_some_and(|token| token.is_op(b',')) {
+        text.push(b' ');
+    }
+    Ok((token::internal(name), text))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod lmdb;
 mod maps;
 mod match_list;
 mod network;
+mod nis;
 mod prefilter;
 mod proxy;
 mod registry;

@@ -10,7 +10,7 @@ use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    cdb, cidr, lmdb, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -82,7 +82,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 21] = [
+pub const TYPES: [&str; 22] = [
     "btree",
     "cdb",
     "cidr",
@@ -93,6 +93,7 @@ pub const TYPES: [&str; 21] = [
     "inline",
     "internal",
     "lmdb",
+    "nis",
     "pcre",
     "pipemap",
     "proxy",
@@ -193,6 +194,7 @@ pub(crate) fn open_engine(
         "randmap" => simple::open_randmap(name, mode, flags),
         "texthash" => texthash::open(name, mode, flags, utf8),
         "unix" => unix::open(name, mode, flags),
+        "nis" => nis::open(name, mode, flags),
         "cidr" => cidr::open(name, mode, flags),
         "regexp" => rules::open(Syntax::Posix, name, mode, flags),
         "pcre" => rules::open(Syntax::Perl, name, mode, flags),

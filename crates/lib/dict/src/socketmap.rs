@@ -1,7 +1,7 @@
 //! `socketmap`: a table server with netstrings. Source: socketmap_table(5).
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_wire::Channel;
+use postern_wire::{Channel, Deadline};
 use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use crate::network::Server;
 use crate::simple::read_only;
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
 
+/// One exchange, however slowly the bytes come.
 const LIMIT: Duration = Duration::from_secs(100);
 const IDLE: Duration = Duration::from_secs(10);
 const AGE: Duration = Duration::from_secs(100);
@@ -111,6 +112,10 @@ impl Client {
             }),
         };
         open.last = now;
+        open.channel.set_deadline(Some(Deadline {
+            limit: LIMIT,
+            min_data_rate: 0,
+        }));
         open.channel.write_all(request)?;
         open.channel.flush()?;
         read_netstring(&mut open.channel, limit)

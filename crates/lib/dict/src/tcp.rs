@@ -1,14 +1,15 @@
 //! `tcp`: a table server with a line protocol. Source: tcp_table(5).
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_wire::{Channel, LineEnd};
+use postern_wire::{Channel, Deadline, LineEnd};
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::network::Server;
 use crate::simple::read_only;
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
 
+/// One lookup, all its tries together: whoever waits for the answer has limits, too.
 const LIMIT: Duration = Duration::from_secs(100);
 const LONGEST_REPLY: usize = 4096;
 const TRIES: u32 = 10;
@@ -106,11 +107,15 @@ fn parse(line: &[u8]) -> Reply {
 }
 
 impl Tcp {
-    fn ask(&mut self, request: &[u8]) -> io::Result<(Vec<u8>, LineEnd)> {
+    fn ask(&mut self, request: &[u8], limit: Duration) -> io::Result<(Vec<u8>, LineEnd)> {
         let channel = match &mut self.channel {
             Some(channel) => channel,
-            None => self.channel.insert(self.server.connect(LIMIT)?),
+            None => self.channel.insert(self.server.connect(limit)?),
         };
+        channel.set_deadline(Some(Deadline {
+            limit,
+            min_data_rate: 0,
+        }));
         channel.write_all(request)?;
         channel.flush()?;
         let mut line = Vec::new();
@@ -118,11 +123,11 @@ impl Tcp {
         Ok((line, end))
     }
 
-    /// One try; `None` asks for another.
-    fn attempt(&mut self, request: &[u8], why: &mut String) -> Option<Vec<u8>> {
+    /// One try of at most `limit`; `None` asks for another.
+    fn attempt(&mut self, request: &[u8], limit: Duration, why: &mut String) -> Option<Vec<u8>> {
         let place = &self.place;
         if self.channel.is_none() {
-            match self.server.connect(LIMIT) {
+            match self.server.connect(limit) {
                 Ok(channel) => self.channel = Some(channel),
                 Err(error) => {
                     *why = io_text(&error);
@@ -131,7 +136,7 @@ impl Tcp {
                 }
             }
         }
-        match self.ask(request) {
+        match self.ask(request, limit) {
             Ok((line, end)) if end.is_complete() => return Some(line),
             Ok((_, LineEnd::Partial)) => {
                 log::warn!(
@@ -171,12 +176,14 @@ impl Table for Tcp {
     fn lookup(&mut self, key: &BStr) -> Lookup {
         let request = [b"get ".as_slice(), &quote(key), b"\n"].concat();
         let (mut tries, mut why) = (0, "no answer".to_owned());
+        let begin = Instant::now();
         let line = loop {
-            if let Some(line) = self.attempt(&request, &mut why) {
+            let left = LIMIT.saturating_sub(begin.elapsed());
+            if let Some(line) = self.attempt(&request, left, &mut why) {
                 break line;
             }
             tries += 1;
-            if tries >= TRIES {
+            if tries >= TRIES || begin.elapsed() + PAUSE >= LIMIT {
                 return Err(LookupError::retry(self.name.clone(), why));
             }
             std::thread::sleep(PAUSE);

@@ -24,3 +24,37 @@ pub use lookup::{Answer, DnsError, ErrorKind, Options, Resolver};
 pub use name::{is_host_address, is_valid_name, reverse_name, to_ascii};
 pub use record::{Data, Record, Type};
 pub use resolv_conf::ResolvConf;
+
+/// A door for the targets of `fuzz/`, which exists only in their builds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::Type;
+    use crate::wire::{self, Question};
+
+    /// Decodes `reply` as the answer to each kind of question; the names are those of the seeds.
+    pub fn decode(reply: &[u8]) {
+        let id = match reply {
+            [high, low, ..] => u16::from_be_bytes([*high, *low]),
+            _ => 0,
+        };
+        for rtype in [
+            Type::A,
+            Type::Mx,
+            Type::Ptr,
+            Type::Txt,
+            Type::Srv,
+            Type::Tlsa,
+        ] {
+            let question = Question {
+                name: "a.test",
+                rtype,
+                edns: true,
+                dnssec: true,
+                ad: true,
+            };
+            if let Ok(message) = wire::decode(id, &question, reply) {
+                assert!(message.answers.len() <= wire::MAX_RECORDS);
+            }
+        }
+    }
+}

@@ -8,10 +8,11 @@ use bstr::BStr;
 use postern_config::{Config, params};
 use postern_queue_file::RecordType;
 use postern_queue_file::record::write_record;
-use postern_sys::clock::{local_now, unix_time};
+use postern_sys::clock::local_now;
 
 use crate::cleanup::{Reply, Submission, flag};
 use crate::client::{ClientError, Endpoint, PUBLIC};
+use crate::deliver::Moment;
 
 /// What a message is, for `internal_mail_filter_classes` and `smtputf8_autodetect_classes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +40,18 @@ impl MailClass {
     /// Flags for cleanup(8): address mapping always, checks and milters where the operator wants them.
     pub fn cleanup_flags(self, config: &Config) -> i32 {
         let mut flags = flag::MASK_INTERNAL;
-        if lists(&config.get(params::INTERNAL_MAIL_FILTER_CLASSES), self.name()) {
+        if lists(
+            &config.get(params::INTERNAL_MAIL_FILTER_CLASSES),
+            self.name(),
+        ) {
             flags |= flag::FILTER | flag::MILTER;
         }
-        if config.get(params::SMTPUTF8_ENABLE) && lists(&config.get(params::SMTPUTF8_AUTODETECT_CLASSES), self.name()) {
+        if config.get(params::SMTPUTF8_ENABLE)
+            && lists(
+                &config.get(params::SMTPUTF8_AUTODETECT_CLASSES),
+                self.name(),
+            )
+        {
             flags |= flag::AUTOUTF8;
         }
         flags
@@ -71,14 +80,27 @@ pub struct Envelope<'a> {
     pub smtputf8: bool,
 }
 
+/// Now, as the payload of a time record: seconds and microseconds.
+pub fn arrival_time() -> String {
+    let now = Moment::now();
+    format!("{} {}", now.seconds, now.microseconds)
+}
+
 /// Writes the `Received:` header of mail that this system itself sends on.
 ///
 /// # Errors
 ///
 /// Those of `out`.
 pub fn write_received(out: &mut impl Write, config: &Config, queue_id: &str) -> io::Result<()> {
-    let (host, name) = (config.get(params::MYHOSTNAME), config.get(params::MAIL_NAME));
-    write_record(out, RecordType::TEXT, format!("Received: by {host} ({name})").as_bytes())?;
+    let (host, name) = (
+        config.get(params::MYHOSTNAME),
+        config.get(params::MAIL_NAME),
+    );
+    write_record(
+        out,
+        RecordType::TEXT,
+        format!("Received: by {host} ({name})").as_bytes(),
+    )?;
     let stamp = format!("\tid {queue_id}; {}", local_now().mail_date());
     write_record(out, RecordType::TEXT, stamp.as_bytes())
 }
@@ -103,19 +125,33 @@ impl InternalMail {
         }
         let submission = Submission::open(&at, config.get(params::IPC_TIMEOUT), flags)?;
         let mut mail = Self { submission };
-        mail.begin(config, envelope).map_err(|error| ClientError::Exchange { path: format!("{} socket", at.label()), error: error.into() })?;
+        mail.begin(config, envelope)
+            .map_err(|error| ClientError::Exchange {
+                path: format!("{} socket", at.label()),
+                error: error.into(),
+            })?;
         Ok(mail)
     }
 
     fn begin(&mut self, config: &Config, envelope: &Envelope<'_>) -> io::Result<()> {
-        self.put(RecordType::TIME, format!("{} 0", unix_time()).as_bytes())?;
+        self.put(RecordType::TIME, arrival_time().as_bytes())?;
         self.put(RecordType::ATTRIBUTE, b"log_message_origin=local")?;
-        self.put(RecordType::ATTRIBUTE, format!("trace_flags={}", envelope.trace_flags).as_bytes())?;
+        self.put(
+            RecordType::ATTRIBUTE,
+            format!("trace_flags={}", envelope.trace_flags).as_bytes(),
+        )?;
         self.put(RecordType::FROM, envelope.sender)?;
         self.put(RecordType::RECIPIENT, envelope.recipient)?;
         self.put(RecordType::MESSAGE, b"")?;
-        write_received(&mut self.submission.channel, config, &self.submission.queue_id)?;
-        self.put(RecordType::TEXT, format!("Date: {}", local_now().mail_date()).as_bytes())
+        write_received(
+            &mut self.submission.channel,
+            config,
+            &self.submission.queue_id,
+        )?;
+        self.put(
+            RecordType::TEXT,
+            format!("Date: {}", local_now().mail_date()).as_bytes(),
+        )
     }
 
     /// Queue ID of the message.
@@ -156,9 +192,14 @@ impl InternalMail {
     ///
     /// No verdict came: the message must be taken as not queued.
     pub fn finish(mut self) -> Result<Reply, ClientError> {
-        let ended = self.put(RecordType::EXTRACTED, b"").and_then(|()| self.put(RecordType::END, b""));
+        let ended = self
+            .put(RecordType::EXTRACTED, b"")
+            .and_then(|()| self.put(RecordType::END, b""));
         if let Err(error) = ended {
-            return Err(ClientError::Exchange { path: "public/cleanup socket".to_owned(), error: error.into() });
+            return Err(ClientError::Exchange {
+                path: "public/cleanup socket".to_owned(),
+                error: error.into(),
+            });
         }
         self.submission.finish()
     }

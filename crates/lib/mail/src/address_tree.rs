@@ -6,7 +6,7 @@
 
 use bstr::{BStr, BString};
 
-use crate::token::{Token, scan, space_before};
+use crate::token::{self, Token, scan};
 
 /// More text than this besides the address, between two commas, is stripped
 /// (see [`strip_long_comments`]).
@@ -42,7 +42,6 @@ impl Address {
             Self::Tokens(tokens) => {
                 let mut out = BString::default();
                 for token in tokens {
-                    space_before(token, false, &mut out);
                     token.write_external(&mut out);
                 }
                 out
@@ -57,7 +56,6 @@ impl Address {
             Self::Tokens(tokens) => {
                 let mut out = BString::default();
                 for token in tokens {
-                    space_before(token, false, &mut out);
                     token.write_internal(&mut out);
                 }
                 out
@@ -65,9 +63,9 @@ impl Address {
         }
     }
 
-    /// Replaces the address by `external`.
+    /// Replaces the address by `external`, in the spelling that its tokens have.
     pub fn replace(&mut self, external: BString) {
-        *self = Self::Rewritten(external);
+        *self = Self::Rewritten(token::external(&scan(BStr::new(&external), 0)));
     }
 }
 
@@ -245,7 +243,7 @@ enum Separator {
     Newline,
 }
 
-/// The list's external form on one line.
+/// The list's external form, unfolded; comments keep their line breaks.
 pub fn externalize(nodes: &[Node]) -> BString {
     write_nodes(nodes, Separator::Blank)
 }
@@ -266,12 +264,20 @@ fn write_nodes(nodes: &[Node], separator: Separator) -> BString {
                 out.extend_from_slice(b",\n")
             }
             Node::Token(token) => {
-                space_before(token, after_word, &mut out);
+                let wanted = match token {
+                    Token::Op(b'<') => !matches!(out.last(), None | Some(b' ' | b'\n')),
+                    Token::Op(_) => false,
+                    _ => after_word,
+                };
+                if wanted {
+                    out.push(b' ');
+                }
                 token.write_external(&mut out);
             }
         }
         after_word = match node {
-            Node::Address(_) | Node::Token(Token::Comment(_)) => true,
+            Node::Address(address) => !address.external().is_empty(),
+            Node::Token(Token::Comment(_)) => true,
             Node::Token(token) => token.is_word(),
             Node::GroupStart => false,
         };
@@ -292,8 +298,11 @@ pub fn header(name: &BStr, nodes: &[Node]) -> BString {
                 out.push(b' ');
                 column += 1;
             } else {
-                out.extend_from_slice(b"\n\t");
-                // The tab does not count.
+                // The tab does not count; a comment may bring a blank of its own.
+                out.push(b'\n');
+                if !matches!(entry.first(), Some(b' ' | b'\t')) {
+                    out.push(b'\t');
+                }
                 column = 0;
             }
         }

@@ -103,7 +103,14 @@ fn join(tokens: &[Token], write: fn(&Token, &mut BString)) -> BString {
     let mut out = BString::default();
     let mut after_word = false;
     for token in tokens {
-        space_before(token, after_word, &mut out);
+        let wanted = match token {
+            Token::Op(b'<') => !matches!(out.last(), None | Some(b' ')),
+            Token::Op(_) => false,
+            _ => after_word,
+        };
+        if wanted {
+            out.push(b' ');
+        }
         write(token, &mut out);
         after_word = token.is_word() || matches!(token, Token::Comment(_));
     }
@@ -112,18 +119,6 @@ fn join(tokens: &[Token], write: fn(&Token, &mut BString)) -> BString {
         out.pop();
     }
     out
-}
-
-/// Adds the blank that separates `token` from what was written before it.
-pub(crate) fn space_before(token: &Token, after_word: bool, out: &mut BString) {
-    let wanted = match token {
-        Token::Op(b'<') => !matches!(out.last(), None | Some(b' ' | b'\n')),
-        Token::Op(_) => false,
-        _ => after_word,
-    };
-    if wanted {
-        out.push(b' ');
-    }
 }
 
 /// White space between tokens.
@@ -188,14 +183,14 @@ impl Scanner<'_> {
         Some(first)
     }
 
-    /// Comments nest; a line break inside becomes a blank, everything else stays as it is.
+    /// Comments nest; nothing inside is changed.
     fn comment(&mut self) -> Token {
         let mut text = BString::default();
         let mut level = 0_usize;
         while let Some(byte) = self.bump() {
-            text.push(if byte == b'\n' { b' ' } else { byte });
+            text.push(byte);
             match byte {
-                b'\\' => text.extend(self.bump().map(|b| if b == b'\n' { b' ' } else { b })),
+                b'\\' => text.extend(self.bump()),
                 b'(' => level += 1,
                 b')' => level -= 1,
                 _ => {}
@@ -240,7 +235,7 @@ impl Scanner<'_> {
             text.extend(literal.map(blank));
         }
         let plain = |&b: &u8| !is_operator(b) && b > b' ' && b != 0x7f;
-        if !text.is_empty() && text.iter().all(plain) {
+        if text.iter().all(plain) {
             Token::Atom(text)
         } else {
             Token::Quoted(text)
@@ -278,7 +273,7 @@ mod tests {
             ("[1.2.3.4", "[1.2.3.4]"),
             ("\"a\tb\"", "a b"),
             ("(a\tb)", "(a\tb)"),
-            ("(a\nb)", "(a b)"),
+            ("(a\nb)", "(a\nb)"),
             ("\\", ""),
             ("a)b", "a)b"),
             ("a\0b", "a"),
@@ -295,8 +290,11 @@ mod tests {
             ("\"a\\\"b\"", "\"a\\\"b\""),
             ("\"plain\"", "\"plain\""),
             ("p\u{1}q", "\"p\u{1}q\""),
-            ("\\", "\"\""),
+            ("\\", ""),
             ("(c \\) d)", "(c \\) d)"),
+            // Not restored in literals: scanned again, the last one has no end.
+            ("[a\\]b]", "[a]b]"),
+            ("[ab\\\\]", "[ab\\]"),
         ];
         for (text, want) in cases {
             assert_eq!(external(&scan(BStr::new(text), 0)), *want, "{text:?}");

@@ -6,7 +6,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// So long a log daemon may take nothing. After that lines are lost until it takes some again: mail
+/// must not stand still because its log does.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Socket of the system's log daemon.
 const DEV_LOG: &str = "/dev/log";
 
@@ -45,15 +49,17 @@ pub(crate) struct Peer {
     /// A full queue is a failure, not a reason to wait. For master(8), which must start the process
     /// that empties the queue.
     never_wait: bool,
+    /// How long a full queue is waited for otherwise.
+    patience: Duration,
+    /// The daemon was waited for in vain, and not since.
+    stuck: bool,
+    /// Lines that it did not take.
+    lost: u64,
 }
 
 impl Destination {
     pub(crate) fn syslog() -> Self {
-        Self::Syslog(Peer {
-            paths: vec![PathBuf::from(DEV_LOG)],
-            link: None,
-            never_wait: false,
-        })
+        Self::Syslog(Peer::new(vec![PathBuf::from(DEV_LOG)], false))
     }
 
     /// postlogd(8) at `socket`; inside a jail the path is the one below the queue directory.
@@ -67,14 +73,17 @@ impl Destination {
             paths.push(Path::new("/").join(class).join(name));
         }
         let never_wait = fallback.is_some();
-        Self::Postlog(
-            Peer {
-                paths,
-                link: None,
-                never_wait,
-            },
-            fallback,
-        )
+        Self::Postlog(Peer::new(paths, never_wait), fallback)
+    }
+
+    /// How many lines were lost before the last one, which was taken; counted once.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        match self {
+            Self::Syslog(peer) | Self::Postlog(peer, _) if !peer.stuck => {
+                std::mem::take(&mut peer.lost)
+            }
+            _ => 0,
+        }
     }
 
     /// Connects now; `false` when the receiver is not there.
@@ -129,12 +138,23 @@ impl LogFile {
 }
 
 impl Peer {
+    fn new(paths: Vec<PathBuf>, never_wait: bool) -> Self {
+        Self {
+            paths,
+            link: None,
+            never_wait,
+            patience: PATIENCE,
+            stuck: false,
+            lost: 0,
+        }
+    }
+
     fn is_connected(&mut self) -> bool {
         if self.link.is_none() {
             self.link = self
                 .paths
                 .iter()
-                .find_map(|path| open(path, self.never_wait));
+                .find_map(|path| open(path, self.never_wait || self.stuck, self.patience));
         }
         self.link.is_some()
     }
@@ -153,18 +173,50 @@ impl Peer {
             };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.note_full();
+                    return false;
+                }
                 Err(_) => self.link = None,
-                Ok(()) => return true,
+                Ok(()) => {
+                    if std::mem::take(&mut self.stuck) {
+                        self.set_waiting(true);
+                    }
+                    return true;
+                }
             }
         }
         false
     }
+
+    /// The daemon took nothing for a while: it is not waited for again until it takes something.
+    fn note_full(&mut self) {
+        if self.never_wait {
+            return;
+        }
+        self.lost = self.lost.saturating_add(1);
+        if !std::mem::replace(&mut self.stuck, true) {
+            self.set_waiting(false);
+        }
+    }
+
+    fn set_waiting(&mut self, wait: bool) {
+        let done = match &self.link {
+            Some(Link::Datagram(socket)) => socket.set_nonblocking(!wait),
+            Some(Link::Stream(stream)) => stream.set_nonblocking(!wait),
+            None => Ok(()),
+        };
+        // A socket that cannot be set is made anew by the next line.
+        if done.is_err() {
+            self.link = None;
+        }
+    }
 }
 
-fn open(path: &Path, never_wait: bool) -> Option<Link> {
+fn open(path: &Path, never_wait: bool, patience: Duration) -> Option<Link> {
     let socket = UnixDatagram::unbound().ok()?;
     socket.set_nonblocking(never_wait).ok()?;
+    socket.set_write_timeout(Some(patience)).ok()?;
     match socket.connect(path) {
         Ok(()) => Some(Link::Datagram(socket)),
         // Some log daemons listen on a stream.
@@ -197,6 +249,39 @@ mod tests {
             std::fs::remove_file(&path).unwrap();
         }
         std::fs::remove_dir(directory).unwrap();
+    }
+
+    #[test]
+    fn a_log_daemon_that_hangs_costs_lines_and_not_time() {
+        let directory = std::env::temp_dir().join(format!("postern-stuck-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("socket");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let mut destination = Destination::postlog(&path, None);
+        let Destination::Postlog(peer, _) = &mut destination else {
+            unreachable!("made so above")
+        };
+        peer.patience = Duration::from_millis(20);
+        let mut sent = 0;
+        while !peer.stuck {
+            peer.send(b"line");
+            sent += 1;
+        }
+        for _ in 0..1000 {
+            assert!(!peer.send(b"line"));
+        }
+        assert_eq!(destination.take_lost(), 0, "nobody can be told yet");
+        let mut buffer = [0; 16];
+        for _ in 1..sent {
+            receiver.recv(&mut buffer).unwrap();
+        }
+        destination.send(&mut b"back".to_vec());
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 4);
+        assert_eq!(
+            (destination.take_lost(), destination.take_lost()),
+            (1001, 0)
+        );
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

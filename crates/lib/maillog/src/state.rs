@@ -227,6 +227,16 @@ impl State {
         }
         self.tag = tag;
         self.line = line;
+        self.report_lost();
+    }
+
+    /// Tells of lines that the log daemon did not take, now that it takes some again.
+    fn report_lost(&mut self) {
+        let lost = self.destination.as_mut().map_or(0, Destination::take_lost);
+        if lost > 0 {
+            let text = format!("the log daemon did not take {lost} lines, they are lost");
+            self.emit(Severity::Warning, &text);
+        }
     }
 
     /// Sends a line of another process to syslog.

@@ -292,3 +292,89 @@ fn without_comments(text: &str) -> String {
 fn is_readable(name: &str, suffix: &str) -> bool {
     std::fs::File::open(format!("{name}{suffix}")).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::config;
+
+    #[test]
+    fn tables_that_need_another_process_leave_the_work_to_the_service() {
+        let directory =
+            std::env::temp_dir().join(format!("postern-rewrite-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let plain = file("plain", "# proxy:comment\na.test\nb.test\n");
+        let proxied = file("proxied", "a.test\nproxy:mysql:/x\n");
+        let map = file("map.db", "");
+        let map = map.strip_suffix(".db").unwrap();
+        let cases = [
+            ("".to_owned(), true),
+            ("relay_domains = a.test, !b.test, [::1]".to_owned(), true),
+            ("transport_maps = inline:{a=b:} static:x".to_owned(), true),
+            (
+                "transport_maps = unionmap:{static:a, inline:{a=b}}".to_owned(),
+                true,
+            ),
+            (
+                "transport_maps = unionmap:{static:a, proxy:static:b}".to_owned(),
+                false,
+            ),
+            (
+                "virtual_mailbox_domains = proxy:mysql:/etc/x.cf".to_owned(),
+                false,
+            ),
+            ("transport_maps = mysql:/etc/x.cf".to_owned(), false),
+            ("virtual_alias_maps = ldap:/etc/x.cf".to_owned(), false),
+            (
+                "virtual_alias_maps = ldap:/etc/x.cf\nvirtual_alias_domains = a.test".to_owned(),
+                true,
+            ),
+            ("transport_maps = environ:x".to_owned(), false),
+            (format!("transport_maps = hash:{map}"), true),
+            (format!("transport_maps = hash:{map}x"), false),
+            (format!("relay_domains = {plain}"), true),
+            (format!("relay_domains = {proxied}"), false),
+            (format!("relay_domains = {plain}x"), false),
+        ];
+        for (text, want) in cases {
+            assert_eq!(tables_open_here(&config(&text)), want, "{text}");
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn both_ways_give_the_same_kind_of_answer() {
+        let config = config("relay_domains = r.test\naddress_verify_relay_transport = probe");
+        let mut service = AddressService::new(&config);
+        assert!(service.is_in_process());
+        let (sender, address) = (BStr::new(""), BStr::new("u@r.test"));
+        for _ in 0..2 * CACHE_SIZE {
+            assert_eq!(service.resolve(sender, address).transport, "relay");
+            assert_eq!(service.verify(sender, address).transport, "probe");
+        }
+        assert_eq!(service.cache.len(), 2);
+        let rewritten = service.rewrite(Context::Local, BStr::new("u"));
+        assert_eq!(rewritten, Ok(BString::from("u@example.test")));
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_holds_no_failure() {
+        let mut service = AddressService::in_process(&config("transport_maps = fail:x"));
+        assert!(
+            service
+                .resolve(BStr::new(""), BStr::new("u@a.test"))
+                .failed()
+        );
+        assert!(service.cache.is_empty());
+        let mut service = AddressService::in_process(&config(""));
+        for n in 0..3 * CACHE_SIZE {
+            service.resolve(BStr::new(""), BStr::new(&format!("u{n}@a.test")));
+        }
+        assert_eq!(service.cache.len(), CACHE_SIZE);
+    }
+}

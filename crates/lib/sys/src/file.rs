@@ -15,6 +15,8 @@ pub struct Space {
     pub block_size: u64,
     /// Blocks free for ordinary users.
     pub free: u64,
+    /// Files that ordinary users may still make; `None` where that has no limit.
+    pub free_files: Option<u64>,
 }
 
 impl Space {
@@ -30,6 +32,7 @@ pub fn space(path: &Path) -> io::Result<Space> {
     Ok(Space {
         block_size: stat.fragment_size(),
         free: stat.blocks_available(),
+        free_files: (stat.files() > 0).then(|| stat.files_available()),
     })
 }
 

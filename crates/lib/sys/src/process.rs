@@ -235,19 +235,23 @@ pub fn unlimit_descriptors() -> u64 {
     }
 }
 
-/// Lets the child of `command` start in a session of its own, unable to write files longer than
-/// `file_size` bytes (`None`: no limit besides the present one).
+/// Lets the child of `command` start in a session of its own, with SIGPIPE ignored, unable to write
+/// files longer than `file_size` bytes (`None`: no limit besides the present one).
 pub fn detach_child(command: &mut std::process::Command, file_size: Option<u64>) {
     use nix::sys::resource::{Resource, setrlimit};
     use std::os::unix::process::CommandExt;
     let prepare = move || {
         unistd::setsid()?;
+        crate::signal::set_disposition(
+            nix::sys::signal::Signal::SIGPIPE,
+            crate::signal::Disposition::Ignore,
+        )?;
         if let Some(limit) = file_size {
             setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?;
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes two system calls; it neither allocates nor
+    // SAFETY: between fork and exec the closure makes three system calls; it neither allocates nor
     // takes a lock.
     unsafe { command.pre_exec(prepare) };
 }

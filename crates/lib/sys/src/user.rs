@@ -214,11 +214,20 @@ pub fn change_root(root: &Path) -> io::Result<()> {
 
 /// The TCP port of a service in the services database.
 pub fn service_port(name: &str) -> Option<u16> {
+    port_of(name, c"tcp")
+}
+
+/// The UDP port of a service in the services database.
+pub fn udp_service_port(name: &str) -> Option<u16> {
+    port_of(name, c"udp")
+}
+
+fn port_of(name: &str, protocol: &std::ffi::CStr) -> Option<u16> {
     let name = CString::new(name).ok()?;
     // SAFETY: both strings are NUL-terminated and live; the result points to static storage that is
     // read before any other call can change it (programs ask with one thread only).
     let port = unsafe {
-        let entry = libc::getservbyname(name.as_ptr(), c"tcp".as_ptr());
+        let entry = libc::getservbyname(name.as_ptr(), protocol.as_ptr());
         if entry.is_null() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Test support: private instances, a scripted SMTP client, a receiving SMTP server.
+//! Test support: private instances, a scripted SMTP client, a receiving SMTP and LMTP server.
 //!
 //! Used by the end-to-end tests and by `cargo xtask run`; never linked into a program. It speaks to
 //! the programs only as an operator and a mail client do.
@@ -6,12 +6,25 @@
 
 mod account;
 mod instance;
+mod layout;
+mod port;
+mod process;
+mod random;
 mod sink;
+mod skip;
 mod smtp;
+mod suite;
 mod wait;
+mod watch;
 
 pub use account::{Account, mail_account};
-pub use instance::{Instance, Settings};
+pub use instance::Instance;
+pub use layout::Settings;
+pub use port::free_port;
+pub use process::Process;
+pub use random::Random;
 pub use sink::{Sink, SinkMessage};
-pub use smtp::{Reply, SmtpClient};
-pub use wait::wait_until;
+pub use skip::skip;
+pub use smtp::{Reply, SmtpClient, content};
+pub use suite::Suite;
+pub use wait::{wait_for, wait_until};

@@ -332,6 +332,9 @@ impl Session<'_> {
         if transaction.queue.is_some() {
             return true;
         }
+        if self.lacks_proxy_filter() {
+            return false;
+        }
         let set = &self.server.set;
         let opened = if self.alone {
             let program = Path::new(&self.config().get(params::COMMAND_DIRECTORY)).join("postdrop");

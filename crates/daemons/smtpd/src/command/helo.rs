@@ -57,7 +57,14 @@ impl Session<'_> {
         self.end_transaction();
         self.trim_transcript();
         self.helo = Some(name);
-        Ok(None)
+        match self.milter_reply() {
+            // Any other reply waits for the mail.
+            Some(reply) if reply.starts_with("421") => {
+                self.reply(reply)?;
+                Ok(Some(Outcome::Bad))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The name as log and Received: header can have it.

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::{Outcome, is};
 use crate::access::Rejection;
 use crate::ehlo_keywords::Keywords;
+use crate::missing::MilterVerdict;
 use crate::reply::ErrorClass;
 use crate::session::{Session, Step};
 use crate::space;
@@ -71,6 +72,10 @@ impl Session<'_> {
         if let Err(rejection) = self.check_mail(&sender, &wanted) {
             return self.reply_rejection(rejection);
         }
+        if let Some(reply) = self.milter_reply_to_mail(&sender) {
+            self.reply(reply)?;
+            return Ok(Outcome::Bad);
+        }
         let rewrite_context = match self.header_rewrite_context() {
             Ok(context) => context,
             Err(rejection) => return self.reply_rejection(rejection),
@@ -85,10 +90,30 @@ impl Session<'_> {
         self.begin_transaction(sender, wanted, rewrite_context);
         if !self.server.set.delay_open && !self.open_queue() {
             self.end_transaction();
-            self.reply("451 4.3.0 Error: queue file write error")?;
-            return Ok(Outcome::Bad);
+            return self.refuse_unwritable();
         }
         self.succeed("250 2.1.0 Ok")
+    }
+
+    fn milter_reply_to_mail(&mut self, sender: &BString) -> Option<&'static str> {
+        if self.alone {
+            return None;
+        }
+        self.sender = Some(sender.clone());
+        let reply = self.milter_reply();
+        self.sender = None;
+        reply
+    }
+
+    /// Says that the message cannot be stored, and why when that is known.
+    pub(super) fn refuse_unwritable(&mut self) -> Step<Outcome> {
+        self.server.space.forget();
+        if let Err(rejection) = self.check_space() {
+            return self.reply_rejection(rejection);
+        }
+        self.error_mask.add(ErrorClass::RESOURCE);
+        self.reply("451 4.3.0 Error: queue file write error")?;
+        Ok(Outcome::Bad)
     }
 
     fn begin_transaction(
@@ -100,6 +125,7 @@ impl Session<'_> {
         self.server.sequence = self.server.sequence.wrapping_add(1);
         self.sender = Some(sender);
         self.overshoot = 0;
+        self.actions.hold = self.milters == MilterVerdict::Hold;
         self.transaction = Some(Transaction {
             arrival: SystemTime::now(),
             body: wanted.body,
@@ -277,24 +303,27 @@ impl Session<'_> {
 
     /// Refuses mail that the disk may not have room for.
     fn check_space(&mut self) -> Result<(), Rejection> {
-        let set = &self.server.set;
-        if set.queue_minfree == 0 && set.message_size_limit == 0 {
-            return Ok(());
-        }
         let Some(free) = self.server.space.free(&self.server.queue_directory) else {
             return Ok(());
         };
         let set = &self.server.set;
-        if !space::is_short(free, set.queue_minfree, set.message_size_limit) {
+        let warning = if space::is_short(free.bytes, set.queue_minfree, set.message_size_limit) {
+            format!(
+                "not enough free space in mail queue: {} bytes < 1.5*message size limit",
+                free.bytes
+            )
+        } else if let Some(files) = free.files.filter(|files| *files < space::FILES_WANTED) {
+            format!("not enough free space in mail queue: {files} files can be made")
+        } else {
             return Ok(());
-        }
+        };
         let rejection = self.reject_outright(
             ErrorClass::RESOURCE,
             452,
             "4.3.1",
             "Insufficient system storage",
         );
-        log::warn!("not enough free space in mail queue: {free} bytes < 1.5*message size limit");
+        log::warn!("{warning}");
         Err(rejection)
     }
 }

@@ -78,9 +78,7 @@ impl Session<'_> {
         let accepted = self.add_recipient(&recipient, path.text.as_ref(), &wanted);
         self.recipient = first;
         if !accepted {
-            self.error_mask.add(ErrorClass::RESOURCE);
-            self.reply("451 4.3.0 Error: queue file write error")?;
-            return Ok(Outcome::Bad);
+            return self.refuse_unwritable();
         }
         self.recipient.get_or_insert(recipient);
         self.succeed("250 2.1.5 Ok")
@@ -149,16 +147,12 @@ impl Session<'_> {
             return false;
         };
         let original = wanted.original.clone().unwrap_or_else(|| {
-            let kind = if transaction.smtputf8 && !path.is_ascii() {
-                "utf-8;"
-            } else {
-                "rfc822;"
-            };
+            // As the reference, with type rfc822 also for internationalised addresses.
             let inner = path
                 .strip_prefix(b"<")
                 .and_then(|path| path.strip_suffix(b">"))
                 .unwrap_or(path);
-            [kind.as_bytes(), inner].concat().into()
+            [b"rfc822;".as_slice(), inner].concat().into()
         });
         let mut write = || {
             if let Some(notify) = wanted.notify {

@@ -4,7 +4,7 @@ use super::params;
 
 params! {
     /// Alias tables searched by local delivery.
-    ALIAS_MAPS: str "alias_maps" = "$default_database_type:/etc/aliases", { old: Some(OldDefault { below: "3.11", text: "hash:/etc/aliases", unless_set: None }), used_by: "local,proxymap,smtpd", in_3_7: true, flags: flag::BUILD_TIME };
+    ALIAS_MAPS: str "alias_maps" = "$default_database_type:/etc/aliases", { old: Some(OldDefault { below: "3.11", text: "hash:/etc/aliases, nis:mail.aliases", unless_set: None }), used_by: "local,proxymap,smtpd", in_3_7: true, flags: flag::BUILD_TIME };
     /// Where |command destinations are allowed: alias, forward, include.
     ALLOW_MAIL_TO_COMMANDS: str "allow_mail_to_commands" = "alias, forward", { used_by: "local", in_3_7: true };
     /// Where /file destinations are allowed: alias, forward, include.

@@ -141,10 +141,8 @@ pub(super) fn write_hash(file: &File, entries: &mut Merge, space: u64) -> io::Re
     output.meta(Kind::Hash, &fields)
 }
 
-type HashPair = (Vec<u8>, (Vec<u8>, Vec<u8>));
-
 /// An entry's items, and its key to sort by.
-fn hash_pair(output: &mut Output<'_>, entry: &Entry) -> io::Result<HashPair> {
+fn hash_pair(output: &mut Output<'_>, entry: &Entry) -> io::Result<hash::KeyedPair> {
     let mut item = |data: &[u8]| {
         if data.len() <= hash::inline_limit(PAGE_SIZE) {
             return Ok(hash::inline_item(data));

@@ -45,6 +45,9 @@ pub(super) fn off_page_item(first: u32, length: usize) -> io::Result<Vec<u8>> {
     Ok([&[OFF_PAGE, 0, 0, 0][..], &chain_reference(first, length)?].concat())
 }
 
+/// A key's bytes, and the items of the key and its data.
+pub(super) type KeyedPair = (Vec<u8>, (Vec<u8>, Vec<u8>));
+
 /// What an item says about its bytes.
 enum Item<'a> {
     Here(&'a [u8]),
@@ -358,7 +361,7 @@ impl Hash<'_, '_> {
     fn fill(
         &mut self,
         bucket: u32,
-        mut pairs: Vec<(Vec<u8>, (Vec<u8>, Vec<u8>))>,
+        mut pairs: Vec<KeyedPair>,
         spare: &mut Vec<u32>,
     ) -> io::Result<()> {
         pairs.sort();

@@ -150,7 +150,7 @@ impl Bdb {
         action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>,
     ) -> Result<T, LookupError> {
         if self.mode == OpenMode::Read
-            && let Some(answer) = self.from_memory(&action)
+            && let Some(answer) = self.remembered(&action)
         {
             return Ok(answer);
         }
@@ -190,7 +190,7 @@ impl Bdb {
     }
 
     /// A reader's answer from pages that it remembers, while the file is as it was.
-    fn from_memory<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
+    fn remembered<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
         if !self.cache.borrow().is_current(&self.file).ok()? {
             return None;
         }

@@ -265,6 +265,38 @@ fn other_files_are_refused_in_the_words_of_postfix() {
 }
 
 #[test]
+fn files_of_older_libraries_are_read_and_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let path = format!("{source}.db");
+    for (kind, version) in [(Kind::Hash, 7), (Kind::Hash, 8), (Kind::Btree, 8)] {
+        let mut entries = numbered(500);
+        build(kind, &source, entries.clone());
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[16] = version;
+        for page in bytes
+            .chunks_mut(4096)
+            .filter(|page| page[25] == super::page::HASH)
+        {
+            // Old pages hold pairs in any order; these are sorted by chance.
+            page[25] = super::page::HASH_UNSORTED;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        let mut table = writable(kind, &source);
+        check(table.as_mut(), &entries);
+        for n in 0..500 {
+            let (key, value) = (format!("a{n}"), format!("new {n}"));
+            table.update(BStr::new(&key), BStr::new(&value)).unwrap();
+            entries.insert(key.into(), value.into());
+        }
+        assert!(table.delete(BStr::new("key7")).unwrap());
+        entries.remove(&b"key7"[..]);
+        check(table.as_mut(), &entries);
+        assert_eq!(std::fs::read(&path).unwrap()[16], version);
+    }
+}
+
+#[test]
 fn a_rebuilt_table_has_changed_for_its_readers() {
     let directory = tempfile::tempdir().unwrap();
     let source = source(directory.path());

@@ -1,0 +1,6 @@
+//! cdb files.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| postern_fuzz::table("cdb", ".cdb", bytes, &[b"a", b"key", b""]));

@@ -1,0 +1,168 @@
+//! What the server does not take, and with which words.
+
+use postern_testkit::{Instance, SmtpClient, content, free_port};
+
+/// One instance for all that is only asked, with a second port for clients that may not relay.
+#[test]
+fn refusals_have_their_replies() {
+    let outside = free_port();
+    let instance = Instance::started(
+        "message_size_limit = 20000\n\
+         header_checks = regexp:$config_directory/header_checks\n\
+         smtpd_helo_required = yes\n",
+        &format!("127.0.0.1:{outside} inet n - n - - smtpd -o mynetworks=192.0.2.0/24\n"),
+    );
+    instance.write(
+        "etc/header_checks",
+        b"/^Subject: .*lottery/ REJECT no lotteries here\n/^X-Drop:/ DISCARD\n",
+    );
+    let mut client = SmtpClient::connect(outside);
+    assert_eq!(client.say("EHLO far.example.net").code, 250);
+    relay_is_denied(&mut client);
+    let mut client = instance.smtp();
+    vrfy_answers(&mut client);
+    the_size_limit_holds(&mut client, &instance);
+    header_checks_decide(&mut client, &instance);
+    instance.wait_queue_empty();
+    assert_eq!(instance.maildir("alice").len(), 1);
+    assert_eq!(instance.defects(), Vec::<String>::new());
+}
+
+fn relay_is_denied(client: &mut SmtpClient) {
+    let rows = [
+        ("MAIL FROM:<a@far.example.net>", "250 2.1.0 Ok"),
+        (
+            "RCPT TO:<someone@elsewhere.test>",
+            "454 4.7.1 <someone@elsewhere.test>: Relay access denied",
+        ),
+        (
+            "RCPT TO:<@example.test:someone@elsewhere.test>",
+            "454 4.7.1 <someone@elsewhere.test>: Relay access denied",
+        ),
+        (
+            "RCPT TO:<someone%elsewhere.test@example.test>",
+            "454 4.7.1 <someone%elsewhere.test@example.test>: Relay access denied",
+        ),
+        (
+            "RCPT TO:<nobody@example.test>",
+            "550 5.1.1 <nobody@example.test>: Recipient address rejected: User unknown in virtual mailbox table",
+        ),
+        ("DATA", "554 5.5.1 Error: no valid recipients"),
+        ("RSET", "250 2.0.0 Ok"),
+    ];
+    for (command, reply) in rows {
+        assert_eq!(client.say(command).text(), reply, "{command}");
+    }
+}
+
+fn vrfy_answers(client: &mut SmtpClient) {
+    let rows = [
+        ("VRFY alice@example.test", "252 2.0.0 alice@example.test"),
+        (
+            "VRFY nobody@example.test",
+            "550 5.1.1 <nobody@example.test>: Recipient address rejected: User unknown in virtual mailbox table",
+        ),
+    ];
+    for (command, reply) in rows {
+        assert_eq!(client.say(command).text(), reply, "{command}");
+    }
+}
+
+fn the_size_limit_holds(client: &mut SmtpClient, instance: &Instance) {
+    let declared = client.say("MAIL FROM:<s@example.test> SIZE=20001");
+    assert_eq!(
+        declared.text(),
+        "552 5.3.4 Message size exceeds fixed limit"
+    );
+    let large = format!("Subject: x\n\n{}", "0123456789\n".repeat(2000));
+    let reply = client.send("s@example.test", &["alice@example.test"], &large);
+    assert_eq!(
+        reply.text(),
+        "552 5.3.4 Error: message file too big",
+        "{}",
+        instance.log_end()
+    );
+    assert_eq!(client.say("NOOP").code, 250);
+}
+
+fn header_checks_decide(client: &mut SmtpClient, instance: &Instance) {
+    let mut send = |text: &str| client.send("s@example.test", &["alice@example.test"], text);
+    let reply = send("Subject: the lottery\n\nx\n");
+    assert_eq!(reply.text(), "550 5.7.1 no lotteries here");
+    instance.wait_log_all(&[
+        "reject: header Subject: the lottery from localhost[127.0.0.1]",
+        "5.7.1 no lotteries here",
+    ]);
+    assert!(send("X-Drop: 1\n\nx\n").queue_id().is_some());
+    assert!(
+        send("Subject: a\n\nSubject: lottery in the body\n")
+            .queue_id()
+            .is_some()
+    );
+    let message = instance.wait_maildir("alice", 1).remove(0);
+    assert!(message.contains("lottery in the body"), "{message}");
+}
+
+/// A table that cannot be asked is trouble of ours, never of the recipient.
+#[test]
+fn a_broken_table_is_no_unknown_user() {
+    let instance = Instance::started(
+        "virtual_mailbox_maps = fail:broken\n\
+         virtual_alias_maps = inline:{ {known@example.test = alice@example.test} }\n",
+        "",
+    );
+    let mut client = instance.smtp();
+    assert_eq!(client.say("MAIL FROM:<s@example.test>").code, 250);
+    let reply = client.say("RCPT TO:<alice@example.test>");
+    assert_eq!(
+        reply.text(),
+        "451 4.3.0 <alice@example.test>: Temporary lookup failure"
+    );
+    let reply = client.say("RCPT TO:<known@example.test>");
+    assert_eq!(reply.code, 250, "{reply:?}");
+    assert_eq!(client.say("DATA").code, 354);
+    client.raw(&content("Subject: x\n\nx\n"));
+    let id = client.reply().queue_id().expect("taken").to_owned();
+    instance.wait_log_all(&[&id, "to=<alice@example.test>", "status=deferred"]);
+    assert_eq!(instance.wait_queue("deferred", 1), [id]);
+    let log = instance.log().to_ascii_lowercase();
+    assert!(!log.contains("unknown user") && !log.contains("user unknown"));
+    assert!(!log.contains("status=bounced"));
+    assert_eq!(instance.defects(), Vec::<String>::new());
+}
+
+/// The same in cleanup and trivial-rewrite: a message is not taken on a guess.
+#[test]
+fn a_broken_alias_or_transport_table_loses_nothing() {
+    let mut instance = Instance::started("virtual_alias_maps = fail:broken\n", "");
+    let mut client = instance.smtp();
+    let reply = client.send(
+        "s@example.test",
+        &["alice@example.test"],
+        "Subject: x\n\nx\n",
+    );
+    assert_eq!(
+        reply.text(),
+        "451 4.3.0 <alice@example.test>: Temporary lookup failure"
+    );
+    client.say("QUIT");
+    instance.sendmail(
+        &["-f", "s@example.test", "alice@example.test"],
+        "Subject: y\n\ny\n",
+    );
+    instance.wait_log("virtual_alias_maps map lookup problem for alice@example.test");
+    assert_eq!(instance.maildir("alice").len(), 0);
+    instance.set_main_cf("transport_maps = fail:broken\nminimal_backoff_time = 1s\n");
+    instance.stop();
+    instance.start().expect("start with the other table broken");
+    instance.wait_log_all(&["to=<alice@example.test>", "status=deferred"]);
+    instance.set_main_cf("");
+    instance.reload();
+    instance.succeed("postqueue", &["-f"]);
+    instance.wait_maildir("alice", 1);
+    instance.wait_queue_empty();
+    assert_eq!(instance.maildir("alice").len(), 1);
+    let log = instance.log().to_ascii_lowercase();
+    assert!(!log.contains("unknown user") && !log.contains("user unknown"));
+    assert!(!log.contains("status=bounced"));
+}
