@@ -28,7 +28,7 @@ impl Message<'_> {
         }
         let dsn_original = pending
             .dsn_original
-            .unwrap_or_else(|| Self::default_dsn_original(&address));
+            .unwrap_or_else(|| self.default_dsn_original(&address));
         self.last_recipient = Some(address.clone());
         let recipient = Recipient {
             dsn_original,
@@ -59,10 +59,12 @@ impl Message<'_> {
         address
     }
 
-    /// RFC 3461 §5.2.1 (a): the MTA supplies ORCPT when the client did not. As with Postfix the type is
-    /// `rfc822` for all addresses.
-    fn default_dsn_original(address: &BString) -> BString {
-        [b"rfc822;", address.as_slice()].concat().into()
+    /// RFC 3461 §5.2.1 (a): the MTA supplies ORCPT when the client did not; as the reference does, with
+    /// type `rfc822` also for internationalised addresses.
+    fn default_dsn_original(&self, address: &BString) -> BString {
+        let mut text = BString::from("rfc822;");
+        text.extend_from_slice(address);
+        text
     }
 
     /// Expands virtual aliases and writes the results.

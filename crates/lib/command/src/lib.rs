@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod getopt;
+mod interrupts;
 
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
@@ -14,6 +15,7 @@ use std::io;
 use std::path::Path;
 
 pub use getopt::{Getopt, Opt};
+pub use interrupts::Interrupts;
 
 /// Exit statuses of sysexits(3) that the commands use.
 pub mod exit {
