@@ -20,6 +20,9 @@ pub(crate) enum ShowError {
     /// The reason was told as a warning.
     #[error("record read error")]
     Read,
+    /// The same, where pointers are shown.
+    #[error("bad pointer record, or input is not seekable")]
+    Pointer,
     #[error("seek error: {}", error_text(.0))]
     Seek(io::Error),
     #[error("write error: {}", error_text(.0))]
@@ -45,6 +48,8 @@ enum Next {
 /// One file being shown.
 pub(crate) struct Shower<'a> {
     name: String,
+    /// The file is empty or starts with a letter of envelope records, whatever follows.
+    valid_start: bool,
     reader: Reader<Input>,
     options: &'a Options,
     out: &'a mut dyn Write,
@@ -62,8 +67,11 @@ pub(crate) struct Shower<'a> {
 }
 
 impl<'a> Shower<'a> {
-    pub(crate) fn new(source: Source, options: &'a Options, out: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(mut source: Source, options: &'a Options, out: &'a mut dyn Write) -> Self {
         Self {
+            valid_start: source
+                .first_letter()
+                .is_none_or(|letter| RecordType(letter).is_in(RecordType::ENVELOPE)),
             name: source.name,
             // Pointers may have to be shown; they are followed here.
             reader: Reader::with_options(source.input, ReadOptions::RAW),
@@ -85,12 +93,12 @@ impl<'a> Shower<'a> {
             self.reader.seek(start).map_err(ShowError::Seek)?;
         }
         let mut is_first = start == 0;
+        if is_first && !self.valid_start {
+            log::warn!("{}: input is not a valid queue file", self.name);
+            return Ok(());
+        }
         self.shown_offset = self.reader.offset();
         while let Some(record) = self.read()? {
-            if is_first && !record.kind.is_in(RecordType::ENVELOPE) {
-                log::warn!("{}: input is not a valid queue file", self.name);
-                break;
-            }
             if self.record(&record, is_first)? == Next::Stop {
                 break;
             }
@@ -114,7 +122,7 @@ impl<'a> Shower<'a> {
         let reason = match error {
             RecordError::Io(error) => error_text(error),
             RecordError::BadPointer(value) => {
-                let value = quote_for_log(as_string(value), Charset::Utf8);
+                let value = quote_for_log(as_string(value).trim_ascii_start(), Charset::Utf8);
                 format!("malformed pointer record value: {value}")
             }
             other => other.to_string(),
@@ -122,6 +130,17 @@ impl<'a> Shower<'a> {
         match self.warn(&format!("{}: {reason}", self.name)) {
             Ok(()) => ShowError::Read,
             Err(error) => ShowError::Output(error),
+        }
+    }
+
+    fn bad_pointer(&mut self, error: &RecordError) -> ShowError {
+        match self.damaged(error) {
+            ShowError::Read
+                if self.options.verbose > 0 && matches!(error, RecordError::BadPointer(_)) =>
+            {
+                ShowError::Pointer
+            }
+            other => other,
         }
     }
 
@@ -161,7 +180,7 @@ impl<'a> Shower<'a> {
                 if !self.options.is_raw() {
                     self.reader
                         .follow(record.data.as_bstr())
-                        .map_err(|error| self.damaged(&error))?;
+                        .map_err(|error| self.bad_pointer(&error))?;
                 }
             }
             RecordType::TEXT => return self.text(record),
