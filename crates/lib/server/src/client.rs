@@ -62,13 +62,10 @@ pub(crate) fn accept(
         }
     };
     match transport {
-        Transport::Inet => {
-            socket::tune_tcp(&fd);
-            Some(Client {
-                channel: channel(fd, timeout),
-                kind: ClientKind::Inet,
-            })
-        }
+        Transport::Inet => Some(Client {
+            channel: channel(fd, timeout),
+            kind: ClientKind::Inet,
+        }),
         Transport::Pass => match receive_passed(fd) {
             Ok((fd, attributes)) => {
                 socket::tune_tcp(&fd);

@@ -242,7 +242,10 @@ pub fn detach_child(command: &mut std::process::Command, file_size: Option<u64>)
     use std::os::unix::process::CommandExt;
     let prepare = move || {
         unistd::setsid()?;
-        crate::signal::set_disposition(nix::sys::signal::Signal::SIGPIPE, crate::signal::Disposition::Ignore)?;
+        crate::signal::set_disposition(
+            nix::sys::signal::Signal::SIGPIPE,
+            crate::signal::Disposition::Ignore,
+        )?;
         if let Some(limit) = file_size {
             setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?;
         }
