@@ -66,6 +66,12 @@ impl Options {
         }
     }
 
+    /// Whether pointers are shown only: there is nothing to see of `-r` without `-v`, which shows
+    /// them in the first place.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw && self.verbose > 0
+    }
+
     /// Lines that go on in the next record are shown as two when records are to be seen.
     pub(crate) fn shows_records(&self) -> bool {
         self.verbose > 0 || self.offsets

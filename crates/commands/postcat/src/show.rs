@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use bstr::ByteSlice;
 use postern_mail::header;
+use postern_mail::printable::{Charset, quote_for_log};
 use postern_queue_file::{Attribute, ReadOptions, Reader, Record, RecordError, RecordType};
 use postern_sys::clock::local_time;
 use postern_sys::error_text;
@@ -19,6 +20,9 @@ pub(crate) enum ShowError {
     /// The reason was told as a warning.
     #[error("record read error")]
     Read,
+    /// The same, where pointers are shown.
+    #[error("bad pointer record, or input is not seekable")]
+    Pointer,
     #[error("seek error: {}", error_text(.0))]
     Seek(io::Error),
     #[error("write error: {}", error_text(.0))]
@@ -44,9 +48,13 @@ enum Next {
 /// One file being shown.
 pub(crate) struct Shower<'a> {
     name: String,
+    /// The file is empty or starts with a letter of envelope records, whatever follows.
+    valid_start: bool,
     reader: Reader<Input>,
     options: &'a Options,
     out: &'a mut dyn Write,
+    /// Where the next record to be shown was looked for: before what is skipped on the way to it.
+    shown_offset: u64,
     segment: Segment,
     /// The size record came.
     sized: bool,
@@ -59,13 +67,17 @@ pub(crate) struct Shower<'a> {
 }
 
 impl<'a> Shower<'a> {
-    pub(crate) fn new(source: Source, options: &'a Options, out: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(mut source: Source, options: &'a Options, out: &'a mut dyn Write) -> Self {
         Self {
+            valid_start: source
+                .first_letter()
+                .is_none_or(|letter| RecordType(letter).is_in(RecordType::ENVELOPE)),
             name: source.name,
             // Pointers may have to be shown; they are followed here.
             reader: Reader::with_options(source.input, ReadOptions::RAW),
             options,
             out,
+            shown_offset: 0,
             segment: Segment::Envelope,
             sized: false,
             content_end: None,
@@ -81,15 +93,21 @@ impl<'a> Shower<'a> {
             self.reader.seek(start).map_err(ShowError::Seek)?;
         }
         let mut is_first = start == 0;
+        if is_first && !self.valid_start {
+            log::warn!("{}: input is not a valid queue file", self.name);
+            return Ok(());
+        }
+        self.shown_offset = self.reader.offset();
         while let Some(record) = self.read()? {
-            if is_first && !record.kind.is_in(RecordType::ENVELOPE) {
-                log::warn!("{}: input is not a valid queue file", self.name);
-                break;
-            }
             if self.record(&record, is_first)? == Next::Stop {
                 break;
             }
             is_first = false;
+            if self.options.verbose > 0
+                || !matches!(record.kind, RecordType::PADDING | RecordType::POINTER)
+            {
+                self.shown_offset = self.reader.offset();
+            }
         }
         Ok(self.out.flush()?)
     }
@@ -103,11 +121,26 @@ impl<'a> Shower<'a> {
     fn damaged(&mut self, error: &RecordError) -> ShowError {
         let reason = match error {
             RecordError::Io(error) => error_text(error),
+            RecordError::BadPointer(value) => {
+                let value = quote_for_log(as_string(value).trim_ascii_start(), Charset::Utf8);
+                format!("malformed pointer record value: {value}")
+            }
             other => other.to_string(),
         };
         match self.warn(&format!("{}: {reason}", self.name)) {
             Ok(()) => ShowError::Read,
             Err(error) => ShowError::Output(error),
+        }
+    }
+
+    fn bad_pointer(&mut self, error: &RecordError) -> ShowError {
+        match self.damaged(error) {
+            ShowError::Read
+                if self.options.verbose > 0 && matches!(error, RecordError::BadPointer(_)) =>
+            {
+                ShowError::Pointer
+            }
+            other => other,
         }
     }
 
@@ -127,7 +160,7 @@ impl<'a> Shower<'a> {
         if let Err(error) = attribute
             && self.is_wanted()
         {
-            let shown = record.data.as_bstr();
+            let shown = quote_for_log(&record.data, Charset::Utf8);
             self.warn(&format!(
                 "{}: malformed attribute: {error}: {shown}",
                 self.name
@@ -144,10 +177,10 @@ impl<'a> Shower<'a> {
             RecordType::PADDING => self.pad(record)?,
             RecordType::POINTER => {
                 self.pad(record)?;
-                if !self.options.raw {
+                if !self.options.is_raw() {
                     self.reader
                         .follow(record.data.as_bstr())
-                        .map_err(|error| self.damaged(&error))?;
+                        .map_err(|error| self.bad_pointer(&error))?;
                 }
             }
             RecordType::TEXT => return self.text(record),
@@ -185,7 +218,7 @@ impl<'a> Shower<'a> {
         let (size, offset) = (numbers[0].unwrap_or(0), numbers[1].unwrap_or(0));
         let valid = size > 0 && offset > 0;
         if !valid {
-            let shown = as_string(&record.data).as_bstr();
+            let shown = quote_for_log(as_string(&record.data), Charset::Utf8);
             self.warn(&format!("invalid size record: {shown}"))?;
         }
         let only_envelope = !self.options.header && !self.options.body;
@@ -241,7 +274,7 @@ impl<'a> Shower<'a> {
                     return Ok(Next::Stop);
                 }
             }
-            _ if !self.options.raw => return Ok(Next::Stop),
+            _ if !self.options.is_raw() => return Ok(Next::Stop),
             _ => {}
         }
         Ok(Next::Go)
@@ -289,7 +322,8 @@ impl<'a> Shower<'a> {
         if attribute.name == "create_time" {
             return self.line(record, "create_time", asctime(attribute.value).as_bytes());
         }
-        self.line(record, "named_attribute", as_string(&record.data))
+        let (name, value) = (as_string(attribute.name), as_string(attribute.value));
+        self.line(record, "named_attribute", &[name, b"=", value].concat())
     }
 
     fn envelope(&mut self, record: &Record) -> io::Result<()> {
@@ -340,7 +374,7 @@ impl<'a> Shower<'a> {
     fn prefix(&mut self, record: &Record) -> io::Result<()> {
         self.begin_line()?;
         if self.options.offsets {
-            write!(self.out, "{:9} ", record.offset)?;
+            write!(self.out, "{:9} ", self.shown_offset)?;
         }
         if self.options.types {
             write!(self.out, "{:3} ", record.kind.0)?;
@@ -359,35 +393,36 @@ fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
 
-/// The two numbers at the start of a size record.
+/// The two numbers at the start of a size record, as scanf(3) reads them.
 fn leading_numbers(data: &[u8]) -> [Option<i64>; 2] {
-    let mut words = as_string(data).fields_with(char::is_whitespace);
-    let mut number = || words.next().and_then(leading_number);
-    let first = number();
-    [first, first.and_then(|_| number())]
+    let Some((first, rest)) = split_number(as_string(data)) else {
+        return [None, None];
+    };
+    [Some(first), split_number(rest).map(|(second, _)| second)]
 }
 
-/// What strtol(3) makes of a text; `None` where it finds no digit.
-fn leading_number(text: &[u8]) -> Option<i64> {
+/// What strtol(3) makes of a text, and what it leaves; `None` where it finds no digit.
+fn split_number(text: &[u8]) -> Option<(i64, &[u8])> {
     let text = text.trim_start_with(|c| u8::try_from(c).is_ok_and(is_space));
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let mut digits = digits.iter().take_while(|b| b.is_ascii_digit()).peekable();
-    digits.peek()?;
-    let number = digits.fold(0_i64, |number, digit| {
+    let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(length).filter(|_| length > 0)?;
+    let add = |number: i64, digit: &u8| {
         number
             .saturating_mul(10)
             .saturating_add(i64::from(digit - b'0'))
-    });
-    Some(if negative { -number } else { number })
+    };
+    let number = digits.iter().fold(0, add);
+    Some((if negative { -number } else { number }, rest))
 }
 
 /// The local time of a number of seconds, as asctime(3) shows it.
 fn asctime(seconds: &[u8]) -> String {
-    let time = local_time(leading_number(seconds).unwrap_or(0));
+    let time = local_time(split_number(seconds).map_or(0, |(number, _)| number));
     let (weekday, month) = (time.weekday_name(), time.month_name());
     let (day, hour, minute, second, year) =
         (time.day, time.hour, time.minute, time.second, time.year);
@@ -463,7 +498,7 @@ mod tests {
             ),
             "{all}"
         );
-        assert!(shown(MESSAGE, "r").ends_with("unknown_record_type: behind\n"));
+        assert!(shown(MESSAGE, "rv").ends_with("unknown_record_type: behind\n"));
     }
 
     #[test]
@@ -483,8 +518,11 @@ mod tests {
             ("99999999999999999999", Some(i64::MAX)),
         ];
         for (text, want) in cases {
-            assert_eq!(leading_number(text.as_bytes()), want, "{text}");
+            let got = split_number(text.as_bytes()).map(|(number, _)| number);
+            assert_eq!(got, want, "{text}");
         }
         assert_eq!(leading_numbers(b"  10   x"), [Some(10), None]);
+        assert_eq!(leading_numbers(b"  10x 20"), [Some(10), None]);
+        assert_eq!(leading_numbers(b"  10 -20 5"), [Some(10), Some(-20)]);
     }
 }

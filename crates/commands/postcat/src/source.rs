@@ -69,6 +69,19 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The first byte; `None` when there is none, or when it cannot be read, which the next read
+    /// will tell.
+    pub(crate) fn first_letter(&mut self) -> Option<u8> {
+        let mut letter = [0];
+        let length = self.input.read(&mut letter).ok()?;
+        self.input
+            .seek(SeekFrom::Current(-i64::try_from(length).ok()?))
+            .ok()?;
+        letter.get(..length)?.first().copied()
+    }
+}
+
 /// Looks for messages by ID.
 #[derive(Debug)]
 pub(crate) struct Finder {

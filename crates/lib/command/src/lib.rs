@@ -67,13 +67,13 @@ pub fn begin(name: &str) {
 
 /// First step of a command that tells problems on stderr only, never in the log: postconf, postmap,
 /// postalias, postcat, postkick, postlock. `name` precedes each line; some of these commands show the
-/// whole argv[0] there.
+/// whole `argv[0]` there.
 pub fn begin_without_log(name: &str) {
     begin(name);
     postern_maillog::set_echo(Echo::StderrOnly);
 }
 
-/// Base name of argv[0], or `default`.
+/// Base name of `argv[0]`, or `default`.
 pub fn process_name(default: &str) -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&path).file_name();
