@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use bstr::ByteSlice;
 use postern_command::Getopt;
+use postern_config::{Config, own_addresses, params};
 use postern_maillog::fatal;
 use postern_sys::error_text;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +39,9 @@ pub fn main() -> ExitCode {
     postern_maillog::set_verbose(options.verbose);
     let config = postern_command::load_config(options.directory.as_deref().map(Path::new));
     postern_command::update_environment(&config);
+    if options.verbose > 0 {
+        tell_network(&config);
+    }
     if options.by_id {
         postern_command::enter_queue_directory(&config);
     }
@@ -56,6 +60,27 @@ pub fn main() -> ExitCode {
     match out.flush() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => write_error(&error),
+    }
+}
+
+/// What `-v` shows of the network settings before the file, as the reference does.
+fn tell_network(config: &Config) {
+    let names = config.get(params::INET_PROTOCOLS);
+    for name in names
+        .split([' ', ',', '\t', '\r', '\n'])
+        .filter(|name| !name.is_empty())
+    {
+        log::debug!("name_mask: {name}");
+    }
+    if !config.is_set(params::MYNETWORKS.info.name) {
+        log::debug!("name_mask: {}", config.get(params::MYNETWORKS_STYLE));
+    }
+    let own = own_addresses(config).unwrap_or_default();
+    let ipv4 = own.iter().filter(|own| own.address.is_ipv4()).count();
+    for (family, count) in [("IPv4", ipv4), ("IPv6", own.len() - ipv4)] {
+        if count > 0 {
+            log::debug!("inet_addr_local: configured {count} {family} addresses");
+        }
     }
 }
 

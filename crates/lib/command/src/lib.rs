@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod getopt;
+mod interrupts;
 
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
@@ -14,6 +15,7 @@ use std::io;
 use std::path::Path;
 
 pub use getopt::{Getopt, Opt};
+pub use interrupts::Interrupts;
 
 /// Exit statuses of sysexits(3) that the commands use.
 pub mod exit {
@@ -59,13 +61,13 @@ pub fn begin(name: &str) {
 
 /// First step of a command that tells problems on stderr only, never in the log: postconf, postmap,
 /// postalias, postcat, postkick, postlock. `name` precedes each line; some of these commands show the
-/// whole argv[0] there.
+/// whole `argv[0]` there.
 pub fn begin_without_log(name: &str) {
     begin(name);
     postern_maillog::set_echo(Echo::StderrOnly);
 }
 
-/// Base name of argv[0], or `default`.
+/// Base name of `argv[0]`, or `default`.
 pub fn process_name(default: &str) -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&path).file_name();

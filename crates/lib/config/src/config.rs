@@ -273,7 +273,7 @@ impl Config {
 
     /// The expanded text of a declared parameter; raw ones stay unexpanded.
     fn text_of(&self, info: &'static ParamInfo) -> Result<String, ConfigError> {
-        let text = self.raw(info.name).unwrap_or_default();
+        let text = self.raw_declared(info).0;
         if info.name == "myorigin" && text.starts_with('/') {
             return self.myorigin_from_file(&text);
         }
@@ -313,23 +313,28 @@ impl Config {
     /// As [`Config::raw`], with where the text comes from.
     #[must_use]
     pub fn raw_with_source(&self, name: &str) -> Option<(String, Source)> {
-        if let Some(text) = self
-            .inner
-            .overrides
-            .get(name)
+        match params::find(name) {
+            Some(info) => Some(self.raw_declared(info)),
+            None => self.raw_set(name, false),
+        }
+    }
+
+    /// As [`Config::raw_with_source`], without the search for the declaration.
+    fn raw_declared(&self, info: &'static ParamInfo) -> (String, Source) {
+        self.raw_set(info.name, info.has(flag::READ_ONLY))
+            .unwrap_or_else(|| (self.default_text(info).to_string(), Source::Default))
+    }
+
+    /// The text that somebody set, or that was computed.
+    fn raw_set(&self, name: &str, is_read_only: bool) -> Option<(String, Source)> {
+        let inner = &self.inner;
+        let given = |texts: &BTreeMap<String, String>, source| {
+            texts.get(name).map(|text| (text.clone(), source))
+        };
+        given(&inner.overrides, Source::Override)
             .filter(|_| name != "process_id")
-        {
-            return Some((text.clone(), Source::Override));
-        }
-        let info = params::find(name);
-        let is_read_only = info.is_some_and(|info| info.has(flag::READ_ONLY));
-        if let Some(text) = self.inner.entries.get(name).filter(|_| !is_read_only) {
-            return Some((text.clone(), Source::File));
-        }
-        if let Some(text) = self.computed(name) {
-            return Some((text, Source::Computed));
-        }
-        info.map(|info| (self.default_text(info).to_string(), Source::Default))
+            .or_else(|| given(&inner.entries, Source::File).filter(|_| !is_read_only))
+            .or_else(|| self.computed(name).map(|text| (text, Source::Computed)))
     }
 
     /// Defaults that depend on the machine or the process.

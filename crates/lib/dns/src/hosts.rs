@@ -3,7 +3,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::lookup::{DnsError, ErrorKind, Options, Resolver};
 use crate::name::{is_host_address, is_valid_name, reverse_name};
@@ -124,41 +127,98 @@ enum Source {
     Dns,
 }
 
-/// The files behind native lookups.
+/// The files behind native lookups; what was read is kept until a file changes.
 #[derive(Debug)]
 pub(crate) struct HostFiles {
-    hosts: PathBuf,
-    nsswitch: Option<PathBuf>,
+    hosts: Watched<String>,
+    nsswitch: Option<Watched<Vec<Source>>>,
 }
 
 impl HostFiles {
     pub(crate) fn system() -> Self {
         Self {
-            hosts: "/etc/hosts".into(),
-            nsswitch: Some("/etc/nsswitch.conf".into()),
+            hosts: Watched::new("/etc/hosts"),
+            nsswitch: Some(Watched::new("/etc/nsswitch.conf")),
         }
     }
 
     pub(crate) fn fixed(hosts: &Path) -> Self {
         Self {
-            hosts: hosts.into(),
+            hosts: Watched::new(hosts),
             nsswitch: None,
         }
     }
 
-    fn sources(&self) -> Vec<Source> {
-        let text = self
-            .nsswitch
-            .as_deref()
-            .and_then(|path| std::fs::read_to_string(path).ok());
-        parse_sources(&text.unwrap_or_default())
+    fn sources(&self) -> Arc<Vec<Source>> {
+        match &self.nsswitch {
+            Some(file) => file.read(|text| parse_sources(&String::from_utf8_lossy(text))),
+            None => Arc::new(parse_sources("")),
+        }
     }
 
-    fn hosts(&self) -> String {
-        let mut bytes = std::fs::read(&self.hosts).unwrap_or_default();
-        bytes.truncate(MAX_HOSTS);
-        String::from_utf8_lossy(&bytes).into_owned()
+    fn hosts(&self) -> Arc<String> {
+        self.hosts.read(|text| {
+            let text = text.get(..MAX_HOSTS).unwrap_or(text);
+            String::from_utf8_lossy(text).into_owned()
+        })
     }
+}
+
+/// A file, and what its content means. One system call tells whether the file is the same still.
+#[derive(Debug)]
+struct Watched<T> {
+    path: PathBuf,
+    kept: Mutex<Option<(Stamp, Arc<T>)>>,
+}
+
+/// What changes with a file's content; `None` without a file.
+type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+impl<T> Watched<T> {
+    fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            kept: Mutex::new(None),
+        }
+    }
+
+    /// A missing or unreadable file is an empty one.
+    fn read(&self, parse: impl FnOnce(&[u8]) -> T) -> Arc<T> {
+        // Before reading: a change in between is noticed by the next look.
+        let stamp = stamp(&self.path);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, value)) = &*kept
+            && *known == stamp
+        {
+            return Arc::clone(value);
+        }
+        let value = Arc::new(parse(&std::fs::read(&self.path).unwrap_or_default()));
+        *kept = is_settled(stamp).then(|| (stamp, Arc::clone(&value)));
+        value
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let file = std::fs::metadata(path).ok()?;
+    Some((
+        file.dev(),
+        file.ino(),
+        file.size(),
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec(),
+    ))
+}
+
+/// Whether another change would show: file times advance in steps, so that a file that changed a
+/// moment ago may change again without a trace.
+fn is_settled(stamp: Stamp) -> bool {
+    const STEP: i64 = 2;
+    stamp.is_none_or(|(.., changed, _)| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.is_ok_and(|now| i64::try_from(now.as_secs()).is_ok_and(|now| changed + STEP <= now))
+    })
 }
 
 /// The `hosts:` line; modules that a mail system does not need are left out.
@@ -208,7 +268,7 @@ impl Resolver {
         let mut failure = HostError {
             kind: HostErrorKind::NoName,
         };
-        for source in self.files.sources() {
+        for source in self.files.sources().iter() {
             match source {
                 Source::Files => {
                     let text = self.files.hosts();
@@ -260,7 +320,7 @@ impl Resolver {
         let mut failure = HostError {
             kind: HostErrorKind::NoName,
         };
-        for source in self.files.sources() {
+        for source in self.files.sources().iter() {
             match source {
                 Source::Files => {
                     let text = self.files.hosts();
@@ -389,6 +449,42 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(parse_sources(text), *want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn changed_file_is_read_again_and_an_old_one_is_not() {
+        let directory = std::env::temp_dir().join(format!("postern-hosts-{}", std::process::id()));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("hosts");
+        let file = Watched::new(&path);
+        let mut reads = 0;
+        let mut length = |file: &Watched<usize>| {
+            *file.read(|text| {
+                reads += 1;
+                text.len()
+            })
+        };
+        assert_eq!((length(&file), length(&file)), (0, 0));
+        for text in ["a", "bb", "cc", "ddd"] {
+            // No time passes in between: the file is too fresh to be believed.
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(length(&file), text.len(), "{text}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((length(&file), length(&file)), (0, 0));
+        assert_eq!(reads, 1 + 4 + 1);
+        std::fs::remove_dir(directory).unwrap();
+    }
+
+    #[test]
+    fn only_a_file_that_rests_is_kept() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_secs()).unwrap();
+        for (age, want) in [(0, false), (1, false), (3, true), (1000, true), (-5, false)] {
+            let stamp = Some((1, 2, 3, 4, 5, now - age, 0));
+            assert_eq!(is_settled(stamp), want, "{age}");
+        }
+        assert!(is_settled(None));
     }
 
     #[test]
