@@ -32,6 +32,7 @@ enum Mode {
 pub fn main() -> ExitCode {
     postern_command::begin_set_gid("postqueue");
     let (mode, directory) = options();
+    postern_maillog::set_config_error_status(exit::UNAVAILABLE);
     let config = postern_command::load_config(directory.as_deref().map(Path::new));
     postern_command::update_environment(&config);
     postern_command::enter_queue_directory(&config);

@@ -217,14 +217,13 @@ impl Options {
     }
 }
 
-/// `-V` was once what `-XV` is now: it still is where another option follows instead of an envelope ID.
+/// `-V` was once what `-XV` is now. It still is when two characters follow: these are not an envelope
+/// ID then but the next argument.
 fn replace_old_verp(args: &mut [OsString]) {
     for at in 0..args.len() {
-        let next_is_option = args
-            .get(at + 1)
-            .is_some_and(|next| next.as_encoded_bytes().starts_with(b"-"));
+        let is_old = args.get(at + 1).is_some_and(|next| next.len() == 2);
         if let Some(arg) = args.get_mut(at)
-            && next_is_option
+            && is_old
             && arg == "-V"
         {
             log::warn!("option -V is deprecated with Postfix 2.3; specify -XV instead");
@@ -321,14 +320,21 @@ mod tests {
     }
 
     #[test]
-    fn bare_verp_option_needs_another_option_behind() {
-        assert_eq!(read(&["-V", "-f", "list", "u@x"]).verp, Some(String::new()));
-        assert_eq!(read(&["-V-=", "u@x"]).verp, Some("-=".to_owned()));
-        let options = read(&["-V", "a", "u@x"]);
+    fn envelope_id_of_two_characters_makes_the_old_verp_option() {
+        let options = read(&["-V", "-f", "list", "u@x"]);
         assert_eq!(
-            (options.verp, options.envelope_id),
-            (None, Some(BString::from("a")))
+            (options.verp, options.sender),
+            (Some(String::new()), Some(BString::from("list")))
         );
+        assert_eq!(read(&["-V", "id", "u@x"]).operands, ["id", "u@x"]);
+        assert_eq!(read(&["-V-=", "u@x"]).verp, Some("-=".to_owned()));
+        for id in ["a", "-fab"] {
+            let options = read(&["-V", id, "u@x"]);
+            assert_eq!(
+                (options.verp, options.envelope_id),
+                (None, Some(BString::from(id)))
+            );
+        }
     }
 
     #[test]

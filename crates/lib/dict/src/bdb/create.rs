@@ -49,8 +49,11 @@ pub(crate) fn create(
     flags: Flags,
 ) -> Result<Box<dyn Builder>, OpenError> {
     let path = format!("{source}.db");
-    let target = Target::prepare(&path)
-        .map_err(|error| OpenError::io(format!("database {path}"), &error))?;
+    let target = Target::prepare(&path).map_err(|error| match error.kind() {
+        // Postfix opens the old file for its lock before libdb comes into it.
+        io::ErrorKind::PermissionDenied => OpenError::io(&path, &error),
+        _ => OpenError::io(format!("database {path}"), &error),
+    })?;
     let sorter = Sorter::new(directory(&path));
     Ok(Box::new(Create {
         kind,
