@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use postern_command::exit;
 use postern_config::{Config, params};
+use postern_dict::{MatchKind, MatchList};
 use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
 use postern_ipc::{flush, trigger};
 use postern_mail::host;
@@ -46,6 +47,12 @@ fn wake(config: &Config, service: &str, request: &[u8]) -> bool {
             log::warn!("unable to look up {path}: {}", error_text(&source));
             false
         }
+        // Nobody listens at a socket that the last run has left: what is said in the end is enough.
+        Err(ClientError::Connect { source, .. })
+            if source.kind() == std::io::ErrorKind::ConnectionRefused =>
+        {
+            false
+        }
         Err(error) => {
             log::warn!("{error}");
             false
@@ -71,13 +78,25 @@ pub(crate) fn site(config: &Config, site: &OsStr) -> ExitCode {
             format_args!("Cannot flush mail queue - invalid destination: \"{shown}\""),
         );
     }
-    let answer = flush::send_site(&service(config), config.get(params::IPC_TIMEOUT), name);
+    let answer = if is_eligible(config, name) {
+        flush::send_site(&service(config), config.get(params::IPC_TIMEOUT), name)
+    } else {
+        Ok(flush::status::DENY)
+    };
     report(answer, || {
         format!(
             "Flush service is not configured for destination \"{}\"",
             site.to_string_lossy()
         )
     })
+}
+
+/// Whether `fast_flush_domains` lists the site; if that is not known now, flush(8) will say.
+fn is_eligible(config: &Config, site: &[u8]) -> bool {
+    let param = params::FAST_FLUSH_DOMAINS;
+    let text = config.get(param);
+    let mut sites = MatchList::open(config, param.info.name, &text, MatchKind::Domain);
+    sites.matches(site.into()).unwrap_or(true)
 }
 
 /// `-i`: one message.

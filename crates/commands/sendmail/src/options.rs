@@ -258,8 +258,9 @@ fn config_directory(value: &BString) -> PathBuf {
 
 fn notify(value: &BString) -> Option<u32> {
     match dsn::parse_notify(value.as_bstr()) {
-        Ok(mask) if dsn::is_valid_notify(mask) => return Some(mask),
-        Ok(_) => {}
+        Ok(mask) => return Some(mask),
+        // All words are known, but not together.
+        Err(word) if word.is_empty() => {}
         Err(word) => log::warn!("unknown DSN NOTIFY command value \"{word}\" in \"{value}\""),
     }
     log::warn!("bad -N option value -- ignored");

@@ -1,12 +1,14 @@
 //! The two maps: destinations to endpoints, endpoints to connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bstr::BString;
 use postern_sys::clock::local_now;
 
+/// Entries that end within this time are dropped together: looking through all takes a while.
+const EXPIRY_STEP: Duration = Duration::from_millis(100);
 /// Connections that are kept at most; more are closed at once, which a client must expect anyway.
 const CONNECTION_LIMIT: usize = 5_000;
 
@@ -27,9 +29,12 @@ struct Destination {
 /// What is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    endpoints: HashMap<BString, Vec<Connection>>,
+    /// The oldest connection of each endpoint comes first, and is used first.
+    endpoints: HashMap<BString, VecDeque<Connection>>,
     destinations: HashMap<BString, Vec<Destination>>,
     count: usize,
+    /// When to look for entries that are over; not after the first of them.
+    next_expiry: Option<Instant>,
 }
 
 impl Connections {
@@ -45,11 +50,15 @@ impl Connections {
             return;
         }
         self.count += 1;
-        self.endpoints.entry(label).or_default().push(Connection {
-            property,
-            connection,
-            until,
-        });
+        self.note_expiry(until);
+        self.endpoints
+            .entry(label)
+            .or_default()
+            .push_back(Connection {
+                property,
+                connection,
+                until,
+            });
     }
 
     /// Binds a destination to an endpoint.
@@ -63,6 +72,7 @@ impl Connections {
         if self.destinations.len() >= CONNECTION_LIMIT && !self.destinations.contains_key(&label) {
             return;
         }
+        self.note_expiry(until);
         let list = self.destinations.entry(label).or_default();
         list.retain(|old| old.endpoint != endpoint || old.property != property);
         if list.len() < CONNECTION_LIMIT {
@@ -80,14 +90,18 @@ impl Connections {
         label: &BString,
         now: Instant,
     ) -> Option<(BString, OwnedFd)> {
-        self.expire(now);
         let list = self.endpoints.get_mut(label)?;
-        let found = list.pop()?;
+        let mut found = None;
+        while found.is_none()
+            && let Some(oldest) = list.pop_front()
+        {
+            self.count -= 1;
+            found = Some(oldest).filter(|oldest| oldest.until > now);
+        }
         if list.is_empty() {
             self.endpoints.remove(label);
         }
-        self.count -= 1;
-        Some((found.property, found.connection))
+        found.map(|found| (found.property, found.connection))
     }
 
     /// Takes a connection of a destination out: of the first endpoint that has one.
@@ -96,11 +110,11 @@ impl Connections {
         label: &BString,
         now: Instant,
     ) -> Option<(BString, BString, OwnedFd)> {
-        self.expire(now);
         let candidates: Vec<(BString, BString)> = self
             .destinations
             .get(label)?
             .iter()
+            .filter(|entry| entry.until > now)
             .map(|entry| (entry.property.clone(), entry.endpoint.clone()))
             .collect();
         candidates.into_iter().find_map(|(property, endpoint)| {
@@ -109,19 +123,20 @@ impl Connections {
         })
     }
 
-    /// When the next entry ends.
+    /// When [`Connections::expire`] is to be called.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let endpoints = self.endpoints.values().flatten().map(|entry| entry.until);
-        let destinations = self
-            .destinations
-            .values()
-            .flatten()
-            .map(|entry| entry.until);
-        endpoints.chain(destinations).min()
+        self.next_expiry
+    }
+
+    fn note_expiry(&mut self, until: Instant) {
+        self.next_expiry = Some(self.next_expiry.map_or(until, |next| next.min(until)));
     }
 
     /// Closes and forgets what is over.
     pub(crate) fn expire(&mut self, now: Instant) {
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return;
+        }
         self.endpoints.retain(|_, list| {
             list.retain(|entry| entry.until > now);
             !list.is_empty()
@@ -130,7 +145,11 @@ impl Connections {
             list.retain(|entry| entry.until > now);
             !list.is_empty()
         });
-        self.count = self.endpoints.values().map(Vec::len).sum();
+        self.count = self.endpoints.values().map(VecDeque::len).sum();
+        let endpoints = self.endpoints.values().flatten().map(|entry| entry.until);
+        let destinations = self.destinations.values().flatten();
+        let first = endpoints.chain(destinations.map(|entry| entry.until)).min();
+        self.next_expiry = first.map(|first| first.max(now + EXPIRY_STEP));
     }
 }
 
@@ -249,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_connection_is_used_first_and_entries_end_in_groups() {
+        let mut kept = Connections::default();
+        let now = Instant::now();
+        let at = |milliseconds| now + Duration::from_millis(milliseconds);
+        kept.save_endpoint("a".into(), "1".into(), descriptor(), at(1000));
+        kept.save_endpoint("a".into(), "2".into(), descriptor(), at(1010));
+        kept.save_endpoint("a".into(), "3".into(), descriptor(), at(2000));
+        assert_eq!(
+            kept.find_endpoint(&"a".into(), now).map(|found| found.0),
+            Some("1".into())
+        );
+        kept.expire(at(1000));
+        assert_eq!((kept.count, kept.next_expiry()), (2, Some(at(1100))));
+        kept.expire(at(1100));
+        assert_eq!((kept.count, kept.next_expiry()), (1, Some(at(2000))));
+    }
+
+    #[test]
     fn entries_end_with_their_time() {
         let mut kept = Connections::default();
         let now = Instant::now();
@@ -271,6 +308,8 @@ mod tests {
             kept.find_endpoint(&"a".into(), now + Duration::from_secs(2))
                 .is_none()
         );
+        assert_eq!(kept.count, 0);
+        kept.expire(now + Duration::from_secs(2));
         assert_eq!(kept.next_expiry(), None);
     }
 }

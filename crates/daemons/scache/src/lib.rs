@@ -105,6 +105,13 @@ fn reply<T: Serialize>(conn: &mut Conn<()>, list: &T) -> Next {
     }
 }
 
+/// Answers a complete request that makes no sense.
+fn refuse(conn: &mut Conn<()>, service: &str) -> Next {
+    log::warn!("{service}: bad or missing request parameter");
+    let status = status::BAD;
+    reply(conn, &StatusReply { status })
+}
+
 fn read<T: DeserializeOwned>(conn: &mut Conn<()>) -> Result<T, AttrError> {
     postern_attr::read(&mut conn.channel, Encoding::Null, Extra::Refuse)
 }
@@ -168,14 +175,7 @@ impl SessionCache {
         request: SaveEndpointBody,
     ) -> Result<Next, AttrError> {
         let Some(ttl) = self.lifetime(request.ttl) else {
-            log::warn!("bad TTL: {}", request.ttl);
-            reply(
-                conn,
-                &StatusReply {
-                    status: status::BAD,
-                },
-            );
-            return Ok(Next::Close);
+            return Ok(refuse(conn, "scache_save_endp_service"));
         };
         let connection = receive(conn)?;
         let until = Instant::now() + ttl;
@@ -187,14 +187,7 @@ impl SessionCache {
 
     fn save_destination(&mut self, conn: &mut Conn<()>, request: SaveDestinationBody) -> Next {
         let Some(ttl) = self.lifetime(request.ttl) else {
-            log::warn!("bad TTL: {}", request.ttl);
-            reply(
-                conn,
-                &StatusReply {
-                    status: status::BAD,
-                },
-            );
-            return Next::Close;
+            return refuse(conn, "scache_save_dest_service");
         };
         let until = Instant::now() + ttl;
         self.connections

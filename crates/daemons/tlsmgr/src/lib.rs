@@ -184,7 +184,10 @@ impl TlsManager {
                 let keybuf = Data(key);
                 reply(conn, &TicketKeyReply { status, keybuf })
             }
-            _ => Next::Keep,
+            _ => {
+                let () = postern_attr::read(&mut conn.channel, Encoding::Null, Extra::Skip)?;
+                Next::Keep
+            }
         })
     }
 
@@ -225,7 +228,7 @@ impl TlsManager {
             .find(|service| service.name.as_bytes() == cache_type.as_slice());
         match service.map(|service| &mut service.cache) {
             Some(Some(cache)) => Ok(work(cache)),
-            Some(None) => Err(status::ERR),
+            Some(None) => Err(status::FAIL),
             None => {
                 complain(request, cache_type);
                 Err(status::FAIL)

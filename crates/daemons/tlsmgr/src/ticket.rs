@@ -15,14 +15,15 @@ const KEY_SIZE: usize = NAME_SIZE + 32 + 32;
 #[derive(Clone)]
 struct Key {
     bytes: Vec<u8>,
-    /// When it stops to encrypt, seconds since the epoch; it decrypts twice as long.
+    /// When it stops to encrypt, seconds since the epoch; it decrypts as long again.
     expiry: i64,
 }
 
 /// The keys of this process.
 pub(crate) struct TicketKeys {
-    /// `smtpd_tls_session_cache_timeout`; keys are issued only when it is not zero.
-    lifetime: i64,
+    /// How long a key encrypts: half of `smtpd_tls_session_cache_timeout`, so that no ticket is good for
+    /// longer than a session is kept. Keys are issued only when it is not zero.
+    period: i64,
     current: Option<Key>,
     previous: Option<Key>,
 }
@@ -30,7 +31,7 @@ pub(crate) struct TicketKeys {
 impl TicketKeys {
     pub(crate) fn new(lifetime: Duration) -> Self {
         Self {
-            lifetime: i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX),
+            period: i64::try_from(lifetime.as_secs() / 2).unwrap_or(i64::MAX),
             current: None,
             previous: None,
         }
@@ -42,7 +43,7 @@ impl TicketKeys {
             log::warn!("invalid session ticket key name length: {}", name.len());
             return (status::FAIL, Vec::new());
         }
-        if self.lifetime <= 0 {
+        if self.period <= 0 {
             return (status::ERR, Vec::new());
         }
         let now = unix_time();
@@ -69,7 +70,7 @@ impl TicketKeys {
                     log::warn!("read /dev/urandom: {}", postern_sys::error_text(error));
                 })
                 .ok()?;
-            let expiry = now.saturating_add(self.lifetime);
+            let expiry = now.saturating_add(self.period);
             self.previous = self.current.replace(Key { bytes, expiry });
         }
         self.current.clone()
@@ -79,9 +80,7 @@ impl TicketKeys {
         [&self.current, &self.previous]
             .into_iter()
             .flatten()
-            .find(|key| {
-                key.bytes.starts_with(name) && key.expiry.saturating_add(self.lifetime) > now
-            })
+            .find(|key| key.bytes.starts_with(name) && key.expiry.saturating_add(self.period) > now)
             .cloned()
     }
 }
@@ -109,12 +108,12 @@ mod tests {
             .map(|key| key.bytes)
             .unwrap_or_default();
         let new = keys
-            .encrypting(1000 + 3600)
+            .encrypting(1000 + 1800)
             .map(|key| key.bytes)
             .unwrap_or_default();
         assert_ne!(old, new);
-        assert!(keys.decrypting(&old[..NAME_SIZE], 1000 + 7199).is_some());
-        assert!(keys.decrypting(&old[..NAME_SIZE], 1000 + 7200).is_none());
+        assert!(keys.decrypting(&old[..NAME_SIZE], 1000 + 3599).is_some());
+        assert!(keys.decrypting(&old[..NAME_SIZE], 1000 + 3600).is_none());
     }
 
     #[test]

@@ -1,111 +1,110 @@
-//! Probe messages: ordinary mail without content that no agent delivers.
+//! Sends probe messages from threads of their own: cleanup(8) takes its time when mail comes in faster
+//! than it is delivered, and meanwhile nobody's query should wait.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use bstr::{BString, ByteSlice};
-use postern_config::{Config, params};
+use postern_config::Config;
+use postern_ipc::client::ClientError;
 use postern_ipc::deliver::flag;
 use postern_ipc::post::{Envelope, InternalMail, MailClass};
-use postern_sys::clock::unix_time;
+use postern_mail::printable::{Charset, quote_for_log};
 
-/// Digits of the time in a time-dependent sender.
-const DIGITS: &[u8; 31] = b"0123456789BCDFGHJKLMNPQRSTVWXYZ";
+/// Probes that may wait; beyond that they are not sent, and nothing is found out about the address
+/// until the patience with a probe is over.
+const BACKLOG: usize = 1000;
+/// Probes that are handed to cleanup(8) side by side.
+const WORKERS: usize = 20;
 
-/// Probes that may wait for cleanup(8) at the same time; further ones are left to later queries.
-const IN_FLIGHT_LIMIT: usize = 100;
+struct Probe {
+    sender: BString,
+    recipient: BString,
+}
 
-static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+/// The threads, which start as they are needed.
+pub(crate) struct Prober {
+    config: Config,
+    /// `None` after the end.
+    queue: Option<SyncSender<Probe>>,
+    probes: Arc<Mutex<Receiver<Probe>>>,
+    workers: Vec<JoinHandle<()>>,
+}
 
-/// Sends a probe to `address` in the background, since nobody may wait for cleanup(8) here. A probe that
-/// cannot be sent is sent again by a later query.
-pub(crate) fn send(config: &Config, address: &BString) {
-    if IN_FLIGHT.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT_LIMIT {
-        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
-        return;
+impl Prober {
+    pub(crate) fn new(config: &Config) -> Self {
+        let (queue, probes) = sync_channel(BACKLOG);
+        Self {
+            config: config.clone(),
+            queue: Some(queue),
+            probes: Arc::new(Mutex::new(probes)),
+            workers: Vec::new(),
+        }
     }
-    let (config, address) = (config.clone(), address.clone());
-    let started = thread::Builder::new()
-        .name("probe".to_owned())
-        .spawn(move || {
-            submit(&config, &address);
-            IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
-        });
-    if let Err(error) = started {
-        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
-        log::warn!("start a thread: {}", postern_sys::error_text(&error));
+
+    /// Takes a probe; returns at once.
+    pub(crate) fn send(&mut self, sender: BString, recipient: BString) {
+        let Some(queue) = &self.queue else {
+            return;
+        };
+        match queue.try_send(Probe { sender, recipient }) {
+            Ok(()) => self.grow(),
+            Err(TrySendError::Full(probe) | TrySendError::Disconnected(probe)) => {
+                warn(&probe, "too many probes are waiting");
+            }
+        }
+    }
+
+    /// Sends what waits.
+    pub(crate) fn finish(&mut self) {
+        self.queue = None;
+        for worker in std::mem::take(&mut self.workers) {
+            let _ = worker.join();
+        }
+    }
+
+    fn grow(&mut self) {
+        if self.workers.len() >= WORKERS {
+            return;
+        }
+        let (config, probes) = (self.config.clone(), Arc::clone(&self.probes));
+        let worker = std::thread::Builder::new().name("probe".to_owned());
+        match worker.spawn(move || work(&config, &probes)) {
+            Ok(worker) => self.workers.push(worker),
+            Err(error) => log::warn!("start a thread: {}", postern_sys::error_text(&error)),
+        }
     }
 }
 
-fn submit(config: &Config, address: &BString) {
-    let sender = sender(config);
+fn work(config: &Config, probes: &Mutex<Receiver<Probe>>) {
+    loop {
+        // The lock ends with this statement: the next thread waits while this one sends.
+        let probe = probes.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(probe) = probe else {
+            return;
+        };
+        if let Err(error) = send(config, &probe) {
+            warn(&probe, &error.to_string());
+        }
+    }
+}
+
+fn send(config: &Config, probe: &Probe) -> Result<(), ClientError> {
     let envelope = Envelope {
-        sender: sender.as_bstr(),
-        recipient: address.as_bstr(),
+        sender: probe.sender.as_bstr(),
+        recipient: probe.recipient.as_bstr(),
         class: MailClass::Verify,
         trace_flags: flag::MTA_VERIFY,
         smtputf8: false,
     };
-    let sent = InternalMail::open(config, &envelope).and_then(InternalMail::finish);
-    if let Err(error) = sent {
-        log::warn!("{error}");
-    }
+    // What cleanup thinks of the message comes back as an update, if at all.
+    InternalMail::open(config, &envelope)?.finish().map(|_| ())
 }
 
-/// `address_verify_sender`, with the time in it when it shall change.
-fn sender(config: &Config) -> BString {
-    let sender = config.get(params::ADDRESS_VERIFY_SENDER);
-    if sender.is_empty() || sender == "<>" {
-        return BString::default();
-    }
-    let ttl = i64::try_from(config.get(params::ADDRESS_VERIFY_SENDER_TTL).as_secs()).unwrap_or(0);
-    let epoch = if ttl > 0 {
-        base31(unix_time() / ttl)
-    } else {
-        String::new()
-    };
-    match sender.rsplit_once('@') {
-        Some((local, domain)) => format!("{local}{epoch}@{domain}").into(),
-        None => format!("{sender}{epoch}@{}", config.get(params::MYORIGIN)).into(),
-    }
-}
-
-fn base31(number: i64) -> String {
-    let mut number = u64::try_from(number).unwrap_or(0);
-    let mut digits = Vec::new();
-    loop {
-        let digit = usize::try_from(number % 31).unwrap_or(0);
-        digits.push(char::from(DIGITS[digit]));
-        number /= 31;
-        if number == 0 {
-            return digits.iter().rev().collect();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_with_31_digits() {
-        for (number, want) in [(0, "0"), (30, "Z"), (31, "10"), (31 * 31 + 10, "10B")] {
-            assert_eq!(base31(number), want);
-        }
-    }
-
-    #[test]
-    fn sender_is_qualified_and_may_be_null() {
-        let sender = |text: &str| {
-            let config = Config::from_text(text).expect("valid");
-            sender(&config).to_string()
-        };
-        let base = "myhostname = mail.example.test\n";
-        assert_eq!(sender(base), "double-bounce@mail.example.test");
-        assert_eq!(sender(&format!("{base}address_verify_sender = <>\n")), "");
-        assert_eq!(
-            sender(&format!("{base}address_verify_sender = a@b.example\n")),
-            "a@b.example"
-        );
-    }
+fn warn(probe: &Probe, why: &str) {
+    log::warn!(
+        "cannot send probe for {}: {why}",
+        quote_for_log(&probe.recipient, Charset::Ascii)
+    );
 }
