@@ -18,6 +18,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+/// Notices that come while free processes are left can wait so long: one wake-up then takes the
+/// notices of many clients. A client that needs a new process meanwhile waits as long, at most.
+const NOTICE_PAUSE: Duration = Duration::from_millis(1);
 /// The longest sleep of the loop.
 const LONGEST_SLEEP: Duration = Duration::from_secs(500);
 
@@ -66,6 +69,8 @@ pub(crate) struct Master {
     flow: FlowPipe,
     generation: u32,
     next_service: u64,
+    /// The last notices left every service with a free process.
+    may_pause: bool,
 }
 
 impl Master {
@@ -90,6 +95,7 @@ impl Master {
             flow: FlowPipe { read, write },
             generation: 0,
             next_service: 0,
+            may_pause: false,
         })
     }
 
@@ -230,6 +236,8 @@ impl Master {
         loop {
             watchdog::progress();
             self.reactor.wait(Some(LONGEST_SLEEP), &mut events)?;
+            self.may_pause = true;
+            let only_notices = events.iter().all(|event| self.is_status(*event));
             for event in events.drain(..) {
                 match event {
                     Event::Ready { token, .. } if token == signals.token() => {}
@@ -243,6 +251,9 @@ impl Master {
             }
             if let Some(end) = self.handle_signals(signals) {
                 return Ok(end);
+            }
+            if only_notices && self.may_pause {
+                std::thread::sleep(NOTICE_PAUSE);
             }
         }
     }
@@ -264,6 +275,15 @@ impl Master {
             &mut self.reactor,
             &[SIGINT, SIGQUIT, SIGTERM, SIGBUS, SIGCHLD, SIGHUP],
         )
+    }
+
+    fn is_status(&self, event: Event) -> bool {
+        match event {
+            Event::Ready { token, .. } => {
+                matches!(self.watches.get(&token), Some(Watch::Status(_)))
+            }
+            Event::Timer(_) => false,
+        }
     }
 
     fn descriptor_ready(&mut self, token: Token) {
@@ -306,6 +326,7 @@ impl Master {
                 "service {title}: child (pid {last_pid}) sent partial status update ({count} bytes)"
             );
         }
+        self.may_pause &= !service.wants_clients();
         self.adjust_listening(id);
     }
 

@@ -175,7 +175,7 @@ impl Agents {
                 agent
                     .link
                     .set_limit(hall.reactor, hall.desk.settings.ipc_timeout);
-                agent.link.send(&bytes);
+                agent.link.send(hall.reactor, &bytes);
                 self.step(hall, token);
             }
             Err(error) => {

@@ -21,6 +21,8 @@ const INPUT_LIMIT: usize = 1024 * 1024;
 pub(crate) struct Link {
     stream: UnixStream,
     pub(crate) token: Token,
+    /// The events tell of room for output, too.
+    waits_for_room: bool,
     input: Vec<u8>,
     /// The peer sent its last byte, or the connection broke.
     ended: bool,
@@ -39,10 +41,13 @@ impl Link {
         let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
         let stream = UnixStream::from(fd);
-        let token = reactor.register(&stream, Interest::Both)?;
+        // The room for output is there already; waiting for it as well would wake this process up
+        // once more whenever the peer has read something.
+        let token = reactor.register(&stream, Interest::Read)?;
         Ok(Self {
             stream,
             token,
+            waits_for_room: false,
             input: Vec::new(),
             ended: false,
             output: Vec::new(),
@@ -63,9 +68,14 @@ impl Link {
     }
 
     /// Adds bytes to send, and sends what the peer takes now.
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, reactor: &mut Reactor, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
         self.write();
+        if !self.is_sent() && !self.waits_for_room {
+            self.waits_for_room = true;
+            let watched = reactor.reregister(self.token, &self.stream, Interest::Both);
+            self.ended |= watched.is_err();
+        }
     }
 
     /// Whether everything was sent.
@@ -104,7 +114,13 @@ impl Link {
         while !self.ended {
             match self.stream.read(&mut chunk) {
                 Ok(0) => self.ended = true,
-                Ok(count) => self.input.extend(chunk.iter().take(count)),
+                Ok(count) => {
+                    self.input.extend(chunk.iter().take(count));
+                    // What the caller waits for. The next event tells of anything that follows.
+                    if count < chunk.len() && self.has_list() {
+                        return;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => self.ended = true,
@@ -115,10 +131,13 @@ impl Link {
         }
     }
 
+    fn has_list(&self) -> bool {
+        postern_attr::complete_list(&self.input, Encoding::Null).is_some()
+    }
+
     /// The next list, when all of it is there; an error when it is malformed or will never come.
     pub(crate) fn list<T: DeserializeOwned>(&mut self) -> Option<Result<T, AttrError>> {
-        let complete = postern_attr::complete_list(&self.input, Encoding::Null);
-        if complete.is_none() && !self.ended {
+        if !self.ended && !self.has_list() {
             return None;
         }
         let mut input = self.input.as_slice();
@@ -184,7 +203,7 @@ mod tests {
         let list: Announcement = link.list().unwrap().unwrap();
         assert_eq!(list.protocol, "delivery_request_protocol");
         let large = vec![b'x'; 4 * 1024 * 1024];
-        link.send(&large);
+        link.send(&mut reactor, &large);
         assert!(!link.is_sent());
         let reader = std::thread::spawn(move || {
             let mut got = vec![0; large.len()];

@@ -273,7 +273,7 @@ impl Running {
             self.sent = true;
             self.link.set_limit(reactor, STEP_LIMIT);
             let bytes = std::mem::take(&mut self.notice.bytes);
-            self.link.send(&bytes);
+            self.link.send(reactor, &bytes);
         }
         match self.link.list::<StatusReply>()? {
             Ok(reply) => Some(reply.status == 0),

@@ -86,18 +86,23 @@ impl Delivery {
             .and_then(|(request, stats, recipients)| open(request, stats, recipients, hashing));
         match result {
             Err(error @ (ReceiveError::Malformed(_) | ReceiveError::File(_))) => {
-                answer(channel, Dsn::default(), -1);
+                if answer(channel, Dsn::default(), -1) {
+                    // Closing with unread input would break the queue manager's end.
+                    let _ = channel.read(&mut [0]);
+                }
                 Err(error)
             }
             other => other,
         }
     }
 
-    /// Sends the final reply and waits for the queue manager to close.
+    /// Gives the queue file back and sends the final reply.
     ///
     /// `dsn` is about the destination as a whole (default: nothing to say); `deferred` tells that some
     /// recipient remains.
     pub fn finish(self, channel: &mut Channel, dsn: Dsn, deferred: bool) {
+        // After the reply the queue manager may want the file for itself.
+        drop(self.file);
         answer(channel, dsn, if deferred { -1 } else { 0 });
     }
 
@@ -219,11 +224,9 @@ fn open(
     })
 }
 
-fn answer(channel: &mut Channel, dsn: Dsn, status: i32) {
-    let sent = postern_attr::write(channel, Encoding::Null, &Reply::new(dsn, status)).is_ok()
-        && channel.flush().is_ok();
-    if sent {
-        // The queue manager closes first; closing here before it has read the reply would lose it.
-        let _ = channel.read(&mut [0]);
-    }
+/// The reply stays in the queue manager's socket when this side closes first, provided that all its
+/// bytes were read here.
+fn answer(channel: &mut Channel, dsn: Dsn, status: i32) -> bool {
+    postern_attr::write(channel, Encoding::Null, &Reply::new(dsn, status)).is_ok()
+        && channel.flush().is_ok()
 }

@@ -85,7 +85,8 @@ pub(crate) fn accept(
             },
             Transport::Unix | Transport::Fifo | Transport::Datagram => (fd, ClientKind::Unix),
         };
-        if kind != ClientKind::Unix {
+        // Accepted TCP connections have the listener's options; a connection handed over may not.
+        if matches!(kind, ClientKind::Pass(_)) {
             socket::tune_tcp(&fd);
         }
         return Ok(Some(Client {

@@ -336,20 +336,28 @@ impl<T: TriggerServer> TriggerCore<T> {
     }
 }
 
-/// Reads a trigger's bytes; `None` when they are not there yet.
+/// Reads the trigger of a sender that connected; `None` when it is not there yet.
 fn read_trigger(fd: &OwnedFd) -> Option<Vec<u8>> {
-    if postern_sys::file::set_nonblocking(fd, true).is_err() {
-        return Some(Vec::new());
-    }
     let mut buffer = vec![0; TRIGGER_SIZE];
-    match read(fd, &mut buffer) {
-        Err(nix::Error::EAGAIN | nix::Error::EINTR) => None,
-        Err(_) => Some(Vec::new()),
-        Ok(count) => {
-            buffer.truncate(count);
-            Some(buffer)
-        }
-    }
+    let count = match postern_sys::socket::recv_now(fd, &mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+        Err(_) => 0,
+        Ok(count) => count,
+    };
+    buffer.truncate(count);
+    Some(buffer)
+}
+
+/// Reads triggers from a named pipe, which does not block; `None` when there are none.
+fn read_pipe(fd: &OwnedFd) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; TRIGGER_SIZE];
+    let count = match read(fd, &mut buffer) {
+        Err(nix::Error::EAGAIN | nix::Error::EINTR) => return None,
+        Err(_) => 0,
+        Ok(count) => count,
+    };
+    buffer.truncate(count);
+    Some(buffer)
 }
 
 impl<T: TriggerServer> LoopProgram for TriggerCore<T> {
@@ -372,7 +380,7 @@ impl<T: TriggerServer> Core for TriggerCore<T> {
             return self.accept_all(context, shared, at);
         }
         loop {
-            let Some(request) = shared.listeners.get(at).and_then(read_trigger) else {
+            let Some(request) = shared.listeners.get(at).and_then(read_pipe) else {
                 return Life::GoOn;
             };
             if request.is_empty() || self.fire(context, shared, &request) == Life::End {

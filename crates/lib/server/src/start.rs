@@ -92,7 +92,7 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
         options.transport()?
     };
     check_needs(skeleton, &options, transport, &service_name)?;
-    let (flow, status, listeners) = inherited(&options)?;
+    let (flow, status, listeners) = inherited(&options, transport)?;
     let mut context = Context {
         queue_directory: enter_queue_directory(&config)?,
         owner: owner(&config)?,
@@ -169,13 +169,20 @@ fn check_needs(
     Ok(())
 }
 
-fn inherited(options: &Options) -> Result<(Option<Flow>, Status, Vec<OwnedFd>), StartError> {
+fn inherited(
+    options: &Options,
+    transport: Transport,
+) -> Result<(Option<Flow>, Status, Vec<OwnedFd>), StartError> {
     if options.stand_alone {
         return Ok((None, Status::new(None, 0, true), Vec::new()));
     }
     let generation = generation()?;
     let inherited = daemon::inherited(options.socket_count()?)?;
     for listener in &inherited.listeners {
+        if transport == Transport::Inet {
+            // Connections inherit it from their listener.
+            postern_sys::socket::tune_tcp(listener);
+        }
         // master made it so; a foreign parent may not have.
         postern_sys::file::set_nonblocking(listener, true)?;
     }

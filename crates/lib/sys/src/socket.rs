@@ -107,6 +107,16 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
+/// Receives what is there without waiting; `WouldBlock` when nothing is.
+pub fn recv_now(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket::recv(fd.as_fd().as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Err(nix::Error::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
 /// Sends what fits without waiting; `WouldBlock` when nothing does.
 pub fn send_now(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
@@ -183,7 +193,7 @@ pub fn connect_unix(path: &Path, limit: Option<Duration>) -> io::Result<UnixStre
 }
 
 /// Connects to a TCP peer within `limit`, from the local address `bind` when given.
-/// The returned socket is blocking.
+/// The returned socket is blocking; `limit` stays in force as its send timeout.
 pub fn connect_tcp(
     address: SocketAddr,
     bind: Option<SocketAddr>,
@@ -194,22 +204,26 @@ pub fn connect_tcp(
         socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
         socket::bind(fd.as_raw_fd(), &socket::SockaddrStorage::from(bind))?;
     }
+    let start = Instant::now();
     if let Some(limit) = limit {
-        crate::file::set_nonblocking(&fd, true)?;
-        match socket::connect(fd.as_raw_fd(), &socket::SockaddrStorage::from(address)) {
-            Ok(()) => {}
-            Err(nix::Error::EINPROGRESS | nix::Error::EINTR) => finish_connect(&fd, limit)?,
-            Err(error) => return Err(error.into()),
+        set_send_timeout(&fd, limit)?;
+    }
+    match socket::connect(fd.as_raw_fd(), &socket::SockaddrStorage::from(address)) {
+        Ok(()) => {}
+        // The handshake goes on; after the send timeout, nothing of the limit is left.
+        Err(nix::Error::EINPROGRESS | nix::Error::EINTR) => {
+            finish_connect(
+                &fd,
+                limit.map(|limit| limit.saturating_sub(start.elapsed())),
+            )?;
         }
-        crate::file::set_nonblocking(&fd, false)?;
-    } else {
-        socket::connect(fd.as_raw_fd(), &socket::SockaddrStorage::from(address))?;
+        Err(error) => return Err(error.into()),
     }
     Ok(fd.into())
 }
 
-fn finish_connect(fd: &OwnedFd, limit: Duration) -> io::Result<()> {
-    if !wait(fd, Interest::Write, Some(limit))? {
+fn finish_connect(fd: &OwnedFd, limit: Option<Duration>) -> io::Result<()> {
+    if !wait(fd, Interest::Write, limit)? {
         return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
     }
     match socket::getsockopt(fd, sockopt::SocketError)? {

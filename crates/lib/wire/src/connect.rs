@@ -23,7 +23,7 @@ pub fn connect_tcp(
 ) -> io::Result<Channel> {
     let stream = socket::connect_tcp(address, bind, nonzero(limit))?;
     socket::tune_tcp(&stream);
-    Ok(Channel::new(stream.into()))
+    Ok(Channel::with_send_timeout(stream.into(), limit))
 }
 
 fn nonzero(limit: Duration) -> Option<Duration> {
