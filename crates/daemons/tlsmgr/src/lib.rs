@@ -10,9 +10,9 @@ use std::io::{self, BufRead, Read};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bstr::BString;
+use bstr::{BString, ByteSlice};
 use postern_attr::{AttrError, Data, Encoding, Extra};
-use postern_config::{Config, params};
+use postern_config::params;
 use postern_ipc::tlsmgr::{
     PROTOCOL, PolicyBody, PolicyReply, RequestName, SeedBody, SeedReply, SessionBody, SessionReply,
     TicketKeyBody, TicketKeyReply, UpdateBody, status,
@@ -20,11 +20,12 @@ use postern_ipc::tlsmgr::{
 use postern_ipc::{Announcement, StatusReply};
 use postern_mail::printable::{Charset, mask};
 use postern_server::{
-    Conn, Context, Limits, MultiServer, Needs, Next, ProcessLimit, StartError, multi_server,
+    Conn, Context, Life, Limits, MultiServer, Needs, Next, ProcessLimit, StartError, multi_server,
 };
+use postern_sys::clock::unix_time;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::cache::Cache;
+use crate::cache::SessionCache;
 use crate::ticket::TicketKeys;
 
 /// Runs the program.
@@ -41,7 +42,7 @@ const SEED_LIMIT: i32 = 255;
 struct Service {
     /// `smtpd`, `smtp`, `lmtp`.
     name: &'static str,
-    cache: Option<Cache>,
+    cache: Option<SessionCache>,
     timeout: Duration,
 }
 
@@ -60,8 +61,9 @@ impl MultiServer for TlsManager {
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
+        let context = &*context;
         let service = |name, database: postern_config::Param<String>, timeout| {
-            open_service(config, name, &config.get(database), config.get(timeout))
+            open_service(context, name, &config.get(database), config.get(timeout))
         };
         let services = [
             service(
@@ -107,15 +109,37 @@ impl MultiServer for TlsManager {
             Next::Close
         })
     }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let caches = self
+            .services
+            .iter()
+            .filter_map(|service| service.cache.as_ref());
+        caches.filter_map(SessionCache::next_expiry).min()
+    }
+
+    fn timer(&mut self, _context: &Context) -> Life {
+        let now = unix_time();
+        for service in &mut self.services {
+            if let Some(cache) = &mut service.cache {
+                cache.expire(now);
+            }
+        }
+        Life::GoOn
+    }
 }
 
-/// Sessions are kept in memory; the table that the parameter names only says that they shall be kept.
-fn open_service(config: &Config, name: &'static str, database: &str, timeout: Duration) -> Service {
+fn open_service(
+    context: &Context,
+    name: &'static str,
+    database: &str,
+    timeout: Duration,
+) -> Service {
     let wanted = !database.is_empty() && !timeout.is_zero();
-    let limit = usize::try_from(config.get(params::MESSAGE_SIZE_LIMIT)).unwrap_or(0);
+    let open = || SessionCache::open(&context.config, database, &context.owner, timeout);
     Service {
         name,
-        cache: wanted.then(|| Cache::new(timeout, limit.min(cache::VALUE_LIMIT))),
+        cache: wanted.then(open).flatten(),
         timeout,
     }
 }
@@ -136,7 +160,7 @@ impl TlsManager {
     fn answer(&mut self, conn: &mut Conn<()>) -> Result<Next, AttrError> {
         let name: RequestName =
             postern_attr::read(&mut conn.channel, Encoding::Null, Extra::Leave)?;
-        let now = Instant::now();
+        let now = unix_time();
         Ok(match name.request.as_str() {
             "seed" => {
                 let request: SeedBody = body(conn)?;
@@ -150,7 +174,7 @@ impl TlsManager {
             "lookup" => {
                 let request: SessionBody = body(conn)?;
                 let found = self.with_cache("lookup", &request.cache_type, |cache| {
-                    cache.lookup(&request.cache_id, now)
+                    cache.lookup(request.cache_id.as_bstr(), now)
                 });
                 let (status, session) = match found {
                     Ok(Some(session)) => (status::OK, session),
@@ -167,14 +191,14 @@ impl TlsManager {
                     session,
                 } = body(conn)?;
                 let stored = self.with_cache("update", &cache_type, |cache| {
-                    cache.update(cache_id, session.0, now)
+                    cache.update(cache_id.as_bstr(), &session.0, now)
                 });
                 reply(conn, &status_of(stored))
             }
             "delete" => {
                 let request: SessionBody = body(conn)?;
                 let deleted = self.with_cache("delete", &request.cache_type, |cache| {
-                    cache.delete(&request.cache_id)
+                    cache.delete(request.cache_id.as_bstr())
                 });
                 reply(conn, &status_of(deleted))
             }
@@ -220,7 +244,7 @@ impl TlsManager {
         &mut self,
         request: &str,
         cache_type: &BString,
-        work: impl FnOnce(&mut Cache) -> T,
+        work: impl FnOnce(&mut SessionCache) -> T,
     ) -> Result<T, i32> {
         let service = self
             .services

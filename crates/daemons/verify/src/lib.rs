@@ -12,7 +12,7 @@ use std::time::Instant;
 use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::params;
-use postern_dict::cache::Cache;
+use postern_dict::cache::{Cache, Usage};
 use postern_ipc::StatusReply;
 use postern_ipc::probe_sender::ProbeSender;
 use postern_ipc::verify::{
@@ -49,11 +49,15 @@ impl Verify {
     fn new(context: &Context) -> Result<Self, StartError> {
         let config = &context.config;
         let map = config.get(params::ADDRESS_VERIFY_MAP);
-        let interval = config.get(params::ADDRESS_VERIFY_CACHE_CLEANUP_INTERVAL);
+        let usage = Usage {
+            default: "verify",
+            interval: config.get(params::ADDRESS_VERIFY_CACHE_CLEANUP_INTERVAL),
+            scratch: false,
+        };
         let utf8 = config.get(params::SMTPUTF8_ENABLE);
         Ok(Self {
             sender: ProbeSender::new(config).map_err(StartError::new)?,
-            cache: Cache::open(config, &map, "verify", &context.owner, interval),
+            cache: Cache::open(config, &map, &context.owner, usage),
             in_memory: map.is_empty(),
             policy: Policy::new(config),
             tells_errors: config.look().message_texts(),

@@ -1,4 +1,5 @@
-//! A cache in a lookup table, for daemons that keep what they learned: verify(8), postscreen(8).
+//! A cache in a lookup table, for daemons that keep what they learned: verify(8), postscreen(8),
+//! tlsmgr(8).
 //!
 //! A table that cannot be opened or used costs only what the cache would have saved: every problem
 //! is logged here, and the caller goes on. Expired entries are dropped by a sweep that the caller
@@ -10,10 +11,14 @@ use std::time::{Duration, Instant};
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, params};
 use postern_sys::clock::unix_time;
+use postern_sys::file::umask;
 use postern_sys::user::{self, User};
 
 use crate::error::shown;
-use crate::{Flags, Lookup, OpenError, OpenMode, Surrogate, Table, split_type_name, try_open};
+use crate::{
+    Flags, Lookup, OpenError, OpenMode, Surrogate, Table, check_creatable, create, split_type_name,
+    try_open,
+};
 
 /// Key of the entry that holds when the last sweep ended.
 const LAST_SWEEP: &str = "_LAST_CACHE_CLEANUP_COMPLETED_";
@@ -22,13 +27,24 @@ const STEP_TIME: Duration = Duration::from_millis(10);
 /// Table types whose name is a file of the daemon's own.
 const FILE_TYPES: [&str; 3] = ["btree", "hash", "lmdb"];
 
+/// How a cache is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Name of a cache in memory, for an empty table name.
+    pub default: &'static str,
+    /// Time between sweeps; zero is never.
+    pub interval: Duration,
+    /// What a process before this one has stored is worth nothing, and nobody else may read what is
+    /// stored now. Sweeps are not worth a line in the log.
+    pub scratch: bool,
+}
+
 /// An open cache.
 pub struct Cache {
     /// `type:name` as the administrator knows it.
     name: String,
     table: Box<dyn Table>,
-    /// Time between sweeps; zero is never.
-    interval: Duration,
+    usage: Usage,
     /// When the next step of a sweep is due.
     due: Option<Instant>,
     sweep: Option<Sweep>,
@@ -43,26 +59,27 @@ struct Sweep {
 }
 
 impl Cache {
-    /// Opens the table as `owner`; an empty `type_name` is a cache in memory, called
-    /// `internal:default`. The process may still be root, and must not be tricked by the name into
-    /// writing elsewhere than `owner` may.
-    pub fn open(
-        config: &Config,
-        type_name: &str,
-        default: &str,
-        owner: &User,
-        interval: Duration,
-    ) -> Self {
+    /// Opens the table as `owner`; an empty `type_name` is a cache in memory. The process may still be
+    /// root, and must not be tricked by the name into writing elsewhere than `owner` may.
+    pub fn open(config: &Config, type_name: &str, owner: &User, usage: Usage) -> Self {
         let name = if type_name.is_empty() {
-            format!("internal:{default}")
+            format!("internal:{}", usage.default)
         } else {
             redirect(config, type_name, owner)
         };
         // Locked for each operation only: after a reload the old process still has clients.
-        let flags = Flags::DUP_REPLACE | Flags::SYNC_UPDATE | Flags::LOCK;
-        let opened = user::as_user(owner.uid, owner.gid, || {
-            try_open(config, &name, OpenMode::ReadWriteCreate, flags)
-        });
+        let mut flags = Flags::DUP_REPLACE | Flags::LOCK;
+        if !usage.scratch {
+            flags |= Flags::SYNC_UPDATE;
+        }
+        let open = || {
+            if usage.scratch {
+                open_empty(config, &name, flags)
+            } else {
+                try_open(config, &name, OpenMode::ReadWriteCreate, flags)
+            }
+        };
+        let opened = user::as_user(owner.uid, owner.gid, open);
         let opened = opened.unwrap_or_else(|error| Err(OpenError::io(&name, &error)));
         let table = opened.unwrap_or_else(|error| {
             log::error!("{error}");
@@ -71,12 +88,17 @@ impl Cache {
         let mut cache = Self {
             name,
             table,
-            interval,
+            usage,
             due: None,
             sweep: None,
         };
         cache.plan();
         cache
+    }
+
+    /// Whether the table could be opened.
+    pub fn is_usable(&self) -> bool {
+        !self.table.flags().contains(Flags::SURROGATE)
     }
 
     /// The name in messages.
@@ -157,18 +179,20 @@ impl Cache {
 
     /// Tells about a sweep that the end of the process cuts short.
     pub fn close(&mut self) {
-        if let Some(sweep) = self.sweep.take() {
+        if let Some(sweep) = self.sweep.take()
+            && !self.usage.scratch
+        {
             self.report(&sweep, "partial");
         }
     }
 
     fn finish(&mut self, sweep: &Sweep) {
-        self.report(sweep, "full");
-        self.update(
-            LAST_SWEEP.into(),
-            BString::from(unix_time().to_string()).as_bstr(),
-        );
-        self.due = Some(Instant::now() + self.interval);
+        if !self.usage.scratch {
+            self.report(sweep, "full");
+            let now = BString::from(unix_time().to_string());
+            self.update(LAST_SWEEP.into(), now.as_bstr());
+        }
+        self.due = Some(Instant::now() + self.usage.interval);
     }
 
     fn report(&self, sweep: &Sweep, how: &str) {
@@ -183,7 +207,12 @@ impl Cache {
 
     /// Finds out when the first sweep of this process is due.
     fn plan(&mut self) {
-        if self.interval.is_zero() || self.table.flags().contains(Flags::SURROGATE) {
+        let interval = self.usage.interval;
+        if interval.is_zero() || !self.is_usable() {
+            return;
+        }
+        if self.usage.scratch {
+            self.due = Some(Instant::now() + interval);
             return;
         }
         let last = self.table.lookup(LAST_SWEEP.into()).ok().flatten();
@@ -192,9 +221,22 @@ impl Cache {
         let age = last
             .and_then(|last| u64::try_from(unix_time() - last).ok())
             .map(Duration::from_secs);
-        let wait = age.map_or(Duration::ZERO, |age| self.interval.saturating_sub(age));
+        let wait = age.map_or(Duration::ZERO, |age| interval.saturating_sub(age));
         self.due = Some(Instant::now() + wait);
     }
+}
+
+/// Opens a table that nobody else may read, and that is empty where its type can be made anew.
+fn open_empty(config: &Config, name: &str, flags: Flags) -> Result<Box<dyn Table>, OpenError> {
+    let mask = umask(0o077);
+    if check_creatable(config, name).is_ok() {
+        let emptied = create(config, name, flags)
+            .and_then(|table| table.finish().map_err(|error| OpenError(error.to_string())));
+        emptied.unwrap_or_else(|error| log::warn!("{error}"));
+    }
+    let table = try_open(config, name, OpenMode::ReadWriteCreate, flags);
+    umask(mask);
+    table
 }
 
 /// A file in a directory of somebody else moves to `data_directory`: old configurations have
@@ -242,11 +284,45 @@ mod tests {
         Config::from_text(&text).unwrap()
     }
 
+    fn usage(seconds: u64) -> Usage {
+        Usage {
+            default: "test",
+            interval: Duration::from_secs(seconds),
+            scratch: false,
+        }
+    }
+
+    #[test]
+    fn a_scratch_cache_starts_empty_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        let usage = Usage {
+            scratch: true,
+            ..usage(100)
+        };
+        for kind in ["btree", "lmdb"] {
+            let name = format!("{kind}:{}/cache", directory.path().display());
+            let mut cache = Cache::open(&config, &name, &me(), usage);
+            assert!(cache.next_step().unwrap() > Instant::now());
+            cache.update("a".into(), "1".into());
+            assert_eq!(cache.lookup("a".into()).unwrap().unwrap(), "1");
+            drop(cache);
+            let mut cache = Cache::open(&config, &name, &me(), usage);
+            assert_eq!(cache.lookup("a".into()).unwrap(), None, "{kind}");
+        }
+        for file in std::fs::read_dir(directory.path()).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
+    }
+
     #[test]
     fn a_sweep_keeps_what_is_wanted_and_remembers_its_time() {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path());
-        let open = |name: &str| Cache::open(&config, name, "test", &me(), Duration::from_secs(100));
+        let usage = usage(100);
+        let open = |name: &str| Cache::open(&config, name, &me(), usage);
         for name in [
             String::new(),
             format!("btree:{}/cache", directory.path().display()),
@@ -271,13 +347,8 @@ mod tests {
     fn a_table_that_cannot_be_opened_is_an_error_at_each_lookup() {
         let directory = tempfile::tempdir().unwrap();
         let config = config(directory.path());
-        let mut cache = Cache::open(
-            &config,
-            "btree:/nonexistent/x",
-            "test",
-            &me(),
-            Duration::from_secs(1),
-        );
+        let mut cache = Cache::open(&config, "btree:/nonexistent/x", &me(), usage(1));
+        assert!(!cache.is_usable());
         assert!(cache.lookup("a".into()).is_err());
         assert_eq!(cache.next_step(), None);
     }
