@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use postern_testkit::{Instance, wait_for};
+use postern_testkit::{Instance, Sink, wait_for};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -97,6 +97,26 @@ fn reload_takes_changes_and_survives_mistakes() {
     instance.reload();
     assert_eq!(instance.master(), Some(master));
     send(&instance, "after");
+}
+
+/// The queue manager that ends hands on what it was asked for.
+#[test]
+fn a_flush_right_after_a_reload_is_not_lost() {
+    let sink = Sink::start(&[("RCPT", "450 4.2.1 try later")]);
+    let instance = Instance::started(&sink.relayhost(), "");
+    let reply = instance
+        .smtp()
+        .send("s@example.test", &["carol@relay.test"], "x\n");
+    assert!(reply.queue_id().is_some(), "{reply:?}");
+    for tries in 2..8 {
+        instance.wait_queue("deferred", 1);
+        instance.reload();
+        instance.succeed("postqueue", &["-f"]);
+        wait_for("another try", || {
+            let log = instance.log();
+            (log.matches("status=deferred").count() >= tries).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Ledger {
 fn killed_programs_lose_no_acknowledged_mail() {
     let sink = Sink::start(&[("RCPT TO:<nobody", "550 5.1.1 no such user")]);
     let mut instance = Instance::started(
-        &(sink.transport("relay.test")
+        &(sink.relayhost()
             + "service_throttle_time = 1s\n\
                transport_retry_time = 1s\n\
                minimal_backoff_time = 1s\n\

@@ -50,7 +50,7 @@ fn smtp_and_sendmail_reach_virtual_mailboxes() {
 #[test]
 fn a_message_for_two_places_and_a_bad_one_in_the_middle() {
     let sink = Sink::start(&[]);
-    let instance = Instance::started(&sink.transport("relay.test"), "");
+    let instance = Instance::started(&sink.relayhost(), "");
     let mut client = instance.smtp();
     assert_eq!(client.say("MAIL FROM:<sender@example.test>").code, 250);
     assert_eq!(client.say("RCPT TO:<alice@example.test>").code, 250);

@@ -1,6 +1,8 @@
 //! One queue, two suites: what Debian's Postfix queued, Postern lists, reads and delivers, and the other
 //! way round.
 
+use std::collections::BTreeSet;
+
 use nix::unistd::geteuid;
 use postern_testkit::{Instance, Sink, Suite, skip};
 use serde_json::Value;
@@ -57,7 +59,9 @@ fn hand_over(first: Suite, second: Suite, long_ids: bool) {
     } else {
         ""
     };
-    let mut instance = Instance::for_test(&(sink.transport("relay.test") + more), "");
+    let settings = sink.relayhost() + more;
+    let dead_hop = "transport_maps = inline:{ {dead.test = smtp:[127.0.0.1]:1} }\n";
+    let mut instance = Instance::for_test(&format!("{settings}{dead_hop}"), "");
     instance.set_suite(first);
     instance.start().expect("start the first suite");
     let deferred = take_mail(&instance, &sink);
@@ -68,8 +72,12 @@ fn hand_over(first: Suite, second: Suite, long_ids: bool) {
         &["-f", "alice@example.test", "bob@example.test"],
         "Subject: dropped\n\nx\n",
     );
+    let shown = show(&instance, &deferred, &held);
     instance.set_suite(second);
-    show(&instance, &deferred, &held);
+    for (second, first) in show(&instance, &deferred, &held).iter().zip(&shown) {
+        assert_eq!(second, first);
+    }
+    instance.set_main_cf(&settings);
     instance.start().expect("start the second suite");
     instance.wait_mail("bob", "Subject: dropped\n");
     sink.set("RCPT TO:<later", "250 2.1.5 ok");
@@ -114,7 +122,7 @@ fn hold_mail(instance: &Instance) -> String {
     // A message that waits for its next hop can be held whenever it is looked at.
     let reply = instance.smtp().send(
         "alice@example.test",
-        &["later@relay.test", "bob@example.test"],
+        &["later@dead.test", "bob@example.test"],
         "Subject: held\n\nx\n",
     );
     let id = reply.queue_id().expect("taken").to_owned();
@@ -124,9 +132,11 @@ fn hold_mail(instance: &Instance) -> String {
     id
 }
 
-/// The second suite's tools on the first suite's files.
-fn show(instance: &Instance, deferred: &str, held: &str) {
-    let text = instance.succeed("postcat", &["-q", deferred]);
+/// What the tools print of the queue; it must be the same from both suites.
+fn show(instance: &Instance, deferred: &str, held: &str) -> Vec<String> {
+    let plain = instance.succeed("postqueue", &["-p"]);
+    let detailed = instance.succeed("postcat", &["-vq", deferred]);
+    let listing = instance.succeed("postcat", &["-q", deferred]);
     for part in [
         "*** ENVELOPE RECORDS deferred/",
         "\nsender: alice@example.test\n",
@@ -136,7 +146,7 @@ fn show(instance: &Instance, deferred: &str, held: &str) {
         "\nX-Mark: 4711\n",
         "\n.A line with a dot, and",
     ] {
-        assert!(text.contains(part), "{part} in {text}");
+        assert!(listing.contains(part), "{part} in {listing}");
     }
     let text = instance.succeed("postqueue", &["-j"]);
     let values: Vec<Value> = text
@@ -159,4 +169,7 @@ fn show(instance: &Instance, deferred: &str, held: &str) {
     );
     assert_eq!(value["recipients"].as_array().map(Vec::len), Some(1));
     assert_eq!(find(held)["queue_name"], "hold");
+    let sorted: BTreeSet<&str> = text.lines().collect();
+    let json = sorted.into_iter().collect::<Vec<_>>().join("\n");
+    vec![plain, detailed, listing, json]
 }

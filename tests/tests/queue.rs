@@ -10,7 +10,7 @@ const TEXT: &str = "From: alice@example.test\nSubject: waiting\nX-Mark: 4711\n\n
 /// An instance with a next hop for relay.test that says "later".
 fn with_busy_sink(main_cf: &str) -> (Sink, Instance) {
     let sink = Sink::start(&[("RCPT", "450 4.2.1 try later")]);
-    let instance = Instance::started(&(sink.transport("relay.test") + main_cf), "");
+    let instance = Instance::started(&(sink.relayhost() + main_cf), "");
     (sink, instance)
 }
 
@@ -100,7 +100,7 @@ fn file_shows(instance: &Instance, id: &str) {
 #[test]
 fn a_bounce_tells_what_happened() {
     let sink = Sink::start(&[("RCPT TO:<nobody", "550 5.1.1 no such user here")]);
-    let instance = Instance::started(&sink.transport("relay.test"), "");
+    let instance = Instance::started(&sink.relayhost(), "");
     let id = send(&instance, &["nobody@relay.test", "carol@relay.test"]);
     let notice = instance.wait_mail("alice", "Undelivered Mail Returned to Sender");
     let said =

@@ -22,6 +22,8 @@ use postern_queue_file::Hashing;
 use postern_queue_file::file::{IdForm, NewFile};
 use postern_sys::{error_text, user};
 
+/// How often a file is tried to be made, ten seconds apart.
+const CREATE_TRIES: u32 = 3;
 /// Extra mode bits of a maildrop file: an unprivileged pickup(8) must be able to read it.
 const READABLE: u32 = 0o444;
 
@@ -90,14 +92,23 @@ fn check_user(config: &Config, uid: u32) {
 fn drop_message(config: &Config, uid: u32) -> i32 {
     let file = create(config);
     let mut output = io::stdout();
-    let hello = Hello { protocol: PROTOCOL.to_owned(), queue_id: file.id.to_string() };
-    if postern_attr::write(&mut output, Encoding::Null, &hello).and_then(|()| Ok(output.flush()?)).is_err() {
+    let hello = Hello {
+        protocol: PROTOCOL.to_owned(),
+        queue_id: file.id.to_string(),
+    };
+    if postern_attr::write(&mut output, Encoding::Null, &hello)
+        .and_then(|()| Ok(output.flush()?))
+        .is_err()
+    {
         give_up(&file);
         return 0;
     }
     let line_limit = usize::try_from(config.get(params::LINE_LENGTH_LIMIT)).unwrap_or(2048);
     let size_limit = u64::try_from(config.get(params::MESSAGE_SIZE_LIMIT)).unwrap_or(0);
-    let limits = message::Limits { line: line_limit, size: size_limit };
+    let limits = message::Limits {
+        line: line_limit,
+        size: size_limit,
+    };
     let mut input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
     let result = message::receive(&mut input, &file.file, uid, &limits);
     let code = match result {
@@ -123,8 +134,14 @@ fn drop_message(config: &Config, uid: u32) -> i32 {
     if code != status::OK {
         give_up(&file);
     }
-    let reply = Reply { status: code, reason: bstr::BString::default() };
-    if postern_attr::write(&mut output, Encoding::Null, &reply).and_then(|()| Ok(output.flush()?)).is_err() {
+    let reply = Reply {
+        status: code,
+        reason: bstr::BString::default(),
+    };
+    if postern_attr::write(&mut output, Encoding::Null, &reply)
+        .and_then(|()| Ok(output.flush()?))
+        .is_err()
+    {
         log::warn!("uid={uid}: the caller is gone");
     }
     if code == status::OK {
@@ -134,15 +151,30 @@ fn drop_message(config: &Config, uid: u32) -> i32 {
 }
 
 fn create(config: &Config) -> NewFile {
-    let form = if config.get(params::ENABLE_LONG_QUEUE_IDS) { IdForm::Long } else { IdForm::Short };
+    let form = if config.get(params::ENABLE_LONG_QUEUE_IDS) {
+        IdForm::Long
+    } else {
+        IdForm::Short
+    };
     let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
     let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
     postern_sys::file::umask(0);
+    let mut tries = 0;
     loop {
         match NewFile::create(Path::new("."), "maildrop", READABLE & 0o044, form, &hashing) {
             Ok(file) => return file,
             Err(error) => {
-                log::warn!("mail_queue_enter: create file maildrop/{}.{}: {}", postern_sys::clock::unix_time(), std::process::id(), error_text(&error));
+                tries += 1;
+                // A passing shortage is waited for, but the caller is told in the end.
+                if tries >= CREATE_TRIES {
+                    fatal!("create file in maildrop: {}", error_text(&error));
+                }
+                log::warn!(
+                    "mail_queue_enter: create file maildrop/{}.{}: {}",
+                    postern_sys::clock::unix_time(),
+                    std::process::id(),
+                    error_text(&error)
+                );
                 std::thread::sleep(std::time::Duration::from_secs(10));
             }
         }
@@ -168,9 +200,12 @@ fn give_up(file: &NewFile) {
 /// pickup(8) looks by itself every minute; a mail system that is down looks when it starts.
 fn wake_pickup(config: &Config) {
     let at = Endpoint::new(PUBLIC, &config.get(params::PICKUP_SERVICE_NAME));
-    if let Err(error) = trigger::send(&at, &[trigger::WAKEUP], config.get(params::TRIGGER_TIMEOUT)) {
+    if let Err(error) = trigger::send(&at, &[trigger::WAKEUP], config.get(params::TRIGGER_TIMEOUT))
+    {
         match error {
-            postern_ipc::ClientError::Connect { path, source } if source.kind() == io::ErrorKind::NotFound => {
+            postern_ipc::ClientError::Connect { path, source }
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
                 log::warn!("unable to look up {path}: {}", error_text(&source));
             }
             other => log::debug!("{other}"),

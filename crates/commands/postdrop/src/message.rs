@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, Write};
 
 use bstr::ByteSlice;
+use postern_ipc::deliver::Moment;
 use postern_queue_file::record::{encode, read_record};
 use postern_queue_file::{Attribute, RecordError, RecordType};
-use postern_ipc::deliver::Moment;
 
 /// Limits of main.cf; a size of 0 is no limit.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +43,26 @@ pub(crate) enum Fault {
 const BLOCK: usize = 64 * 1024;
 
 /// Reads records from `input` to the end record and writes them to `file`.
-pub(crate) fn receive(input: &mut impl BufRead, file: &File, uid: u32, limits: &Limits) -> Result<Received, Fault> {
-    let mut copy = Copy { file, uid, limits, buffer: Vec::with_capacity(BLOCK), size: 0, from: false, rcpt: false };
+pub(crate) fn receive(
+    input: &mut impl BufRead,
+    file: &File,
+    uid: u32,
+    limits: &Limits,
+) -> Result<Received, Fault> {
+    let mut copy = Copy {
+        file,
+        uid,
+        limits,
+        buffer: Vec::with_capacity(BLOCK),
+        size: 0,
+        from: false,
+        rcpt: false,
+    };
     let now = Moment::now();
-    copy.put(RecordType::TIME, format!("{} {}", now.seconds, now.microseconds).as_bytes())?;
+    copy.put(
+        RecordType::TIME,
+        format!("{} {}", now.seconds, now.microseconds).as_bytes(),
+    )?;
     let segments: [(&[u8], RecordType); 3] = [
         (RecordType::POSTDROP_ENVELOPE, RecordType::MESSAGE),
         (RecordType::POSTDROP_CONTENT, RecordType::EXTRACTED),
@@ -58,7 +74,11 @@ pub(crate) fn receive(input: &mut impl BufRead, file: &File, uid: u32, limits: &
         }
     }
     copy.flush()?;
-    Ok(if copy.from && copy.rcpt { Received::Complete } else { Received::Incomplete })
+    Ok(if copy.from && copy.rcpt {
+        Received::Complete
+    } else {
+        Received::Incomplete
+    })
 }
 
 struct Copy<'a> {
@@ -73,7 +93,12 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     /// One segment up to the record `last`; false when the input ends early.
-    fn segment(&mut self, input: &mut impl BufRead, allowed: &[u8], last: RecordType) -> Result<bool, Fault> {
+    fn segment(
+        &mut self,
+        input: &mut impl BufRead,
+        allowed: &[u8],
+        last: RecordType,
+    ) -> Result<bool, Fault> {
         loop {
             let (kind, data) = match read_record(input) {
                 Ok(Some(record)) => record,
@@ -105,7 +130,11 @@ impl Copy<'_> {
 
     fn put(&mut self, kind: RecordType, data: &[u8]) -> Result<(), Fault> {
         encode(&mut self.buffer, kind, data);
-        if self.buffer.len() >= BLOCK { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= BLOCK {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
@@ -122,12 +151,15 @@ impl Copy<'_> {
 
 /// Attributes that a user may set: what concerns the user's own message.
 fn is_welcome(record: &[u8]) -> bool {
-    let Ok(attribute) = Attribute::parse(record) else { return false };
+    let Ok(attribute) = Attribute::parse(record) else {
+        return false;
+    };
     let value: &[u8] = attribute.value;
     match attribute.name.as_bytes() {
         b"encoding" => matches!(value, b"7bit" | b"8bit" | b""),
         b"rewrite_context" => matches!(value, b"local" | b"remote"),
-        b"trace_flags" | b"envelope_id" | b"ret_flags" | b"notify_flags" | b"dsn_orig_rcpt" | b"create_time" => true,
+        b"trace_flags" | b"envelope_id" | b"ret_flags" | b"notify_flags" | b"dsn_orig_rcpt"
+        | b"create_time" => true,
         _ => false,
     }
 }
@@ -149,7 +181,11 @@ mod tests {
         let (result, copy) = run(b"S\x05aliceA\x05x=yyyR\x03bobM\x00N\x01xX\x00E\x00", 0);
         assert_eq!(result.ok(), Some(Received::Complete));
         assert_eq!(copy.first(), Some(&b'T'));
-        assert!(copy.ends_with(b"S\x05aliceR\x03bobM\x00N\x01xX\x00E\x00"), "{:?}", copy.as_bstr());
+        assert!(
+            copy.ends_with(b"S\x05aliceR\x03bobM\x00N\x01xX\x00E\x00"),
+            "{:?}",
+            copy.as_bstr()
+        );
     }
 
     #[test]
@@ -169,7 +205,10 @@ mod tests {
         for (input, want) in [
             (&b"garbage\n"[..], "malformed input"),
             (b"X\x00E\x00", "unexpected record type: 88"),
-            (b"T\x01xS\x01aR\x01bM\x00X\x00E\x00", "unexpected record type: 84"),
+            (
+                b"T\x01xS\x01aR\x01bM\x00X\x00E\x00",
+                "unexpected record type: 84",
+            ),
         ] {
             match run(input, 0).0 {
                 Err(Fault::Input(text)) => assert_eq!(text, want),

@@ -61,12 +61,27 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
-    dotlock: Option<PathBuf>,
+    _dotlock: Option<DotLock>,
+}
+
+/// A lock file of ours; dropping it removes it.
+#[derive(Debug)]
+struct DotLock(PathBuf);
+
+impl Drop for DotLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Lock {
-    /// Opens (or makes) the mailbox and takes all locks.
+    /// Takes the lock file, opens (or makes) the mailbox, and takes the other locks.
     pub(crate) fn take(path: &Path, styles: &[Style], patience: Patience) -> Result<Self, Error> {
+        let dotlock = if styles.contains(&Style::Dotlock) {
+            Some(DotLock::take(path, patience)?)
+        } else {
+            None
+        };
         let file = open(path)?;
         for style in styles {
             let style = match style {
@@ -76,22 +91,10 @@ impl Lock {
             };
             lock_file(&file, style, patience)?;
         }
-        let mut lock = Self {
+        Ok(Self {
             _file: file,
-            dotlock: None,
-        };
-        if styles.contains(&Style::Dotlock) {
-            lock.dotlock = Some(dotlock(path, patience)?);
-        }
-        Ok(lock)
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if let Some(path) = &self.dotlock {
-            let _ = fs::remove_file(path);
-        }
+            _dotlock: dotlock,
+        })
     }
 }
 
@@ -128,30 +131,34 @@ fn lock_file(file: &File, style: LockStyle, patience: Patience) -> Result<(), Er
     Err(Error::Busy("Resource temporarily unavailable".to_owned()))
 }
 
-fn dotlock(path: &Path, patience: Patience) -> Result<PathBuf, Error> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let failed = |error: io::Error| Error::Dotlock(name.display().to_string(), error_text(&error));
-    for attempt in 1.. {
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o000)
-            .open(&name)
-        {
-            Ok(_) => break,
-            Err(error)
-                if error.kind() == io::ErrorKind::AlreadyExists && attempt < patience.attempts =>
+impl DotLock {
+    fn take(path: &Path, patience: Patience) -> Result<Self, Error> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        let failed =
+            |error: io::Error| Error::Dotlock(name.display().to_string(), error_text(&error));
+        for attempt in 1.. {
+            match OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o000)
+                .open(&name)
             {
-                if !remove_stale(&name, patience.stale) {
-                    std::thread::sleep(patience.delay);
+                Ok(_) => break,
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && attempt < patience.attempts =>
+                {
+                    if !remove_stale(&name, patience.stale) {
+                        std::thread::sleep(patience.delay);
+                    }
                 }
+                Err(error) => return Err(failed(error)),
             }
-            Err(error) => return Err(failed(error)),
         }
+        Ok(Self(name))
     }
-    Ok(name)
 }
 
 /// Removes a lock file whose owner is long gone.
@@ -190,6 +197,13 @@ mod tests {
                 "unable to create lock file {}.lock: File exists",
                 path.display()
             )
+        );
+        let other = directory.path().join("other");
+        fs::write(directory.path().join("other.lock"), "").unwrap();
+        Lock::take(&other, &[Style::Dotlock], ONCE).unwrap_err();
+        assert!(
+            !other.exists(),
+            "a mailbox that is locked by others is not made"
         );
         drop(held);
         assert!(!path.with_extension("lock").exists());

@@ -27,6 +27,8 @@ pub fn main() -> ExitCode {
     for option in getopt.by_ref() {
         request.add(option);
     }
+    // As the usage, this is no matter for the mail log.
+    let severity = request.severity();
     let words = getopt.operands();
     postern_maillog::set_verbose(request.verbose);
     let config = load_config(request.directory.as_deref().map(Path::new));
@@ -35,7 +37,6 @@ pub fn main() -> ExitCode {
         postern_maillog::set_tag(tag);
         postern_maillog::set_stderr_name(tag);
     }
-    let severity = request.severity();
     if words.is_empty() {
         log_input(severity);
     } else {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 
 use crate::Format;
 use crate::source::{ListError, Source};
@@ -22,11 +22,27 @@ impl Format for Json {
 }
 
 fn object(message: &Message, recipients: &[Recipient], out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{{\"queue_name\": {}, ", quoted(message.queue_name.as_bytes()))?;
-    write!(out, "\"queue_id\": {}, ", quoted(message.queue_id.as_bytes()))?;
-    write!(out, "\"arrival_time\": {}, \"message_size\": {}, ", message.time, message.size)?;
+    write!(
+        out,
+        "{{\"queue_name\": {}, ",
+        quoted(message.queue_name.as_bytes())
+    )?;
+    write!(
+        out,
+        "\"queue_id\": {}, ",
+        quoted(message.queue_id.as_bytes())
+    )?;
+    write!(
+        out,
+        "\"arrival_time\": {}, \"message_size\": {}, ",
+        message.time, message.size
+    )?;
     write!(out, "\"forced_expire\": {}, ", message.forced_expire != 0)?;
-    write!(out, "\"sender\": {}, \"recipients\": [", quoted(&message.sender))?;
+    write!(
+        out,
+        "\"sender\": {}, \"recipients\": [",
+        quoted(&message.sender)
+    )?;
     for (number, Recipient { recipient, reason }) in recipients.iter().enumerate() {
         let separator = if number > 0 { ", " } else { "" };
         write!(out, "{separator}{{\"address\": {}", quoted(recipient))?;
@@ -50,7 +66,9 @@ fn quoted(text: &[u8]) -> BString {
                 '\r' => out.extend_from_slice(b"\\r"),
                 '\t' => out.extend_from_slice(b"\\t"),
                 '"' | '\\' => out.extend_from_slice(format!("\\{character}").as_bytes()),
-                '\0'..='\u{1f}' => out.extend_from_slice(format!("\\u{:04X}", u32::from(character)).as_bytes()),
+                '\0'..='\u{1f}' => {
+                    out.extend_from_slice(format!("\\u{:04X}", u32::from(character)).as_bytes())
+                }
                 _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
@@ -62,6 +80,8 @@ fn quoted(text: &[u8]) -> BString {
 
 #[cfg(test)]
 mod tests {
+    use bstr::ByteSlice;
+
     use super::*;
 
     #[test]
@@ -85,7 +105,10 @@ mod tests {
             forced_expire: 0,
             sender: "alice@smtp.example".into(),
         };
-        let recipients = [Recipient { recipient: "bob@defer.example".into(), reason: "refused".into() }];
+        let recipients = [Recipient {
+            recipient: "bob@defer.example".into(),
+            reason: "refused".into(),
+        }];
         let mut out = Vec::new();
         object(&message, &recipients, &mut out).expect("memory");
         assert_eq!(

@@ -32,28 +32,49 @@ enum Mode {
 pub fn main() -> ExitCode {
     postern_command::begin_set_gid("postqueue");
     let (mode, directory) = options();
+    postern_maillog::set_config_error_status(exit::UNAVAILABLE);
     let config = postern_command::load_config(directory.as_deref().map(Path::new));
     postern_command::update_environment(&config);
     postern_command::enter_queue_directory(&config);
     match mode {
         Mode::List => {
-            authorize(&config, params::AUTHORIZED_MAILQ_USERS, "view the mail queue");
+            authorize(
+                &config,
+                params::AUTHORIZED_MAILQ_USERS,
+                "view the mail queue",
+            );
             show(&config, &listing::Listing::new(&config))
         }
         Mode::Json => {
-            authorize(&config, params::AUTHORIZED_MAILQ_USERS, "view the mail queue");
+            authorize(
+                &config,
+                params::AUTHORIZED_MAILQ_USERS,
+                "view the mail queue",
+            );
             show(&config, &json::Json)
         }
         Mode::Flush => {
-            authorize(&config, params::AUTHORIZED_FLUSH_USERS, "flush the mail queue");
+            authorize(
+                &config,
+                params::AUTHORIZED_FLUSH_USERS,
+                "flush the mail queue",
+            );
             flush::queue(&config)
         }
         Mode::Site(site) => {
-            authorize(&config, params::AUTHORIZED_FLUSH_USERS, "flush the mail queue");
+            authorize(
+                &config,
+                params::AUTHORIZED_FLUSH_USERS,
+                "flush the mail queue",
+            );
             flush::site(&config, &site)
         }
         Mode::Message(id) => {
-            authorize(&config, params::AUTHORIZED_FLUSH_USERS, "flush the mail queue");
+            authorize(
+                &config,
+                params::AUTHORIZED_FLUSH_USERS,
+                "flush the mail queue",
+            );
             flush::message(&config, &id)
         }
     }
@@ -99,7 +120,9 @@ fn options() -> (Mode, Option<OsString>) {
 fn usage() -> ! {
     postern_command::usage(
         exit::UNAVAILABLE,
-        format_args!("postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"),
+        format_args!(
+            "postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
+        ),
     )
 }
 
@@ -110,30 +133,48 @@ fn authorize(config: &Config, param: Param<String>, what: &str) {
     if uid == 0 || list == "static:anyone" {
         return;
     }
-    let name = user::user_by_uid(uid).ok().flatten().map_or_else(|| "unknown".to_owned(), |user| user.name);
+    let name = user::user_by_uid(uid)
+        .ok()
+        .flatten()
+        .map_or_else(|| "unknown".to_owned(), |user| user.name);
     let mut users = MatchList::open(config, param.info.name, &list, MatchKind::Text);
     if !matches!(users.matches(name.as_str().into()), Ok(true)) {
-        die(i32::from(exit::UNAVAILABLE), format_args!("User {name}({uid}) is not allowed to {what}"));
+        die(
+            i32::from(exit::UNAVAILABLE),
+            format_args!("User {name}({uid}) is not allowed to {what}"),
+        );
     }
 }
 
 /// How messages are shown.
 trait Format {
     /// Reads the listing from `source` and writes it to `out`.
-    fn show(&self, source: &mut source::Source, out: &mut dyn Write) -> Result<(), source::ListError>;
+    fn show(
+        &self,
+        source: &mut source::Source,
+        out: &mut dyn Write,
+    ) -> Result<(), source::ListError>;
 }
 
 fn show(config: &Config, format: &dyn Format) -> ExitCode {
     let mut source = source::Source::open(config);
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = format.show(&mut source, &mut out).and_then(|()| out.flush().map_err(source::ListError::Output));
+    let result = format
+        .show(&mut source, &mut out)
+        .and_then(|()| out.flush().map_err(source::ListError::Output));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // `mailq | head`: the reader has seen enough.
-        Err(source::ListError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(source::ListError::Output(error)) => {
-            die(i32::from(exit::IO_ERROR), format_args!("output write error: {}", error_text(&error)))
+        Err(source::ListError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
         }
-        Err(source::ListError::Input) => die(i32::from(exit::SOFTWARE), format_args!("malformed showq server response")),
+        Err(source::ListError::Output(error)) => die(
+            i32::from(exit::IO_ERROR),
+            format_args!("output write error: {}", error_text(&error)),
+        ),
+        Err(source::ListError::Input) => die(
+            i32::from(exit::SOFTWARE),
+            format_args!("malformed showq server response"),
+        ),
     }
 }

@@ -20,9 +20,19 @@ struct Columns {
     heading: &'static str,
 }
 
-const SHORT: Columns = Columns { id: 11, size: 7, date: 20, heading: "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------" };
-const LONG: Columns = Columns { id: 17, size: 8, date: 19, heading: "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------" };
-/// Reasons end at this column.
+const SHORT: Columns = Columns {
+    id: 11,
+    size: 7,
+    date: 20,
+    heading: "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------",
+};
+const LONG: Columns = Columns {
+    id: 17,
+    size: 8,
+    date: 19,
+    heading: "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------",
+};
+/// Reasons without their parentheses are aligned to end at this width.
 const REASON_END: usize = 76;
 
 /// The classic format.
@@ -34,10 +44,21 @@ pub(crate) struct Listing {
 impl Listing {
     /// Columns as wide as this system's queue IDs need.
     pub(crate) fn new(config: &Config) -> Self {
-        Self { columns: if config.get(params::ENABLE_LONG_QUEUE_IDS) { LONG } else { SHORT } }
+        Self {
+            columns: if config.get(params::ENABLE_LONG_QUEUE_IDS) {
+                LONG
+            } else {
+                SHORT
+            },
+        }
     }
 
-    fn message(&self, message: &Message, recipients: &[Recipient], out: &mut dyn Write) -> std::io::Result<()> {
+    fn message(
+        &self,
+        message: &Message,
+        recipients: &[Recipient],
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
         let Columns { id, size, date, .. } = self.columns;
         let mut name = message.queue_id.clone();
         match message.queue_name.as_str() {
@@ -50,28 +71,45 @@ impl Listing {
         }
         let arrival = asctime(message.time);
         let shown = arrival.get(..date).unwrap_or(&arrival);
-        writeln!(out, "{name:<id$} {:size$} {shown:date$} {}", message.size, printable(&message.sender))?;
+        writeln!(
+            out,
+            "{name:<id$} {:size$} {shown:date$} {}",
+            message.size,
+            printable(&message.sender)
+        )?;
         let mut reason: Option<&BString> = None;
         for recipient in recipients {
             if reason != Some(&recipient.reason) {
-                self.reason(&recipient.reason, reason.is_some_and(|old| !old.is_empty()), out)?;
+                self.reason(
+                    &recipient.reason,
+                    reason.is_some_and(|old| !old.is_empty()),
+                    out,
+                )?;
             }
             reason = Some(&recipient.reason);
-            writeln!(out, "{:id$} {:size$} {:date$} {}", "", "", "", printable(&recipient.recipient))?;
+            writeln!(
+                out,
+                "{:id$} {:size$} {:date$} {}",
+                "",
+                "",
+                "",
+                printable(&recipient.recipient)
+            )?;
         }
         Ok(())
     }
 
     /// The reason of the recipients that follow.
     fn reason(&self, reason: &BString, had_one: bool, out: &mut dyn Write) -> std::io::Result<()> {
-        let text = match (reason.is_empty(), had_one) {
-            (false, _) => format!("({})", printable(reason)),
-            (true, true) => "(reason unavailable)".to_owned(),
-            (true, false) => return Ok(()),
-        };
-        let inner = text.len() - 2;
-        let blanks = REASON_END.saturating_sub(inner + 2);
-        writeln!(out, "{:blanks$}{text}", "")
+        if reason.is_empty() {
+            return match had_one {
+                true => writeln!(out, "{:>REASON_END$}", "(reason unavailable)"),
+                false => Ok(()),
+            };
+        }
+        let reason = printable(reason);
+        let blanks = REASON_END.saturating_sub(reason.len());
+        writeln!(out, "{:blanks$}({reason})", "")
     }
 }
 
@@ -80,7 +118,9 @@ impl Format for Listing {
         let (mut count, mut total) = (0_u64, 0_i64);
         while let Some((message, recipients)) = source.next()? {
             let lead = if count == 0 { self.columns.heading } else { "" };
-            writeln!(out, "{lead}").and_then(|()| self.message(&message, &recipients, out)).map_err(ListError::Output)?;
+            writeln!(out, "{lead}")
+                .and_then(|()| self.message(&message, &recipients, out))
+                .map_err(ListError::Output)?;
             count += 1;
             total = total.saturating_add(message.size);
         }
@@ -126,17 +166,32 @@ mod tests {
             forced_expire: 1,
             sender: "alice@smtp.example".into(),
         };
-        let recipient = |address: &str, reason: &str| Recipient { recipient: address.into(), reason: reason.into() };
+        let recipient = |address: &str, reason: &str| Recipient {
+            recipient: address.into(),
+            reason: reason.into(),
+        };
         let recipients = [
-            recipient("bob@defer.example", "connect to 127.0.0.1[127.0.0.1]:2599: Connection refused"),
-            recipient("c@defer.example", "connect to 127.0.0.1[127.0.0.1]:2599: Connection refused"),
+            recipient(
+                "bob@defer.example",
+                "connect to 127.0.0.1[127.0.0.1]:2599: Connection refused",
+            ),
+            recipient(
+                "c@defer.example",
+                "connect to 127.0.0.1[127.0.0.1]:2599: Connection refused",
+            ),
             recipient("d@x.example", ""),
         ];
         let mut out = Vec::new();
-        Listing { columns: SHORT }.message(&message, &recipients, &mut out).expect("memory");
+        Listing { columns: SHORT }
+            .message(&message, &recipients, &mut out)
+            .expect("memory");
         let text = String::from_utf8(out).expect("text");
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("AF87C99E16A!#     323 "), "{}", lines[0]);
+        assert!(
+            lines[0].starts_with("AF87C99E16A!#     323 "),
+            "{}",
+            lines[0]
+        );
         assert!(lines[0].ends_with("  alice@smtp.example"), "{}", lines[0]);
         assert_eq!(
             &lines[1..],

@@ -37,30 +37,52 @@ impl Source {
         let at = Endpoint::new(PUBLIC, &config.get(params::SHOWQ_SERVICE_NAME));
         let mut source = match at.connect(config.get(params::IPC_TIMEOUT)) {
             Ok(channel) => Self::Service(channel),
-            Err(ClientError::Connect { source, .. }) => Self::without_service(config, &error_text(&source)),
+            Err(ClientError::Connect { source, .. }) => {
+                Self::without_service(config, &error_text(&source))
+            }
             Err(error) => Self::without_service(config, &error.to_string()),
         };
-        let hello: Result<Announcement, _> = postern_attr::read(&mut source.input(), Encoding::Null, Extra::Refuse);
+        let hello: Result<Announcement, _> =
+            postern_attr::read(&mut source.input(), Encoding::Null, Extra::Refuse);
         if !hello.is_ok_and(|hello| hello.protocol == PROTOCOL) {
-            die(i32::from(exit::SOFTWARE), format_args!("malformed showq server response"));
+            die(
+                i32::from(exit::SOFTWARE),
+                format_args!("malformed showq server response"),
+            );
         }
         source
     }
 
     fn without_service(config: &Config, reason: &str) -> Self {
-        let why = format!("Connect to the {} showq service: {reason}", config.get(params::MAIL_NAME));
+        let why = format!(
+            "Connect to the {} showq service: {reason}",
+            config.get(params::MAIL_NAME)
+        );
         if user::uid() != 0 && !postern_command::is_administrator(config).unwrap_or(false) {
-            die(i32::from(exit::UNAVAILABLE), format_args!("Queue report unavailable - mail system is down ({why})"));
+            die(
+                i32::from(exit::UNAVAILABLE),
+                format_args!("Queue report unavailable - mail system is down ({why})"),
+            );
         }
         log::warn!("Mail system is down -- accessing queue directly ({why})");
         let program = PathBuf::from(config.get(params::DAEMON_DIRECTORY)).join("showq");
-        let spawned = Command::new(&program).args(["-u", "-S"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let spawned = Command::new(&program)
+            .args(["-u", "-S"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn();
         match spawned {
             Ok(mut child) => match child.stdout.take() {
                 Some(output) => Self::Program(child, BufReader::new(output)),
-                None => die(i32::from(exit::OS_ERROR), format_args!("run {}: no pipe", program.display())),
+                None => die(
+                    i32::from(exit::OS_ERROR),
+                    format_args!("run {}: no pipe", program.display()),
+                ),
             },
-            Err(error) => die(i32::from(exit::OS_ERROR), format_args!("run {}: {}", program.display(), error_text(&error))),
+            Err(error) => die(
+                i32::from(exit::OS_ERROR),
+                format_args!("run {}: {}", program.display(), error_text(&error)),
+            ),
         }
     }
 
@@ -77,10 +99,14 @@ impl Source {
         if ends_here(&mut input)? {
             return Ok(None);
         }
-        let message: Message = postern_attr::read(&mut input, Encoding::Null, Extra::Leave).map_err(|_| ListError::Input)?;
+        let message: Message = postern_attr::read(&mut input, Encoding::Null, Extra::Leave)
+            .map_err(|_| ListError::Input)?;
         let mut recipients = Vec::new();
         while !ends_here(&mut input)? {
-            recipients.push(postern_attr::read(&mut input, Encoding::Null, Extra::Leave).map_err(|_| ListError::Input)?);
+            recipients.push(
+                postern_attr::read(&mut input, Encoding::Null, Extra::Leave)
+                    .map_err(|_| ListError::Input)?,
+            );
         }
         Ok(Some((message, recipients)))
     }

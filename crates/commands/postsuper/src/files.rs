@@ -2,9 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use postern_command::Interrupts;
 use postern_queue_file::file::MODE_FORCE_EXPIRE;
 use postern_queue_file::file::{Readiness, open_for_update, readiness};
 use postern_queue_file::path::SUBDIRECTORY_MODE;
@@ -48,40 +47,11 @@ impl Failure {
     }
 }
 
-/// Signals that end the program, between two files.
-#[derive(Debug, Default)]
-pub(crate) struct Interrupts(Arc<AtomicUsize>);
-
-impl Interrupts {
-    /// Catches them from now on.
-    pub(crate) fn catch() -> Self {
-        let last = Arc::new(AtomicUsize::new(0));
-        for signal in [
-            Signal::SIGHUP,
-            Signal::SIGINT,
-            Signal::SIGQUIT,
-            Signal::SIGTERM,
-        ] {
-            let number = signal as i32;
-            let value = usize::try_from(number).unwrap_or_default();
-            // On failure the signal keeps its default, which ends the program as well.
-            let _ = signal_hook::flag::register_usize(number, Arc::clone(&last), value);
-        }
-        Self(last)
-    }
-
-    /// Fails when a signal came.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            number => {
-                let signal = i32::try_from(number)
-                    .ok()
-                    .and_then(|number| Signal::try_from(number).ok());
-                Err(Failure::Interrupted(signal.unwrap_or(Signal::SIGTERM)))
-            }
-        }
-    }
+/// Fails when a signal asks the program to end: between two files, never within one.
+pub(crate) fn check(interrupts: &Interrupts) -> Result<(), Failure> {
+    interrupts
+        .caught()
+        .map_or(Ok(()), |signal| Err(Failure::Interrupted(signal)))
 }
 
 /// Removes a file; `false` when it was gone.

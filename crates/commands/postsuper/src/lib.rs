@@ -25,10 +25,11 @@ use postern_queue_file::Hashing;
 use postern_sys::signal::die_by;
 use postern_sys::{error_text, user};
 
-use crate::files::{Failure, Interrupts};
+use crate::files::Failure;
 use crate::options::{Request, Target};
 use crate::report::Counts;
 use crate::scan::Jobs;
+use postern_command::Interrupts;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -152,7 +153,7 @@ impl Work {
             if input.read_until(b'\n', &mut line).map_err(Failure::Input)? == 0 {
                 return Ok(());
             }
-            self.interrupts.check()?;
+            files::check(&self.interrupts)?;
             apply(self, line.strip_suffix(b"\n").unwrap_or(&line))?;
         }
     }

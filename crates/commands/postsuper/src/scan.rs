@@ -122,7 +122,7 @@ impl Work {
             names => names.map_err(|error| Failure::Scan(directory.to_owned(), error))?,
         };
         for (name, is_directory) in names {
-            self.interrupts.check()?;
+            files::check(&self.interrupts)?;
             let path = directory.join(&name);
             if is_directory && name.len() == 1 && depth < DEPTH_LIMIT {
                 self.directory(queue, &path, depth + 1, jobs)?;

@@ -43,7 +43,9 @@ impl Recipients {
 
     fn header_ends(&mut self) {
         let header = std::mem::take(&mut self.current);
-        let Some(name) = header_name(&header) else { return };
+        let Some(name) = header_name(&header) else {
+            return;
+        };
         let lower = name.to_ascii_lowercase();
         let (resent, kind) = match lower.strip_prefix(b"resent-".as_slice()) {
             Some(kind) => (true, kind),
@@ -52,16 +54,26 @@ impl Recipients {
         if !matches!(kind, b"to" | b"cc" | b"bcc") {
             return;
         }
-        let Some(colon) = header.find_byte(b':') else { return };
+        let Some(colon) = header.find_byte(b':') else {
+            return;
+        };
         let found = addresses(header[colon + 1..].as_bstr());
         self.has_resent |= resent;
-        if resent { self.resent.extend(found) } else { self.plain.extend(found) }
+        if resent {
+            self.resent.extend(found)
+        } else {
+            self.plain.extend(found)
+        }
     }
 
     /// The recipients: of the resent headers alone, if there is any.
     pub(crate) fn finish(mut self) -> Vec<BString> {
         self.header_ends();
-        if self.has_resent { self.resent } else { self.plain }
+        if self.has_resent {
+            self.resent
+        } else {
+            self.plain
+        }
     }
 }
 
@@ -72,10 +84,19 @@ fn header_name(line: &[u8]) -> Option<&[u8]> {
     valid.then_some(name)
 }
 
-/// The addresses of a list, internal form.
+/// The addresses of a list, internal form, without empty ones.
 pub(crate) fn addresses(text: &BStr) -> Vec<BString> {
+    let mut found = all_addresses(text);
+    found.retain(|address| !address.is_empty());
+    found
+}
+
+/// The addresses of a list, internal form; `<>` and `""` are empty ones.
+pub(crate) fn all_addresses(text: &BStr) -> Vec<BString> {
     let tree = address_tree::parse(text, TOKEN_LIMIT);
-    address_tree::addresses(&tree).map(address_tree::Address::internal).filter(|address| !address.is_empty()).collect()
+    address_tree::addresses(&tree)
+        .map(address_tree::Address::internal)
+        .collect()
 }
 
 #[cfg(test)]
@@ -87,23 +108,36 @@ mod tests {
         for line in text.lines() {
             recipients.line(line.as_bytes());
         }
-        recipients.finish().into_iter().map(|address| address.to_string()).collect()
+        recipients
+            .finish()
+            .into_iter()
+            .map(|address| address.to_string())
+            .collect()
     }
 
     #[test]
     fn recipients_come_from_headers_alone() {
         let text = "From: a@x\nTo: a1@x, \"Two, Words\" <a2@x>,\n a3@x (comment), grp: a4@x, a5@x;\nBcc: b1@x,\n\tb2@x\nSubject: s\n\nTo: not@x\n";
-        assert_eq!(collect(text), ["a1@x", "a2@x", "a3@x", "a4@x", "a5@x", "b1@x", "b2@x"]);
+        assert_eq!(
+            collect(text),
+            ["a1@x", "a2@x", "a3@x", "a4@x", "a5@x", "b1@x", "b2@x"]
+        );
     }
 
     #[test]
     fn resent_headers_replace_the_others() {
-        assert_eq!(collect("To: a@x\nResent-To: r@x\nCc: c@x\nResent-Bcc: s@x\n\n"), ["r@x", "s@x"]);
+        assert_eq!(
+            collect("To: a@x\nResent-To: r@x\nCc: c@x\nResent-Bcc: s@x\n\n"),
+            ["r@x", "s@x"]
+        );
     }
 
     #[test]
     fn header_names_may_have_any_case_and_a_blank_behind() {
-        assert_eq!(collect("to: low@x\nTO: UP@x\nTo : blank@x\n\n"), ["low@x", "UP@x", "blank@x"]);
+        assert_eq!(
+            collect("to: low@x\nTO: UP@x\nTo : blank@x\n\n"),
+            ["low@x", "UP@x", "blank@x"]
+        );
     }
 
     #[test]

@@ -24,9 +24,25 @@ pub fn main() -> ExitCode {
     if options.verbose > 1 {
         postern_maillog::set_verbose(options.verbose - 1);
     }
+    postern_maillog::set_config_error_status(exit::TEMP_FAIL);
+    refuse_unlisted_directory(&options);
     let config = postern_command::load_config(options.directory.as_deref());
     postern_command::update_environment(&config);
     run(&config, &options)
+}
+
+/// What -C names goes on to the set-gid commands, which would refuse it, too.
+fn refuse_unlisted_directory(options: &Options) {
+    if postern_sys::user::uid() == 0 {
+        return;
+    }
+    let listed = options
+        .directory
+        .as_deref()
+        .map_or(Ok(()), Config::require_listed_directory);
+    if let Err(error) = listed {
+        postern_maillog::die_of_config(&error);
+    }
 }
 
 fn run(config: &Config, options: &Options) -> ExitCode {

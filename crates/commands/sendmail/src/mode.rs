@@ -17,7 +17,11 @@ fn command(config: &Config, name: &str) -> Command {
 pub(crate) fn replace(config: &Config, name: &str, args: &[&str]) -> ExitCode {
     let mut command = command(config, name);
     let error = command.args(args).exec();
-    fatal(format_args!("execute {}: {}", command.get_program().to_string_lossy(), postern_sys::error_text(&error)))
+    fatal(format_args!(
+        "execute {}: {}",
+        command.get_program().to_string_lossy(),
+        postern_sys::error_text(&error)
+    ))
 }
 
 /// Rebuilds the alias tables of `alias_database`, or the one of `-oA`.
@@ -26,7 +30,10 @@ pub(crate) fn new_aliases(config: &Config, options: &Options) -> ExitCode {
         Some(table) => table.clone(),
         None => config.get(params::ALIAS_DATABASE),
     };
-    let names: Vec<&str> = tables.split([' ', ',', '\t', '\r', '\n']).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = tables
+        .split([' ', ',', '\t', '\r', '\n'])
+        .filter(|name| !name.is_empty())
+        .collect();
     if names.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -37,15 +44,27 @@ pub(crate) fn new_aliases(config: &Config, options: &Options) -> ExitCode {
 pub(crate) fn stand_alone(config: &Config) -> ExitCode {
     let smtpd = PathBuf::from(config.get(params::DAEMON_DIRECTORY)).join("smtpd");
     let error = Command::new(&smtpd).arg("-S").exec();
-    fatal(format_args!("execute {}: {}", smtpd.display(), postern_sys::error_text(&error)))
+    fatal(format_args!(
+        "execute {}: {}",
+        smtpd.display(),
+        postern_sys::error_text(&error)
+    ))
 }
 
 /// `postfix start`, without waiting; as ever, the caller is not told how it went.
 pub(crate) fn start_in_background(config: &Config) -> ExitCode {
     let quiet = || Stdio::null();
-    let started = command(config, "postfix").arg("start").stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    let started = command(config, "postfix")
+        .arg("start")
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
     match started {
         Ok(_) => ExitCode::SUCCESS,
-        Err(error) => fatal(format_args!("execute postfix: {}", postern_sys::error_text(&error))),
+        Err(error) => fatal(format_args!(
+            "execute postfix: {}",
+            postern_sys::error_text(&error)
+        )),
     }
 }

@@ -102,7 +102,8 @@ impl Options {
             "newaliases" => options.mode = Mode::Aliases,
             _ => {}
         }
-        let args: Vec<OsString> = args.map(|arg| options.preprocess(arg)).collect();
+        let mut args: Vec<OsString> = args.map(|arg| options.preprocess(arg)).collect();
+        replace_old_verp(&mut args);
         let mut reader = Getopt::new(LETTERS, args);
         for option in &mut reader {
             options.accept(option);
@@ -124,10 +125,11 @@ impl Options {
             return "-q0".into();
         }
         if let Some(delimiters) = text.strip_prefix("-V")
-            && !delimiters.is_empty()
-            && delimiters.len() <= 2
+            && delimiters.len() == 2
         {
-            log::warn!("option -V{delimiters} is deprecated with Postfix 2.3; specify -XV{delimiters} instead");
+            log::warn!(
+                "option -V{delimiters} is deprecated with Postfix 2.3; specify -XV{delimiters} instead"
+            );
             return format!("-XV{delimiters}").into();
         }
         arg
@@ -160,10 +162,6 @@ impl Options {
                 Some(ret) => self.ret = ret,
                 None => log::warn!("bad -R option value -- ignored"),
             },
-            'V' if value.len() <= 2 => {
-                log::warn!("option -V is deprecated with Postfix 2.3; specify -XV instead");
-                self.verp = Some(String::new());
-            }
             'V' if is_printable(&value) => self.envelope_id = Some(value),
             'V' => log::warn!("bad syntax in -V option value -- ignored"),
             'X' => self.accept_extension(&value),
@@ -179,7 +177,9 @@ impl Options {
         match value.strip_prefix(b"V") {
             Some(delimiters) => {
                 let text = delimiters.to_str_lossy().into_owned();
-                if !text.is_empty() && (text.len() != 2 || !text.bytes().all(|byte| b"-=+".contains(&byte))) {
+                if !text.is_empty()
+                    && (text.len() != 2 || !text.bytes().all(|byte| b"-=+".contains(&byte)))
+                {
                     fatal(format_args!("-V requires two characters from -=+"));
                 }
                 self.verp = Some(text);
@@ -206,11 +206,28 @@ impl Options {
 
     fn accept_set_option(&mut self, value: &BString) {
         match value.as_slice() {
-            [b'A', table @ ..] if !table.is_empty() => self.alias_table = Some(table.to_str_lossy().into_owned()),
+            [b'A', table @ ..] if !table.is_empty() => {
+                self.alias_table = Some(table.to_str_lossy().into_owned())
+            }
             [b'A'] => fatal(format_args!("-oA requires pathname")),
             [b'7' | b'8', ..] => {}
             [b'i', ..] => self.dot_ends = false,
             _ => {}
+        }
+    }
+}
+
+/// `-V` was once what `-XV` is now. It still is when two characters follow: these are not an envelope
+/// ID then but the next argument.
+fn replace_old_verp(args: &mut [OsString]) {
+    for at in 0..args.len() {
+        let is_old = args.get(at + 1).is_some_and(|next| next.len() == 2);
+        if let Some(arg) = args.get_mut(at)
+            && is_old
+            && arg == "-V"
+        {
+            log::warn!("option -V is deprecated with Postfix 2.3; specify -XV instead");
+            *arg = "-XV".into();
         }
     }
 }
@@ -232,13 +249,18 @@ fn body_type(value: &BString) -> &'static str {
 /// A directory, or the path of a main.cf in it.
 fn config_directory(value: &BString) -> PathBuf {
     let text = value.to_str_lossy().into_owned();
-    PathBuf::from(text.strip_suffix("/main.cf").map(str::to_owned).unwrap_or(text))
+    PathBuf::from(
+        text.strip_suffix("/main.cf")
+            .map(str::to_owned)
+            .unwrap_or(text),
+    )
 }
 
 fn notify(value: &BString) -> Option<u32> {
     match dsn::parse_notify(value.as_bstr()) {
-        Ok(mask) if dsn::is_valid_notify(mask) => return Some(mask),
-        Ok(_) => {}
+        Ok(mask) => return Some(mask),
+        // All words are known, but not together.
+        Err(word) if word.is_empty() => {}
         Err(word) => log::warn!("unknown DSN NOTIFY command value \"{word}\" in \"{value}\""),
     }
     log::warn!("bad -N option value -- ignored");
@@ -257,7 +279,9 @@ fn flush_mode(value: &BString) -> Mode {
         Some(b'I') => fatal(format_args!("specify: -qIqueueid")),
         Some(b'R') if text.len() > 1 => Mode::FlushSite(text[1..].to_owned()),
         Some(b'R') => fatal(format_args!("specify: -qRsitename")),
-        Some(byte) if byte.is_ascii_uppercase() => fatal(format_args!("-q{} is not implemented", char::from(*byte))),
+        Some(byte) if byte.is_ascii_uppercase() => {
+            fatal(format_args!("-q{} is not implemented", char::from(*byte)))
+        }
         // "-q nonsense": the word is a recipient, of which this mode has none.
         _ => fatal(format_args!("flush queue mode requires no recipient")),
     }
@@ -273,7 +297,20 @@ mod tests {
 
     #[test]
     fn delivery_options_are_understood() {
-        let options = read(&["-f", "a@b", "-FFull Name", "-oi", "-oem", "-N", "success,failure", "-R", "hdrs", "-V", "env", "bob"]);
+        let options = read(&[
+            "-f",
+            "a@b",
+            "-FFull Name",
+            "-oi",
+            "-oem",
+            "-N",
+            "success,failure",
+            "-R",
+            "hdrs",
+            "-V",
+            "env",
+            "bob",
+        ]);
         assert_eq!(options.mode, Mode::Submit);
         assert_eq!(options.sender, Some(BString::from("a@b")));
         assert_eq!(options.full_name, Some(BString::from("Full Name")));
@@ -284,14 +321,38 @@ mod tests {
     }
 
     #[test]
+    fn envelope_id_of_two_characters_makes_the_old_verp_option() {
+        let options = read(&["-V", "-f", "list", "u@x"]);
+        assert_eq!(
+            (options.verp, options.sender),
+            (Some(String::new()), Some(BString::from("list")))
+        );
+        assert_eq!(read(&["-V", "id", "u@x"]).operands, ["id", "u@x"]);
+        assert_eq!(read(&["-V-=", "u@x"]).verp, Some("-=".to_owned()));
+        for id in ["a", "-fab"] {
+            let options = read(&["-V", id, "u@x"]);
+            assert_eq!(
+                (options.verp, options.envelope_id),
+                (None, Some(BString::from(id)))
+            );
+        }
+    }
+
+    #[test]
     fn modes_follow_name_and_options() {
         assert_eq!(Options::read("mailq", std::iter::empty()).mode, Mode::Queue);
-        assert_eq!(Options::read("newaliases", std::iter::empty()).mode, Mode::Aliases);
+        assert_eq!(
+            Options::read("newaliases", std::iter::empty()).mode,
+            Mode::Aliases
+        );
         for (args, mode) in [
             (&["-bp"][..], Mode::Queue),
             (&["-q"], Mode::Flush),
             (&["-q30m"], Mode::Flush),
-            (&["-qRsite.example"], Mode::FlushSite("site.example".to_owned())),
+            (
+                &["-qRsite.example"],
+                Mode::FlushSite("site.example".to_owned()),
+            ),
             (&["-qIABC"], Mode::FlushMessage("ABC".to_owned())),
             (&["-bs"], Mode::Serve),
             (&["-bm"], Mode::Submit),

@@ -32,10 +32,15 @@ struct Submitter {
 pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     let submitter = identify(config, options);
     let who = format!("{}({})", submitter.sender, submitter.uid);
-    let named: Vec<BString> =
-        options.operands.iter().flat_map(|operand| header::addresses(operand.as_bytes().as_bstr())).collect();
+    let named: Vec<BString> = options
+        .operands
+        .iter()
+        .flat_map(|operand| operand_recipients(operand.as_bytes().as_bstr()))
+        .collect();
     if options.operands.is_empty() && !options.extract_recipients {
-        fatal(format_args!("{who}: Recipient addresses must be specified on the command line or via the -t option"));
+        fatal(format_args!(
+            "{who}: Recipient addresses must be specified on the command line or via the -t option"
+        ));
     }
     let trace_flags = if options.verify {
         flag::USER_VERIFY
@@ -45,26 +50,42 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
         0
     };
     let mut postdrop = Postdrop::start(config);
-    let mut message = Message { config, options, submitter: &submitter, out: &mut postdrop.input };
-    let written = message.envelope(&named, trace_flags).and_then(|()| message.content(&named));
-    match written {
-        Ok(0) => {
-            postdrop.cancel();
-            fatal(format_args!("{who}: No recipient addresses found in message header"));
-        }
-        // postdrop tells why it does not read any more.
-        Ok(_) | Err(_) => {}
+    let mut message = Message {
+        config,
+        options,
+        submitter: &submitter,
+        out: &mut postdrop.input,
+    };
+    let written = message
+        .envelope(&named, trace_flags)
+        .and_then(|()| message.content(&named));
+    if let Ok(0) = written {
+        postdrop.cancel();
+        fatal(format_args!(
+            "{who}: No recipient addresses found in message header"
+        ));
     }
+    // After a failed write, postdrop tells why it does not read any more.
     let reply = postdrop.finish(written.is_ok());
     if reply.status != status::OK {
-        if written.is_err() {
+        if reply.status & (status::SIZE | status::WRITE) != 0 {
             log::warn!("mail_stream_cleanup: close error");
         }
         let (text, ..) = status::detail(reply.status);
-        fatal(format_args!("{who}: {}", if reply.reason.is_empty() { BString::from(text) } else { reply.reason }));
+        fatal(format_args!(
+            "{who}: {}",
+            if reply.reason.is_empty() {
+                BString::from(text)
+            } else {
+                reply.reason
+            }
+        ));
     }
     if trace_flags != 0 {
-        println!("Mail Delivery Status Report will be mailed to <{}>.", submitter.sender);
+        println!(
+            "Mail Delivery Status Report will be mailed to <{}>.",
+            submitter.sender
+        );
     }
     ExitCode::SUCCESS
 }
@@ -73,9 +94,14 @@ fn identify(config: &Config, options: &Options) -> Submitter {
     let uid = user::uid();
     let account = match user::user_by_uid(uid) {
         Ok(account) => account,
-        Err(error) => fatal(format_args!("unable to look up user {uid}: {}", postern_sys::error_text(&error))),
+        Err(error) => fatal(format_args!(
+            "unable to look up user {uid}: {}",
+            postern_sys::error_text(&error)
+        )),
     };
-    let login = account.as_ref().map_or_else(|| "unknown".to_owned(), |account| account.name.clone());
+    let login = account
+        .as_ref()
+        .map_or_else(|| "unknown".to_owned(), |account| account.name.clone());
     check_user(config, uid, &login);
     let sender = match &options.sender {
         Some(text) => sender_address(text.as_bstr()),
@@ -84,9 +110,15 @@ fn identify(config: &Config, options: &Options) -> Submitter {
     let full_name = match (&options.full_name, std::env::var_os("NAME")) {
         (Some(name), _) => name.clone(),
         (None, Some(name)) => BString::from(name.as_bytes()),
-        (None, None) => account.map(|account| full_name(account.gecos.as_bstr(), &login)).unwrap_or_default(),
+        (None, None) => account
+            .map(|account| full_name(account.gecos.as_bstr(), &login))
+            .unwrap_or_default(),
     };
-    Submitter { uid, sender, full_name }
+    Submitter {
+        uid,
+        sender,
+        full_name,
+    }
 }
 
 /// The first field of the passwd entry's comment; `&` stands for the login name.
@@ -101,7 +133,28 @@ fn full_name(gecos: &BStr, login: &str) -> BString {
 
 /// `-f '<>'` and `-f ''` are the null sender.
 fn sender_address(text: &BStr) -> BString {
-    header::addresses(text).into_iter().next().unwrap_or_default()
+    header::addresses(text)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+}
+
+/// The recipients that one operand names. An operand without any, such as `<>`, is the empty address,
+/// which cleanup(8) replaces by `empty_address_recipient`.
+fn operand_recipients(operand: &BStr) -> Vec<BString> {
+    let found = header::all_addresses(operand);
+    if found.is_empty() {
+        vec![BString::default()]
+    } else {
+        found
+    }
+}
+
+/// A line that separates messages in a mailbox file, in front of the message: `From ` after any number
+/// of `>`.
+fn is_mailbox_separator(line: &[u8]) -> bool {
+    line.trim_start_with(|character| character == '>')
+        .starts_with(b"From ")
 }
 
 /// `authorized_submit_users` is enforced by postdrop(1), which the caller cannot go around; a refusal here
@@ -109,8 +162,15 @@ fn sender_address(text: &BStr) -> BString {
 fn check_user(config: &Config, uid: u32, login: &str) {
     let list = config.get(params::AUTHORIZED_SUBMIT_USERS);
     let plain = !list.contains([':', '/', '!']);
-    if uid != 0 && plain && !list.split([' ', ',', '\t', '\r', '\n']).any(|name| name == login) {
-        fatal(format_args!("User {login}({uid}) is not allowed to submit mail"));
+    if uid != 0
+        && plain
+        && !list
+            .split([' ', ',', '\t', '\r', '\n'])
+            .any(|name| name == login)
+    {
+        fatal(format_args!(
+            "User {login}({uid}) is not allowed to submit mail"
+        ));
     }
 }
 
@@ -128,7 +188,10 @@ impl<W: Write> Message<'_, W> {
     }
 
     fn attribute(&mut self, name: &str, value: &[u8]) -> io::Result<()> {
-        self.put(RecordType::ATTRIBUTE, &[name.as_bytes(), b"=", value].concat())
+        self.put(
+            RecordType::ATTRIBUTE,
+            &[name.as_bytes(), b"=", value].concat(),
+        )
     }
 
     fn envelope(&mut self, recipients: &[BString], trace_flags: i32) -> io::Result<()> {
@@ -139,7 +202,10 @@ impl<W: Write> Message<'_, W> {
         if options.ret != 0 {
             self.attribute("ret_flags", options.ret.to_string().as_bytes())?;
         }
-        self.attribute("rewrite_context", if options.gateway { b"remote" } else { b"local" })?;
+        self.attribute(
+            "rewrite_context",
+            if options.gateway { b"remote" } else { b"local" },
+        )?;
         if !self.submitter.full_name.is_empty() {
             self.put(RecordType::FULL_NAME, &self.submitter.full_name.clone())?;
         }
@@ -151,7 +217,11 @@ impl<W: Write> Message<'_, W> {
             self.attribute("trace_flags", trace_flags.to_string().as_bytes())?;
         }
         if let Some(delimiters) = &options.verp {
-            let delimiters = if delimiters.is_empty() { self.config.get(params::DEFAULT_VERP_DELIMITERS) } else { delimiters.clone() };
+            let delimiters = if delimiters.is_empty() {
+                self.config.get(params::DEFAULT_VERP_DELIMITERS)
+            } else {
+                delimiters.clone()
+            };
             self.put(RecordType::VERP, delimiters.as_bytes())?;
         }
         self.recipients(recipients)?;
@@ -195,29 +265,46 @@ impl<W: Write> Message<'_, W> {
 
     /// `-bv`: a message of headers alone.
     fn probe(&mut self, recipients: &[BString]) -> io::Result<()> {
-        let from = [b"From: ".as_slice(), &address::quote(self.submitter.sender.as_bstr())].concat();
+        let from = [
+            b"From: ".as_slice(),
+            &address::quote(self.submitter.sender.as_bstr()),
+        ]
+        .concat();
         self.put(RecordType::TEXT, &from)?;
         self.put(RecordType::TEXT, b"Subject: probe")?;
         for (number, recipient) in recipients.iter().enumerate() {
-            let lead: &[u8] = if number == 0 { b"To: " } else { b"    " };
-            let end: &[u8] = if number + 1 < recipients.len() { b"," } else { b"" };
-            self.put(RecordType::TEXT, &[lead, &address::quote(recipient.as_bstr()), end].concat())?;
+            let lead: &[u8] = if number == 0 { b"To:\t" } else { b"\t" };
+            let end: &[u8] = if number + 1 < recipients.len() {
+                b","
+            } else {
+                b""
+            };
+            self.put(
+                RecordType::TEXT,
+                &[lead, &address::quote(recipient.as_bstr()), end].concat(),
+            )?;
         }
         Ok(())
     }
 
     /// Copies standard input up to its end, or to a line with a dot alone.
     fn copy(&mut self, input: &mut impl BufRead, extracted: &mut Recipients) -> io::Result<()> {
-        let limit = usize::try_from(self.config.get(params::LINE_LENGTH_LIMIT)).unwrap_or(2048).max(1);
+        let limit = usize::try_from(self.config.get(params::LINE_LENGTH_LIMIT))
+            .unwrap_or(2048)
+            .max(1);
         let strip = self.config.get(params::SENDMAIL_FIX_LINE_ENDINGS);
         let mut strip_cr = strip == "always";
         let mut first = true;
         let mut at_start = true;
+        let mut in_separators = true;
         let mut header_line = Vec::new();
         loop {
             let mut line = Vec::new();
             // One more than a record holds, so that CR LF at the limit is seen.
-            let size = input.by_ref().take(limit as u64 + 2).read_until(b'\n', &mut line)?;
+            let size = input
+                .by_ref()
+                .take(limit as u64 + 2)
+                .read_until(b'\n', &mut line)?;
             if size == 0 {
                 break;
             }
@@ -227,11 +314,22 @@ impl<W: Write> Message<'_, W> {
                 if first {
                     strip_cr |= strip == "strict" && line.last() == Some(&b'\r');
                 }
-                if strip_cr && line.last() == Some(&b'\r') {
+                while strip_cr && line.last() == Some(&b'\r') {
                     line.pop();
                 }
             }
             first = false;
+            if in_separators {
+                in_separators = if at_start {
+                    is_mailbox_separator(&line)
+                } else {
+                    true
+                };
+                if in_separators {
+                    at_start = ended;
+                    continue;
+                }
+            }
             if at_start && ended && self.options.dot_ends && line == b"." {
                 break;
             }
@@ -257,7 +355,14 @@ impl<W: Write> Message<'_, W> {
             self.put(RecordType::TEXT_PART, part)?;
             line = rest;
         }
-        self.put(if ended { RecordType::TEXT } else { RecordType::TEXT_PART }, line)
+        self.put(
+            if ended {
+                RecordType::TEXT
+            } else {
+                RecordType::TEXT_PART
+            },
+            line,
+        )
     }
 }
 
@@ -272,16 +377,25 @@ impl Postdrop {
     /// Starts it and checks what it announces.
     fn start(config: &Config) -> Self {
         let path = PathBuf::from(config.get(params::COMMAND_DIRECTORY)).join("postdrop");
-        let spawned = Command::new(&path).arg("-r").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let spawned = Command::new(&path)
+            .arg("-r")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
         let mut child = match spawned {
             Ok(child) => child,
-            Err(error) => fatal(format_args!("execute {}: {}", path.display(), postern_sys::error_text(&error))),
+            Err(error) => fatal(format_args!(
+                "execute {}: {}",
+                path.display(),
+                postern_sys::error_text(&error)
+            )),
         };
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             fatal(format_args!("execute {}: no pipe", path.display()));
         };
         let mut output = BufReader::new(output);
-        let hello: Result<Hello, _> = postern_attr::read(&mut output, Encoding::Null, Extra::Refuse);
+        let hello: Result<Hello, _> =
+            postern_attr::read(&mut output, Encoding::Null, Extra::Refuse);
         match hello {
             Ok(hello) if hello.protocol == PROTOCOL => {}
             _ => {
@@ -290,12 +404,18 @@ impl Postdrop {
                 fatal(format_args!("unable to run {}", path.display()));
             }
         }
-        Self { child, input: BufWriter::with_capacity(64 * 1024, input), output }
+        Self {
+            child,
+            input: BufWriter::with_capacity(64 * 1024, input),
+            output,
+        }
     }
 
     /// Ends without a message.
     fn cancel(self) {
-        let Self { mut child, input, .. } = self;
+        let Self {
+            mut child, input, ..
+        } = self;
         // Dropping the writer unflushed is the point: postdrop sees the end of input before the end record.
         let (input, _) = input.into_parts();
         drop(input);
@@ -304,7 +424,11 @@ impl Postdrop {
 
     /// Ends the message and returns the verdict.
     fn finish(self, complete: bool) -> Reply {
-        let Self { mut child, input, mut output } = self;
+        let Self {
+            mut child,
+            input,
+            mut output,
+        } = self;
         if complete {
             drop(input);
         } else {
@@ -315,7 +439,10 @@ impl Postdrop {
         let ended = child.wait();
         match (reply, ended) {
             (Ok(reply), _) => reply,
-            (Err(_), Ok(_) | Err(_)) => Reply { status: status::WRITE, reason: BString::default() },
+            (Err(_), Ok(_) | Err(_)) => Reply {
+                status: status::WRITE,
+                reason: BString::default(),
+            },
         }
     }
 }
@@ -331,8 +458,42 @@ mod tests {
     }
 
     #[test]
+    fn operand_without_address_is_the_empty_recipient() {
+        for (text, want) in [
+            ("", &[""][..]),
+            ("<>", &[""]),
+            ("\"\"", &[""]),
+            ("(c)", &[""]),
+            ("a@x, b@x", &["a@x", "b@x"]),
+        ] {
+            assert_eq!(operand_recipients(text.into()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mailbox_separators_are_told_from_headers() {
+        for (line, want) in [
+            ("From a", true),
+            (">From a", true),
+            (">>From a", true),
+            ("From: a", false),
+            ("from a", false),
+            ("From\ta", false),
+            (" From a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_mailbox_separator(line.as_bytes()), want, "{line:?}");
+        }
+    }
+
+    #[test]
     fn null_sender_has_several_spellings() {
-        for (text, want) in [("", ""), ("<>", ""), ("<dave@x.example>", "dave@x.example"), ("carol@x.example", "carol@x.example")] {
+        for (text, want) in [
+            ("", ""),
+            ("<>", ""),
+            ("<dave@x.example>", "dave@x.example"),
+            ("carol@x.example", "carol@x.example"),
+        ] {
             assert_eq!(sender_address(text.into()), want, "{text:?}");
         }
     }

@@ -10,6 +10,7 @@ mod policy;
 mod template;
 mod wrap;
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ use postern_ipc::{Announcement, StatusReply};
 use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
 use postern_server::{
-    Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
+    Client, ClientKind, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
 };
 use postern_wire::Channel;
 
@@ -47,7 +48,8 @@ pub fn main() -> ExitCode {
 
 /// State of a process.
 struct Bounce {
-    templates: Templates,
+    /// Read when the first notice is made: most processes only keep logs.
+    templates: OnceCell<Templates>,
     hashing: Hashing,
     /// Write `<address>: reason` lines for readers of old logs.
     compatible_logs: bool,
@@ -63,7 +65,7 @@ impl SingleServer for Bounce {
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
         Ok(Self {
-            templates: Templates::load(&config.get(params::BOUNCE_TEMPLATE_FILE)),
+            templates: OnceCell::new(),
             hashing: postern_delivery::hashing(config),
             compatible_logs: config.get(params::BACKWARDS_BOUNCE_LOGFILE_COMPATIBILITY),
         })
@@ -71,6 +73,9 @@ impl SingleServer for Bounce {
 
     fn serve(&mut self, context: &Context, client: Client) {
         let mut channel = client.channel;
+        if client.kind == ClientKind::StandAlone && self.print(context, &mut channel) {
+            return;
+        }
         if send(&mut channel, &Announcement::new(PROTOCOL)).is_err() {
             return;
         }
@@ -101,24 +106,47 @@ fn body<T: serde::de::DeserializeOwned>(channel: &mut Channel) -> Result<T, Attr
 const OK: i32 = 0;
 const FAILED: i32 = -1;
 
+/// Service names under which `postconf -b` and `postconf -t` start this program.
+const EXPAND_TEMPLATES: &str = "expand_templates";
+const DUMP_TEMPLATES: &str = "dump_templates";
+
 impl Bounce {
+    fn templates(&self, context: &Context) -> &Templates {
+        self.templates
+            .get_or_init(|| Templates::load(&context.config.get(params::BOUNCE_TEMPLATE_FILE)))
+    }
+
+    /// Prints templates instead of serving a client, when the service name says so.
+    fn print(&self, context: &Context, channel: &mut Channel) -> bool {
+        let (config, templates) = (&context.config, || self.templates(context));
+        let printed = match context.service_name.as_str() {
+            EXPAND_TEMPLATES => templates().expand(config, channel),
+            DUMP_TEMPLATES => templates().dump(config, channel),
+            _ => return false,
+        };
+        if let Err(error) = printed.and_then(|()| channel.flush()) {
+            log::warn!("output write error: {}", postern_sys::error_text(&error));
+        }
+        true
+    }
+
     /// One request; the answer is 0 or -1.
     fn request(&self, context: &Context, channel: &mut Channel) -> Result<i32, AttrError> {
         let number: RequestNumber = postern_attr::read(channel, Encoding::Null, Extra::Leave)?;
-        let policy = Policy::new(context, &self.templates, &self.hashing);
+        let policy = || Policy::new(context, self.templates(context), &self.hashing);
         Ok(match number.nrequest {
             command::APPEND => self.append(context, &body(channel)?),
             command::FLUSH => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.failure(&request))
+                checked(&request, || policy().failure(&request))
             }
             command::WARN => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.delay(&request))
+                checked(&request, || policy().delay(&request))
             }
             command::VERP => {
                 let request: VerpBody = body(channel)?;
-                checked(&request.notice, || policy.failure_verp(&request))
+                checked(&request.notice, || policy().failure_verp(&request))
             }
             command::ONE => {
                 let request: OneBody = body(channel)?;
@@ -129,11 +157,11 @@ impl Bounce {
                     );
                     return Ok(FAILED);
                 }
-                checked(&request.notice, || policy.failure_one(&request))
+                checked(&request.notice, || policy().failure_one(&request))
             }
             command::TRACE => {
                 let request: NoticeBody = body(channel)?;
-                checked(&request, || policy.trace(&request))
+                checked(&request, || policy().trace(&request))
             }
             other => {
                 log::warn!("unknown command: {other}");
@@ -159,11 +187,14 @@ impl Bounce {
                 if request.flags & FLAG_CLEAN != 0 {
                     log_file::remove(&path);
                 }
-                postern_maillog::fatal!(
+                // The client keeps the mail. An exit would make master(8) keep the service from
+                // everybody for a while, and a full disk is no reason for that.
+                log::warn!(
                     "append file {}: {}",
                     path.display(),
                     postern_sys::error_text(&error)
                 );
+                FAILED
             }
         }
     }

@@ -129,16 +129,6 @@ impl Notice<'_> {
         }
     }
 
-    fn from(&self) -> String {
-        if let Some(from) = &self.template.from {
-            return from.clone();
-        }
-        match self.config.get(params::HEADER_FROM_FORMAT).as_str() {
-            "obsolete" => "MAILER-DAEMON (Mail Delivery System)".to_owned(),
-            _ => "Mail Delivery System <MAILER-DAEMON>".to_owned(),
-        }
-    }
-
     fn headers(
         &self,
         mail: &mut InternalMail,
@@ -149,7 +139,7 @@ impl Notice<'_> {
             Some(subject) if self.to_postmaster => subject,
             _ => &self.template.subject,
         };
-        mail.line(format!("From: {}", self.from()).as_bytes())?;
+        mail.line(format!("From: {}", self.template.sender_header(self.config)).as_bytes())?;
         mail.line(format!("Subject: {subject}").as_bytes())?;
         mail.line(&[b"To: ".as_slice(), &address::quote(self.to)].concat())?;
         if let Some(id) = &original.message_id {
@@ -163,12 +153,7 @@ impl Notice<'_> {
         };
         mail.line(format!("Auto-Submitted: {submitted}").as_bytes())?;
         mail.line(b"MIME-Version: 1.0")?;
-        let kind = if self.is_utf8() {
-            "global-delivery-status"
-        } else {
-            "delivery-status"
-        };
-        mail.line(format!("Content-Type: multipart/report; report-type={kind};").as_bytes())?;
+        mail.line(b"Content-Type: multipart/report; report-type=delivery-status;")?;
         mail.line(format!("\tboundary=\"{boundary}\"").as_bytes())?;
         self.transfer_encoding(mail)?;
         mail.line(b"")?;
@@ -401,7 +386,7 @@ impl Notice<'_> {
         mail.line(
             &[
                 b"Return-Path: <".as_slice(),
-                &address::quote(self.request.sender.as_bstr()),
+                &address::quote(self.original_sender().as_bstr()),
                 b">",
             ]
             .concat(),

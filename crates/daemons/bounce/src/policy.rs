@@ -233,6 +233,10 @@ impl<'a> Policy<'a> {
     /// A delivery report.
     pub(crate) fn trace(&self, request: &NoticeBody) -> Result<(), Failed> {
         let entries = self.entries(request)?;
+        // Nothing was recorded for this message: there is nothing to report.
+        if entries.is_none() {
+            return Ok(());
+        }
         let mut original = self.original(request);
         let class = if request.flags & (flag::USER_VERIFY | flag::RECORD) != 0 {
             Class::Verify

@@ -1,6 +1,7 @@
 //! The texts of notices: built in, or from `bounce_template_file` (dsn.md §5).
 
 use std::fs;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use postern_config::{Config, params};
@@ -40,7 +41,7 @@ pub(crate) struct Template {
     /// Character set of the text.
     pub(crate) charset: String,
     /// `From:` value; `None` is the built-in one, whose form follows header_from_format.
-    pub(crate) from: Option<String>,
+    from: Option<String>,
     /// `Subject:` value.
     pub(crate) subject: String,
     /// `Subject:` of the postmaster's copy, where there is one.
@@ -121,6 +122,17 @@ impl Template {
         }
     }
 
+    /// `From:` value of the notice.
+    pub(crate) fn sender_header(&self, config: &Config) -> String {
+        if let Some(from) = &self.from {
+            return from.clone();
+        }
+        match config.get(params::HEADER_FROM_FORMAT).as_str() {
+            "obsolete" => "MAILER-DAEMON (Mail Delivery System)".to_owned(),
+            _ => "Mail Delivery System <MAILER-DAEMON>".to_owned(),
+        }
+    }
+
     /// The text with parameters and time units filled in.
     ///
     /// # Errors
@@ -156,7 +168,7 @@ impl Template {
         };
         let time: Duration = config.get(param);
         let value = time.as_secs() / size;
-        let (origin, class, parameter) = (&self.origin, self.class.name(), param.info.name);
+        let (origin, class, parameter) = (&self.origin, self.class.name(), name);
         if value > 999 && size < 86_400 {
             log::warn!(
                 "{origin}: excessive result \"{value}\" in {class} template conversion of parameter \"{parameter}\""
@@ -258,6 +270,40 @@ impl Templates {
             Err(error) => log::warn!("open {file}: {}", postern_sys::error_text(&error)),
         }
         templates
+    }
+
+    /// Every template as `bounce_template_file` would hold it.
+    ///
+    /// # Errors
+    ///
+    /// The text after `fatal: `.
+    pub(crate) fn dump(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
+        for (number, template) in self.0.iter().enumerate() {
+            let name = template.class.name();
+            let blank = if number > 0 { "\n" } else { "" };
+            writeln!(out, "{blank}{name}_template = <<EOF")?;
+            writeln!(out, "Charset: {}", template.charset)?;
+            writeln!(out, "From: {}", template.sender_header(config))?;
+            writeln!(out, "Subject: {}", template.subject)?;
+            if let Some(subject) = &template.postmaster_subject {
+                writeln!(out, "Postmaster-Subject: {subject}")?;
+            }
+            writeln!(out, "\n{}EOF", template.body)?;
+        }
+        Ok(())
+    }
+
+    /// Every template's text with parameters filled in.
+    pub(crate) fn expand(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
+        for (number, template) in self.0.iter().enumerate() {
+            let name = template.class.name();
+            let blank = if number > 0 { "\n" } else { "" };
+            match template.text(config) {
+                Ok(text) => write!(out, "{blank}expanded_{name}_text = <<EOF\n{text}EOF\n")?,
+                Err(text) => postern_maillog::fatal!("{text}"),
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, file: &str, text: &str) {

@@ -36,6 +36,7 @@ impl Message<'_> {
         };
         if let Some(text) = self.filter_characters(data) {
             mime.line(BStr::new(text.as_ref()), end, self);
+            self.note_mime_errors();
         }
         self.headers.mime = Some(mime);
     }
@@ -112,12 +113,23 @@ impl Message<'_> {
         }
     }
 
+    /// Acts on errors when the line that they were found in has been handled.
+    fn note_mime_errors(&mut self) {
+        for (error, text) in std::mem::take(&mut self.headers.errors) {
+            if self.is(flag::FILTER) && self.is_going_on() {
+                self.log_mime_error(&error.to_string(), text.as_bstr());
+                self.refuse(&format!("{} {error}", MimeError::DSN));
+            }
+        }
+    }
+
     fn end_of_content(&mut self) {
         let mut mime = match self.headers.mime.take() {
             Some(mime) => mime,
             None => MimeState::new(self.mime_options()),
         };
         mime.finish(self);
+        self.note_mime_errors();
         if !self.is_going_on() {
             return;
         }
@@ -162,12 +174,8 @@ impl Handler for Message<'_> {
     }
 
     fn error(&mut self, error: MimeError, text: &BStr) {
-        if !self.is(flag::FILTER) {
-            return;
-        }
-        let shown = BStr::new(text.get(..SHOWN_ERROR.min(text.len())).unwrap_or_default());
-        self.log_mime_error(&error.to_string(), shown);
-        self.refuse(&format!("{} {error}", MimeError::DSN));
+        let shown = text.get(..SHOWN_ERROR.min(text.len())).unwrap_or_default();
+        self.headers.errors.push((error, BString::from(shown)));
     }
 }
 

@@ -32,7 +32,6 @@ impl Message<'_> {
                 // Whatever the reason was, the client has to keep the message.
                 self.status = status::WRITE;
             }
-            self.reason.clear();
             return self.give_up("bounced");
         }
         if self.status != 0 {

@@ -7,7 +7,7 @@ use postern_ipc::cleanup::{flag, status};
 use postern_mail::address::{eq_ignore_case, quote, unquote};
 use postern_mail::address_tree::{self, Node};
 use postern_mail::header::{self, Addresses, Known};
-use postern_mail::mime::{MimeState, Part};
+use postern_mail::mime::{MimeError, MimeState, Part};
 use postern_queue_file::RecordType;
 use postern_rewrite::Context;
 
@@ -20,6 +20,8 @@ use crate::settings::class;
 pub(crate) struct Headers {
     /// The parser, from the first content line on.
     pub(crate) mime: Option<MimeState>,
+    /// Errors in the current line.
+    pub(crate) errors: Vec<(MimeError, BString)>,
     /// Received: lines, those of nested messages included.
     pub(crate) received: usize,
     /// Names of known primary headers.

@@ -25,6 +25,8 @@ mod sender;
 mod session;
 mod settings;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

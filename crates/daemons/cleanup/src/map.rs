@@ -25,10 +25,15 @@ const SHOWN_RESULT: usize = 300;
 
 /// A table could not be asked, or answered nonsense; the message must be tried again later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{title} map lookup problem for {address} -- message not accepted, try again later")]
+#[error("{title} map lookup problem{} -- message not accepted, try again later", for_address(.address.as_ref()))]
 pub(crate) struct MapProblem {
     title: &'static str,
-    address: BString,
+    /// The address that was looked up, where Postfix's text names it.
+    address: Option<BString>,
+}
+
+fn for_address(address: Option<&BString>) -> String {
+    address.map_or_else(String::new, |address| format!(" for {address}"))
 }
 
 /// Why a virtual alias was not expanded.
@@ -131,7 +136,7 @@ impl Tables {
         let title = map.title();
         let problem = || MapProblem {
             title,
-            address: address.to_owned(),
+            address: map.keeps_local_part().then(|| address.to_owned()),
         };
         let mut is_local = |domain: &BStr| here.is_local(domain);
         let found = find_address(maps, address, map.form(), &extensions, &mut is_local);
@@ -139,7 +144,8 @@ impl Tables {
             return Ok(None);
         };
         let nodes = address_tree::parse(BStr::new(&found.value), 0);
-        let extension = found.extension.as_ref();
+        // A key for the whole domain matches any user: there is nothing left over to pass on.
+        let extension = found.extension.as_ref().filter(|_| !found.whole_domain);
         let mut results = Vec::new();
         for node in address_tree::addresses(&nodes) {
             let mut result = node.external();
@@ -282,7 +288,7 @@ impl Cleanup {
         };
         let problem = |_| MapProblem {
             title: "masquerade_exceptions",
-            address: address.clone(),
+            address: Some(address.clone()),
         };
         if self
             .tables

@@ -203,9 +203,8 @@ impl QueueDirectory {
     pub(crate) fn discard(&self, file: QueueFile) {
         if let Some(queue) = file.named {
             let path = self.path(queue, &file.id);
-            if let Err(error) = std::fs::remove_file(&path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
+            let removed = std::fs::remove_file(&path);
+            if let Err(error) = removed.or_else(ignore_missing) {
                 log::warn!(
                     "remove {}: {}",
                     path.display(),
@@ -213,6 +212,14 @@ impl QueueDirectory {
                 );
             }
         }
+    }
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
     }
 }
 

@@ -59,10 +59,10 @@ impl Message<'_> {
         address
     }
 
-    /// RFC 3461 §5.2.1 (a): the MTA supplies ORCPT when the client did not.
+    /// RFC 3461 §5.2.1 (a): the MTA supplies ORCPT when the client did not; as the reference does, with
+    /// type `rfc822` also for internationalised addresses.
     fn default_dsn_original(&self, address: &BString) -> BString {
-        let utf8 = self.is(flag::SMTPUTF8) && !address.is_ascii();
-        let mut text = BString::from(if utf8 { "utf-8;" } else { "rfc822;" });
+        let mut text = BString::from("rfc822;");
         text.extend_from_slice(address);
         text
     }

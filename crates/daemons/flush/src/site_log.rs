@@ -129,7 +129,11 @@ impl SiteLogs {
             }
             if unthrottle == Unthrottle::Yes {
                 let path = self.queues.path(queue, id);
-                let _ = fs::set_permissions(&path, fs::Permissions::from_mode(UNTHROTTLE_MODE));
+                // A message that postsuper(1) has expired stays so: the bit is added to the others.
+                if let Ok(meta) = fs::symlink_metadata(&path) {
+                    let mode = (meta.mode() & 0o7777) | UNTHROTTLE_MODE;
+                    let _ = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+                }
             }
             if queue == "deferred"
                 && let Err(error) = self.queues.rename(id, "deferred", "incoming")

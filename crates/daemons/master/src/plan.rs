@@ -157,10 +157,9 @@ fn resolve(
             .find(|known| known.is_same_service(&plan));
         match earlier {
             Some(known) => {
-                let program = plan.path.display();
                 plans.warnings.push(format!(
-                    "duplicate master.cf entry for service \"{}\" ({program}) -- using the last entry",
-                    plan.external_name
+                    "duplicate master.cf entry for service \"{}\" ({}) -- using the last entry",
+                    plan.external_name, plan.name
                 ));
                 *known = plan;
             }
@@ -319,7 +318,7 @@ mod tests {
         );
         assert_eq!(found.services.len(), 1);
         assert_eq!(found.services[0].process_limit, 7);
-        let want = "duplicate master.cf entry for service \"25\" (/usr/lib/postfix/sbin/smtpd) -- using the last entry";
+        let want = "duplicate master.cf entry for service \"25\" (25) -- using the last entry";
         assert_eq!(found.warnings, [want]);
     }
 }

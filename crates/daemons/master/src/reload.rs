@@ -184,11 +184,9 @@ fn update(master: &mut Master, id: ServiceId, mut plan: Plan) {
         log::warn!("to change inet_interfaces, stop and start Postfix");
     }
     plan.keep_sockets_of(&service.plan);
-    let new_period = service.plan.wakeup != plan.wakeup;
     service.plan = plan;
-    if new_period {
-        master.stop_wakeup(id);
-    }
+    // The new processes start at once, not when the next wake-up is due.
+    master.stop_wakeup(id);
     master.unthrottle(id);
     let restarted = master
         .replace_status(id)

@@ -226,7 +226,7 @@ impl Desk {
             let sender = self.logged(&envelope.sender);
             log::info!("{id}: from=<{sender}>, size={size}, nrcpt={count} (queue active)");
         };
-        let (envelope, batch) = envelope::read_message(&*file, id.as_str(), limit, started)?;
+        let (envelope, batch) = envelope::read_message(&file, id.as_str(), limit, started)?;
         Ok((file, envelope, batch))
     }
 
@@ -433,7 +433,7 @@ pub(crate) enum Damage {
 }
 
 /// A file (locked as long as it is open) with what was read of it.
-type Opened = (nix::fcntl::Flock<File>, Envelope, Batch);
+type Opened = (File, Envelope, Batch);
 
 /// Why a file was not read.
 enum Trouble {

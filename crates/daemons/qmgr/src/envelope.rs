@@ -241,11 +241,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
             false => RecordType::EXTRACTED_SEGMENT,
         };
         if !record.kind.is_in(allowed) {
-            return self.corrupt(format!(
-                "Unexpected record type '{}' at offset {}",
-                char::from(record.kind.0),
-                record.offset
-            ));
+            return unexpected(record);
         }
         let attribute = match record.kind {
             RecordType::ATTRIBUTE => match Attribute::parse(&record.data) {
@@ -305,11 +301,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         self.reader.seek(end).map_err(ReadError::System)?;
         match self.next()? {
             Some(record) if record.kind == RecordType::EXTRACTED => Ok(()),
-            Some(record) => self.corrupt(format!(
-                "Unexpected record type '{}' at offset {}",
-                char::from(record.kind.0),
-                record.offset
-            )),
+            Some(record) => unexpected(&record),
             None => self.corrupt("message rejected: missing end record".to_owned()),
         }
     }
@@ -577,6 +569,15 @@ fn parse_time(data: &[u8]) -> Option<Moment> {
         seconds,
         microseconds,
     })
+}
+
+/// A record letter that may not stand where it does. Postfix logs this without the queue ID; the
+/// warning that names the file follows.
+fn unexpected<T>(record: &Record) -> Result<T, ReadError> {
+    let (letter, offset) = (char::from(record.kind.0), record.offset);
+    let text = format!("Unexpected record type '{letter}' at offset {offset}");
+    log::warn!("{text}");
+    Err(ReadError::Corrupt(text))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod tests;
 
 use crate::manager::Manager;
 use postern_config::params;
+use postern_ipc::client::{Endpoint, PUBLIC};
+use postern_ipc::trigger;
 use postern_maillog::fatal;
 use postern_queue::Queues;
 use postern_queue_file::Hashing;
@@ -35,6 +37,9 @@ use postern_server::{
 };
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// How long the last trigger may take.
+const HAND_ON_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -94,6 +99,18 @@ impl TriggerServer for Qmgr {
         match self.manager.turn(reactor, context.flow.as_ref()) {
             Ok(bound) => (Life::GoOn, bound),
             Err(error) => fatal!("{error}"),
+        }
+    }
+
+    /// A flush that comes with a reload may reach the process that is about to end. It is handed on
+    /// through the socket that the next process reads, which also has master start that one.
+    fn finish(&mut self, context: &Context) {
+        if context.options.stand_alone {
+            return;
+        }
+        let at = Endpoint::new(PUBLIC, &context.service_name);
+        if let Err(error) = trigger::send(&at, &self.manager.unfinished(), HAND_ON_LIMIT) {
+            log::debug!("hand on what is unfinished: {error}");
         }
     }
 }

@@ -93,6 +93,27 @@ impl Manager {
         }
     }
 
+    /// The trigger that has the next process do what was asked of this one.
+    pub(crate) fn unfinished(&self) -> Vec<u8> {
+        let mut request = vec![trigger::WAKEUP];
+        let deferred = self.scans[DEFERRED].unfinished();
+        if deferred.is_some() {
+            request.push(trigger::SCAN_DEFERRED);
+        }
+        for flags in [deferred, self.scans[INCOMING].unfinished()]
+            .into_iter()
+            .flatten()
+        {
+            if flags.all {
+                request.push(trigger::SCAN_ALL);
+            }
+            if flags.flush {
+                request.push(trigger::FLUSH_DEAD);
+            }
+        }
+        request
+    }
+
     /// An event of an agent or of bounce(8).
     ///
     /// # Errors

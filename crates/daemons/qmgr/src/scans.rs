@@ -58,6 +58,12 @@ impl Scan {
         self.walk.is_none()
     }
 
+    /// What is still to be done, of the running scan and the one after it.
+    pub(crate) fn unfinished(&self) -> Option<ScanFlags> {
+        self.walk.as_ref()?;
+        Some(self.flags.or(self.again.unwrap_or_default()))
+    }
+
     /// The next file; `None` at the end of the scan. A directory that cannot be read gives an
     /// error, and the scan goes on behind it.
     pub(crate) fn next(
@@ -101,6 +107,7 @@ mod tests {
                 flush: false,
             },
         );
+        assert!(scan.unfinished().unwrap().all);
         let (_, flags) = scan.next(&queues).unwrap().unwrap();
         assert!(flags.all, "the running scan takes the flag over");
         assert!(scan.next(&queues).is_none());
@@ -109,5 +116,6 @@ mod tests {
         assert!(scan.next(&queues).unwrap().is_ok());
         assert!(scan.next(&queues).is_none());
         assert!(scan.is_idle());
+        assert_eq!(scan.unfinished(), None);
     }
 }

@@ -119,9 +119,8 @@ impl Context<'_> {
                 } else {
                     recipient.original_recipient.as_bstr()
                 };
-                let unicode = !known.is_ascii() && self.request.smtputf8 & utf8::REQUESTED != 0;
                 let quoted = address::quote(known);
-                let kind = BStr::new(if unicode { "utf-8" } else { "rfc822" });
+                let kind = BStr::new("rfc822");
                 return typed(
                     kind,
                     encoded(kind, quoted.as_bstr(), self.features).as_bstr(),

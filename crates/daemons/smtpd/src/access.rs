@@ -192,13 +192,21 @@ impl Session<'_> {
         let subject = Subject::new(recipient, class::RECIPIENT);
         let relay = Rc::clone(&self.server.restrictions.relay);
         let other = Rc::clone(&self.server.restrictions.recipient);
-        let lists = if self.server.set.relay_first {
-            [relay, other]
+        let command = Some("check_recipient_access");
+        if self.server.set.relay_first {
+            self.evaluate(&relay, &subject, command)?;
+            self.evaluate(&other, &subject, command)?;
         } else {
-            [other, relay]
-        };
-        for list in lists {
-            self.evaluate(&list, &subject, Some("check_recipient_access"))?;
+            let result = self.evaluate(&other, &subject, command);
+            if result.is_err() && self.server.set.relay_last_by_level {
+                log::info!(
+                    "using backwards-compatible default setting smtpd_relay_before_recipient_restrictions=no to reject recipient \"{}\" from client \"{}\"",
+                    subject.name,
+                    self.client.namaddr
+                );
+            }
+            result?;
+            self.evaluate(&relay, &subject, command)?;
         }
         self.end_stage()?;
         if self.server.set.reject_unlisted_recipient && !self.access.discard {

@@ -92,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) bare_newline_code: i32,
     pub(crate) hide_client_session: bool,
     pub(crate) relay_first: bool,
+    /// `relay_first` is off only because of an old `compatibility_level`.
+    pub(crate) relay_last_by_level: bool,
     pub(crate) reject_unlisted_sender: bool,
     pub(crate) reject_unlisted_recipient: bool,
     pub(crate) allow_untrusted_routing: bool,
@@ -163,6 +165,10 @@ impl Settings {
             bare_newline_code: config.get(params::SMTPD_FORBID_BARE_NEWLINE_REJECT_CODE),
             hide_client_session: config.get(params::SMTPD_HIDE_CLIENT_SESSION),
             relay_first: config.get(params::SMTPD_RELAY_BEFORE_RECIPIENT_RESTRICTIONS),
+            relay_last_by_level: !config.get(params::SMTPD_RELAY_BEFORE_RECIPIENT_RESTRICTIONS)
+                && !config.explicit().any(|(name, _)| {
+                    name == params::SMTPD_RELAY_BEFORE_RECIPIENT_RESTRICTIONS.info.name
+                }),
             reject_unlisted_sender: config.get(params::SMTPD_REJECT_UNLISTED_SENDER),
             reject_unlisted_recipient: config.get(params::SMTPD_REJECT_UNLISTED_RECIPIENT),
             allow_untrusted_routing: config.get(params::ALLOW_UNTRUSTED_ROUTING),

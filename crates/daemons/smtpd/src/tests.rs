@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -50,9 +50,7 @@ impl Talk {
         let (sender, mail) = channel();
         std::thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                if let Some(records) = serve_cleanup(stream, cleanup) {
-                    let _ = sender.send(records);
-                }
+                let _ = serve_cleanup(stream, cleanup, &sender);
             }
         });
         let text = format!(
@@ -131,8 +129,13 @@ impl Talk {
     }
 }
 
-/// Speaks cleanup's side; the records of a complete message, each with its letter.
-fn serve_cleanup(mut stream: UnixStream, behaviour: Cleanup) -> Option<Vec<String>> {
+/// Speaks cleanup's side; hands the records of a complete message, each with its letter, to `mail` before
+/// it answers, so that they are there when the session has its answer.
+fn serve_cleanup(
+    mut stream: UnixStream,
+    behaviour: Cleanup,
+    mail: &Sender<Vec<String>>,
+) -> Option<()> {
     if matches!(behaviour, Cleanup::Refuses) {
         return None;
     }
@@ -157,11 +160,11 @@ fn serve_cleanup(mut stream: UnixStream, behaviour: Cleanup) -> Option<Vec<Strin
     }
     match behaviour {
         Cleanup::Answers(status, reason) => {
+            mail.send(records).ok()?;
             let status = u32::from_ne_bytes(status.to_ne_bytes());
             stream
                 .write_all(format!("status\0{status}\0reason\0{reason}\0\0").as_bytes())
-                .ok()?;
-            Some(records)
+                .ok()
         }
         _ => None,
     }

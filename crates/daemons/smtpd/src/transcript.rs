@@ -111,7 +111,11 @@ impl Session<'_> {
         let queue_id = mail.queue_id.clone();
         let date = crate::command::mail_date(now, self.server.look.date_two_digit_day());
         let out = &mut mail.channel;
-        write_record(out, RecordType::TIME, postern_ipc::post::arrival_time().as_bytes())?;
+        write_record(
+            out,
+            RecordType::TIME,
+            postern_ipc::post::arrival_time().as_bytes(),
+        )?;
         write_record(out, RecordType::ATTRIBUTE, b"log_message_origin=local")?;
         write_record(out, RecordType::FROM, sender.as_bytes())?;
         write_record(out, RecordType::RECIPIENT, recipient.as_bytes())?;

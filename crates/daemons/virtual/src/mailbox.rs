@@ -68,10 +68,8 @@ fn find(maps: &mut Maps, search: &mut Search, key: &BStr) -> Result<Option<BStri
     );
     match found {
         Ok(found) => Ok(found.map(|found| found.value)),
-        Err(error) => {
-            log::warn!("{}: {error}", maps.title());
-            Err(Failure::configuration())
-        }
+        // The table that failed has been named in the log already.
+        Err(_) => Err(Failure::configuration()),
     }
 }
 

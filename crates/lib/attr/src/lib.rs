@@ -100,7 +100,7 @@ pub fn write<T: Serialize>(
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn write_open<T: Serialize>(
     out: &mut impl Write,
     encoding: Encoding,
@@ -169,7 +169,7 @@ pub fn more(input: &mut impl BufRead, encoding: Encoding) -> Result<bool, AttrEr
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn write_announcement(
     out: &mut impl Write,
     encoding: Encoding,

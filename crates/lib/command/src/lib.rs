@@ -6,14 +6,17 @@
 #![forbid(unsafe_code)]
 
 mod getopt;
+mod interrupts;
 
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
 use std::fmt::Arguments;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
+pub use interrupts::Interrupts;
 
 /// Exit statuses of sysexits(3) that the commands use.
 pub mod exit {
@@ -45,9 +48,14 @@ pub mod exit {
     pub const CONFIG: u8 = 78;
 }
 
+/// The program whose parameters are checked when main.cf is read.
+static PROGRAM: OnceLock<String> = OnceLock::new();
+
 /// First step of a command: log tag, signals, standard descriptors. Every line of the log is shown on
 /// stderr, too.
 pub fn begin(name: &str) {
+    let program = name.rsplit('/').next().unwrap_or(name);
+    let _ = PROGRAM.set(program.to_owned());
     // A command started with closed standard descriptors must not write to its own files there.
     // The standard library has opened /dev/null in their place.
     postern_sys::signal::ignore_write_signals();
@@ -59,13 +67,13 @@ pub fn begin(name: &str) {
 
 /// First step of a command that tells problems on stderr only, never in the log: postconf, postmap,
 /// postalias, postcat, postkick, postlock. `name` precedes each line; some of these commands show the
-/// whole argv[0] there.
+/// whole `argv[0]` there.
 pub fn begin_without_log(name: &str) {
     begin(name);
     postern_maillog::set_echo(Echo::StderrOnly);
 }
 
-/// Base name of argv[0], or `default`.
+/// Base name of `argv[0]`, or `default`.
 pub fn process_name(default: &str) -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&path).file_name();
@@ -105,28 +113,47 @@ pub fn begin_set_gid(name: &str) {
 }
 
 /// Reads main.cf from `directory` (the value of `-c`), else from `MAIL_CONFIG` or the default place;
-/// sets up the log as main.cf wants it. Errors end the program.
+/// sets up the log as main.cf wants it. Errors end the program, and so do settings that no program may
+/// run with and bad values of parameters that this one uses.
 ///
 /// Set-id programs accept only directories that the default main.cf lists.
 pub fn load_config(directory: Option<&Path>) -> Config {
-    match try_load_config(directory) {
-        Ok(config) => config,
-        Err(error) => postern_maillog::die_of_config(&error),
+    let config =
+        read_config(directory).unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    let program = PROGRAM.get().map_or("", String::as_str);
+    if let Err(error) = config.check(program) {
+        // The complaint goes where main.cf wants the log, unless that cannot be made out.
+        if config.try_level().is_ok() {
+            let _ = postern_maillog::try_configure(&config);
+        }
+        warn_of_config(&config);
+        postern_maillog::die_of_config(&error);
     }
+    postern_maillog::configure(&config);
+    warn_of_config(&config);
+    config
 }
 
 /// As [`load_config`], with the error returned. Warnings about main.cf are logged.
 pub fn try_load_config(directory: Option<&Path>) -> Result<Config, ConfigError> {
+    let config = read_config(directory)?;
+    postern_maillog::configure(&config);
+    warn_of_config(&config);
+    Ok(config)
+}
+
+fn read_config(directory: Option<&Path>) -> Result<Config, ConfigError> {
     if let Some(directory) = directory {
         // Children and the check for set-id programs look at the variable.
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
-    let config = Config::load()?;
-    postern_maillog::configure(&config);
+    Config::load()
+}
+
+fn warn_of_config(config: &Config) {
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
-    Ok(config)
 }
 
 /// Reduces the environment to `import_environment`.

@@ -10,7 +10,7 @@ use crate::expand::{self, Found};
 use crate::lines::{logical_lines, orphan_warning, split_name_value};
 use crate::net::InterfaceAddress;
 use crate::params::{self, Kind, Param, ParamInfo, flag};
-use crate::reading::{check_directory, open_error, read_cool};
+use crate::reading::{check_directory, open_error, read_cool, require_listed};
 use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, sanity, value};
 
 /// Where the text of a parameter comes from.
@@ -68,6 +68,12 @@ impl Config {
             .map_or_else(|| PathBuf::from(DEFAULT_DIRECTORY), PathBuf::from);
         check_directory(&directory)?;
         Self::load_from(&directory)
+    }
+
+    /// Refuses a directory that the default main.cf does not list, for programs that take it from users
+    /// on behalf of set-id ones.
+    pub fn require_listed_directory(directory: &Path) -> Result<(), ConfigError> {
+        require_listed(directory)
     }
 
     /// Reads `dir/main.cf`. Waits while the file is so fresh that an editor may still be writing it.
@@ -392,7 +398,8 @@ impl Config {
             .get_or_init(|| self.try_level().unwrap_or_default())
     }
 
-    pub(crate) fn try_level(&self) -> Result<Level, ConfigError> {
+    /// `compatibility_level`, or why it is none.
+    pub fn try_level(&self) -> Result<Level, ConfigError> {
         Level::parse(
             &self.expand_all(
                 &self

@@ -17,6 +17,8 @@ pub struct InterfaceAddress {
     pub prefix: u8,
 }
 
+/// How often the kernel is asked for the interfaces.
+const INTERFACE_TRIES: u32 = 3;
 const IPV4: u32 = 1;
 const IPV6: u32 = 2;
 
@@ -167,8 +169,7 @@ fn resolve(word: &str) -> Result<Vec<IpAddr>, ConfigError> {
 }
 
 fn interface_addresses() -> Result<Vec<InterfaceAddress>, ConfigError> {
-    let interfaces =
-        getifaddrs().map_err(|error| ConfigError::Interfaces(error.desc().to_string()))?;
+    let interfaces = list_interfaces()?;
     let mut own = Vec::new();
     for interface in interfaces {
         if !interface
@@ -187,6 +188,22 @@ fn interface_addresses() -> Result<Vec<InterfaceAddress>, ConfigError> {
         own.push(InterfaceAddress { address, prefix });
     }
     Ok(own)
+}
+
+/// The kernel answers in several messages, any of which may get lost; programs that cannot go on
+/// without the answer ask again before they say so.
+fn list_interfaces() -> Result<nix::ifaddrs::InterfaceAddressIterator, ConfigError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match getifaddrs() {
+            Err(error) if tries >= INTERFACE_TRIES => {
+                return Err(ConfigError::Interfaces(error.desc().to_string()));
+            }
+            Err(_) => {}
+            Ok(interfaces) => return Ok(interfaces),
+        }
+    }
 }
 
 fn ip(storage: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {

@@ -39,7 +39,15 @@ pub(crate) fn read_cool(path: &Path) -> Result<Vec<u8>, ConfigError> {
 pub(crate) fn check_directory(directory: &Path) -> Result<(), ConfigError> {
     use nix::unistd::{getegid, geteuid, getgid, getuid};
     let is_set_id = geteuid() != getuid() || getegid() != getgid();
-    if directory == Path::new(DEFAULT_DIRECTORY) || !is_set_id || getuid().is_root() {
+    if !is_set_id || getuid().is_root() {
+        return Ok(());
+    }
+    require_listed(directory)
+}
+
+/// Whether the default main.cf lists `directory`, or it is the default one.
+pub(crate) fn require_listed(directory: &Path) -> Result<(), ConfigError> {
+    if directory == Path::new(DEFAULT_DIRECTORY) {
         return Ok(());
     }
     let default = Config::load_from(Path::new(DEFAULT_DIRECTORY))?;

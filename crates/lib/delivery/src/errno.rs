@@ -21,7 +21,6 @@ pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
             | Errno::EUCLEAN
             | Errno::EBADMSG
             | Errno::EREMOTEIO
-            | Errno::ENXIO
             | Errno::ENODEV
             // Locks, and file servers that cannot be reached.
             | Errno::ENOLCK
@@ -37,7 +36,9 @@ pub fn mail_status(error: &io::Error, default: &'static str) -> &'static str {
             | Errno::ENETDOWN
             | Errno::ENETUNREACH,
         ) => "4.3.0",
-        Some(Errno::EDQUOT | Errno::EFBIG) => "5.2.2",
+        // Quotas are raised and mailboxes emptied; a size limit stays.
+        Some(Errno::EDQUOT) => "4.2.2",
+        Some(Errno::EFBIG) => "5.2.2",
         _ => default,
     }
 }
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_disk_and_broken_disk_are_temporary_and_a_full_quota_is_not() {
+    fn trouble_of_the_system_is_temporary_and_a_size_limit_is_not() {
         for (errno, want) in [
             (Errno::ENOSPC, "4.3.0"),
             (Errno::EIO, "4.3.0"),
@@ -60,7 +61,7 @@ mod tests {
             (Errno::EEXIST, "4.2.0"),
             (Errno::EUCLEAN, "4.3.0"),
             (Errno::ENOTCONN, "4.3.0"),
-            (Errno::EDQUOT, "5.2.2"),
+            (Errno::EDQUOT, "4.2.2"),
             (Errno::EFBIG, "5.2.2"),
             (Errno::EACCES, "5.2.0"),
         ] {

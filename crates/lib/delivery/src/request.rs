@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use bstr::{BStr, BString};
-use nix::fcntl::Flock;
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::{Config, params};
 use postern_ipc::Announcement;
@@ -64,7 +63,7 @@ pub struct Delivery {
     /// Who gets the message.
     pub recipients: Vec<Recipient>,
     /// The queue file, read-write, with a shared lock.
-    pub file: Flock<File>,
+    pub file: File,
     /// Path of the queue file below the queue directory.
     pub path: PathBuf,
 }

@@ -3,7 +3,6 @@
 //! Source: bdb-format.md §7 of the specification; the layout is D. J. Bernstein's.
 
 use bstr::{BStr, BString};
-use nix::fcntl::{Flock, FlockArg};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -11,6 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::dbfile::{NulForms, cut_nul, duplicate, warn_if_older, with_nul};
 use crate::{Builder, Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
+use postern_sys::lock::{LockMode, LockStyle, lock};
 
 const TABLES: usize = 256;
 const HEADER: usize = TABLES * 8;
@@ -211,7 +211,8 @@ struct CdbBuilder {
     temporary: String,
     flags: Flags,
     nul: bool,
-    file: Flock<File>,
+    /// Locked as long as it is open.
+    file: File,
     /// In insertion order; `None` for replaced entries.
     entries: Vec<Option<(BString, BString)>>,
     places: HashMap<BString, usize>,
@@ -235,7 +236,7 @@ pub(crate) fn create(source: &str, flags: Flags) -> Result<Box<dyn Builder>, Ope
 }
 
 /// Opens and locks the temporary file; when another builder renamed it meanwhile, tries again.
-fn lock_temporary(path: &str) -> io::Result<Flock<File>> {
+fn lock_temporary(path: &str) -> io::Result<File> {
     loop {
         let file = OpenOptions::new()
             .read(true)
@@ -243,11 +244,10 @@ fn lock_temporary(path: &str) -> io::Result<Flock<File>> {
             .create(true)
             .truncate(false)
             .open(path)?;
-        let locked = Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| io::Error::from(errno))?;
-        let (ours, named) = (locked.metadata()?, std::fs::metadata(path));
+        lock(&file, LockStyle::Flock, LockMode::Exclusive)?;
+        let (ours, named) = (file.metadata()?, std::fs::metadata(path));
         if named.is_ok_and(|named| (named.ino(), named.dev()) == (ours.ino(), ours.dev())) {
-            return Ok(locked);
+            return Ok(file);
         }
     }
 }
@@ -278,7 +278,7 @@ impl CdbBuilder {
     }
 
     fn write(&self) -> io::Result<()> {
-        let mut out = BufWriter::new(&*self.file);
+        let mut out = BufWriter::new(&self.file);
         out.write_all(&[0; HEADER])?;
         let mut position = u32::try_from(HEADER).map_err(|_| too_big())?;
         let mut tables: Vec<Vec<(u32, u32)>> = vec![Vec::new(); TABLES];

@@ -9,6 +9,7 @@
 
 pub mod alias;
 mod bdb;
+pub mod cache;
 mod cdb;
 mod cidr;
 mod composite;

@@ -159,7 +159,7 @@ pub fn pattern_text(kind: &str, name: &str) -> Result<TextFile, OpenError> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BraceError {
     /// It does not begin with a brace.
-    #[error("missing '{{' in \"{0}\"")]
+    #[error("no '{{' at start of text in \"{0}\"")]
     NoOpen(String),
     /// The brace is not closed.
     #[error("missing '}}' in \"{0}\"")]

@@ -14,6 +14,7 @@ pub mod deliver;
 pub mod flush;
 pub mod post;
 pub mod postdrop;
+pub mod probe_sender;
 pub mod proxymap;
 pub mod rewrite;
 pub mod scache;

@@ -292,7 +292,8 @@ impl MimeState {
             return;
         }
         if part == Part::Primary {
-            self.body(BStr::new(""), LineEnd::End, handler);
+            // The line is not the sender's, so it does not count.
+            handler.body(BStr::new(""), LineEnd::End, self.offset);
         }
         if text.starts_with(b"--") && self.boundary_line(text) {
             return self.body(text, end, handler);
@@ -430,6 +431,7 @@ impl MimeState {
             self.encoding = level.encoding;
             self.levels.pop();
             self.state = State::Body;
+            self.offset = 0;
         } else {
             let default_type = level.default_type;
             self.enter_headers(Part::Mime, default_type);

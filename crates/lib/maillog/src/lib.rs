@@ -12,6 +12,7 @@ mod state;
 
 use postern_config::{Config, ConfigError};
 use std::fmt::Arguments;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 pub use format::{Severity, mask};
 
@@ -129,6 +130,15 @@ pub fn die_in_handler(text: &str) -> ! {
     postern_sys::process::exit_now(1)
 }
 
+/// Exit status of a program that ends because of its configuration.
+static CONFIG_ERROR_STATUS: AtomicI32 = AtomicI32::new(1);
+
+/// Sets the exit status for main.cf errors, 1 otherwise: the callers of some commands take it for
+/// more than yes or no.
+pub fn set_config_error_status(status: u8) {
+    CONFIG_ERROR_STATUS.store(i32::from(status), Ordering::Relaxed);
+}
+
 /// Ends the process for a main.cf error: the lines that come before it, then `fatal: …`.
 pub fn die_of_config(error: &ConfigError) -> ! {
     bad_parameter(error)
@@ -142,7 +152,10 @@ fn bad_parameter(error: &ConfigError) -> ! {
         };
         log(severity, &text);
     }
-    die(1, format_args!("{error}"))
+    die(
+        CONFIG_ERROR_STATUS.load(Ordering::Relaxed),
+        format_args!("{error}"),
+    )
 }
 
 fn panicked(text: &str) {

@@ -6,7 +6,7 @@
 use crate::id::QueueId;
 use crate::path::{Hashing, make_directories};
 use crate::record::RecordType;
-use nix::fcntl::{Flock, FlockArg};
+use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -208,8 +208,8 @@ pub enum OpenError {
 /// # Errors
 ///
 /// See [`OpenError`].
-pub fn open_for_delivery(path: &Path) -> Result<Flock<File>, OpenError> {
-    lock(open_for_update(path)?, FlockArg::LockSharedNonblock)
+pub fn open_for_delivery(path: &Path) -> Result<File, OpenError> {
+    lock(open_for_update(path)?, LockMode::Shared)
 }
 
 /// Opens a file with the queue manager's exclusive lock.
@@ -217,8 +217,8 @@ pub fn open_for_delivery(path: &Path) -> Result<Flock<File>, OpenError> {
 /// # Errors
 ///
 /// [`OpenError::Locked`] while a delivery agent is still at work.
-pub fn open_exclusive(path: &Path) -> Result<Flock<File>, OpenError> {
-    lock(open_for_update(path)?, FlockArg::LockExclusiveNonblock)
+pub fn open_exclusive(path: &Path) -> Result<File, OpenError> {
+    lock(open_for_update(path)?, LockMode::Exclusive)
 }
 
 /// Opens a file for reading and in-place edits, without a lock.
@@ -247,15 +247,12 @@ pub fn open_for_reading(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn lock(file: File, how: FlockArg) -> Result<Flock<File>, OpenError> {
-    let mut file = file;
-    loop {
-        match Flock::lock(file, how) {
-            Ok(locked) => return Ok(locked),
-            Err((back, nix::Error::EINTR)) => file = back,
-            Err((_, nix::Error::EAGAIN)) => return Err(OpenError::Locked),
-            Err((_, error)) => return Err(OpenError::Io(error.into())),
-        }
+/// The lock is never given back by a call, which could fail: it ends when the file is closed.
+fn lock(file: File, mode: LockMode) -> Result<File, OpenError> {
+    if try_lock(&file, LockStyle::Flock, mode)? {
+        Ok(file)
+    } else {
+        Err(OpenError::Locked)
     }
 }
 

@@ -8,7 +8,7 @@
 //! - [`reader`], [`writer`]: whole files, with pointers and in-place edits;
 //! - [`size`], [`attribute`]: payloads of `C` and `A` records;
 //! - [`id`], [`path`]: queue IDs and where a file lives;
-//! - [`file`]: create, commit, open, lock, mark.
+//! - [`mod@file`]: create, commit, open, lock, mark.
 #![forbid(unsafe_code)]
 
 pub mod attribute;

@@ -5,7 +5,7 @@ use std::io::{BufRead, ErrorKind, Read, Write};
 
 /// Longest payload that is read. The format allows 2 GiB; no program writes more than a few
 /// kilobytes, and a damaged length must not fill the memory.
-pub const PAYLOAD_LIMIT: u32 = 64 * 1024 * 1024;
+pub const PAYLOAD_LIMIT: u32 = 4 * 1024 * 1024;
 
 /// A record's letter. Unknown letters are carried along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

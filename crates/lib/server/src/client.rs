@@ -47,42 +47,52 @@ pub struct PassAttributes {
     pub server_port: Option<String>,
 }
 
-/// Accepts one client. `None` when it went to another process or failed in a way that is not
-/// worth a word; a real failure is logged.
+/// How long a process rests that cannot accept: the system lacks descriptors or memory, and the
+/// client still waits.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The system did not let a client in that waits; this is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AcceptFailed;
+
+/// Accepts one connection, and logs what keeps it from that.
+pub(crate) fn accept_fd(listener: impl AsFd) -> Result<Option<OwnedFd>, AcceptFailed> {
+    socket::accept(listener).map_err(|error| {
+        // No error line: a shortage that lasts must not end the process.
+        log::warn!("accept connection: {}", postern_sys::error_text(&error));
+        AcceptFailed
+    })
+}
+
+/// Accepts one client. `None` when nobody waits.
 pub(crate) fn accept(
     listener: impl AsFd,
     transport: Transport,
     timeout: Duration,
-) -> Option<Client> {
-    let fd = match socket::accept(listener) {
-        Ok(fd) => fd?,
-        Err(error) => {
-            log::error!("accept connection: {}", postern_sys::error_text(&error));
-            return None;
+) -> Result<Option<Client>, AcceptFailed> {
+    loop {
+        let Some(fd) = accept_fd(&listener)? else {
+            return Ok(None);
+        };
+        let (fd, kind) = match transport {
+            Transport::Inet => (fd, ClientKind::Inet),
+            Transport::Pass => match receive_passed(fd) {
+                Ok((fd, attributes)) => (fd, ClientKind::Pass(attributes)),
+                Err(error) => {
+                    log::warn!("pass_accept_attr: {error}");
+                    continue;
+                }
+            },
+            Transport::Unix | Transport::Fifo | Transport::Datagram => (fd, ClientKind::Unix),
+        };
+        // Accepted TCP connections have the listener's options; a connection handed over may not.
+        if matches!(kind, ClientKind::Pass(_)) {
+            socket::tune_tcp(&fd);
         }
-    };
-    match transport {
-        Transport::Inet => Some(Client {
+        return Ok(Some(Client {
             channel: channel(fd, timeout),
-            kind: ClientKind::Inet,
-        }),
-        Transport::Pass => match receive_passed(fd) {
-            Ok((fd, attributes)) => {
-                socket::tune_tcp(&fd);
-                Some(Client {
-                    channel: channel(fd, timeout),
-                    kind: ClientKind::Pass(attributes),
-                })
-            }
-            Err(error) => {
-                log::warn!("pass_accept_attr: {error}");
-                None
-            }
-        },
-        Transport::Unix | Transport::Fifo | Transport::Datagram => Some(Client {
-            channel: channel(fd, timeout),
-            kind: ClientKind::Unix,
-        }),
+            kind,
+        }));
     }
 }
 
@@ -196,6 +206,25 @@ mod tests {
         assert_eq!(attributes.server_port.as_deref(), Some("2527"));
         drop((near, fd));
         assert!(socket::is_at_end(&far));
+    }
+
+    #[test]
+    fn a_client_that_fails_does_not_hide_those_behind_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pass");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        UnixStream::connect(&path).unwrap().write_all(b"x").unwrap();
+        let mut sender = UnixStream::connect(&path).unwrap();
+        let (_far, near) = UnixStream::pair().unwrap();
+        fdpass::send_fd(&sender, &near).unwrap();
+        sender
+            .write_all(b"client_address\x00192.0.2.1\0\0")
+            .unwrap();
+        let accept = || accept(&listener, Transport::Pass, Duration::from_secs(1)).unwrap();
+        let client = accept().unwrap();
+        assert!(matches!(client.kind, ClientKind::Pass(_)));
+        assert!(accept().is_none());
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct Context {
     pub config: Config,
     /// The name in master.cf, `-n`.
     pub service_name: String,
-    /// Base name of argv[0].
+    /// Base name of `argv[0]`.
     pub process_name: String,
     /// Kind of the listen sockets.
     pub transport: Transport,

@@ -1,9 +1,10 @@
 //! The main loop that multi, event, trigger and datagram servers share.
 
+use crate::client::ACCEPT_PAUSE;
 use crate::cycle::Cycle;
 use crate::start::Runtime;
 use crate::status::Status;
-use crate::{Context, Event, Interest, Limits, Reactor, Token};
+use crate::{Context, Event, Interest, Limits, Reactor, TimerId, Token};
 use postern_maillog::fatal;
 use postern_sys::process::{Fork, exit_now, fork};
 use std::io;
@@ -42,9 +43,24 @@ pub(crate) struct Shared {
     pub(crate) status: Status,
     pub(crate) limits: Limits,
     pub(crate) cycle: Cycle,
+    /// Listen sockets that rest after a failure. Their events are edge-triggered: nobody else would
+    /// tell of the clients that wait there already.
+    resting: Vec<(TimerId, usize)>,
 }
 
 impl Shared {
+    /// Tries a listen socket again after a while.
+    pub(crate) fn rest_listener(&mut self, at: usize) {
+        let timer = self.reactor.set_timer(ACCEPT_PAUSE);
+        self.resting.push((timer, at));
+    }
+
+    /// The listen socket whose rest this timer ends.
+    fn rested_listener(&mut self, timer: TimerId) -> Option<usize> {
+        let index = self.resting.iter().position(|(known, _)| *known == timer)?;
+        Some(self.resting.swap_remove(index).1)
+    }
+
     pub(crate) fn new(reactor: Reactor, runtime: Runtime) -> Self {
         let Runtime {
             listeners,
@@ -57,6 +73,7 @@ impl Shared {
             status,
             limits,
             cycle: Cycle::new(limits),
+            resting: Vec::new(),
         }
     }
 }
@@ -78,25 +95,29 @@ fn turn_for_ever<C: Core>(core: &mut C, context: &Context, shared: &mut Shared) 
         shared
             .reactor
             .wait(Some(sleep(core, shared, bound)), &mut events)?;
-        let mut master_gone = false;
+        // Asked first: clients that came after the order to end are for the next process.
+        let master_gone = events.iter().any(|event| watched.is_master(event));
+        if master_gone && !C::DRAINS {
+            return Ok(());
+        }
         for event in events.drain(..) {
             let life = match event {
-                Event::Ready { token, .. } if Some(token) == watched.master => {
-                    master_gone = true;
-                    Life::GoOn
-                }
+                Event::Ready { .. } if watched.is_master(&event) => Life::GoOn,
                 Event::Ready { token, .. } => match watched.listener(token) {
                     Some(at) => core.listener_ready(context, shared, at),
                     None => core.event(context, shared, event),
                 },
-                Event::Timer(_) => core.event(context, shared, event),
+                Event::Timer(timer) => match shared.rested_listener(timer) {
+                    Some(at) => core.listener_ready(context, shared, at),
+                    None => core.event(context, shared, event),
+                },
             };
             if life == Life::End {
                 return Ok(());
             }
         }
         if master_gone {
-            if !C::DRAINS || core.clients() == 0 {
+            if core.clients() == 0 {
                 return Ok(());
             }
             watched.drain(shared)?;
@@ -151,6 +172,10 @@ impl Watched {
             listeners,
             drained: false,
         })
+    }
+
+    fn is_master(&self, event: &Event) -> bool {
+        matches!(event, Event::Ready { token, .. } if Some(*token) == self.master)
     }
 
     fn listener(&self, token: Token) -> Option<usize> {

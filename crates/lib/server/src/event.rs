@@ -1,6 +1,6 @@
 //! The skeletons for programs that handle descriptors and timers themselves.
 
-use crate::client;
+use crate::client::{self, AcceptFailed};
 use crate::core::{self, Core, Life, Shared};
 use crate::start::{self, Program, Runtime, Skeleton};
 use crate::{
@@ -232,10 +232,15 @@ impl<T: EventServer> Core for EventCore<T> {
             let Some(listener) = shared.listeners.get(at) else {
                 return Life::GoOn;
             };
-            let Some(client) =
-                client::accept(listener, context.transport, shared.limits.client_timeout)
-            else {
-                return Life::GoOn;
+            let accepted =
+                client::accept(listener, context.transport, shared.limits.client_timeout);
+            let client = match accepted {
+                Ok(Some(client)) => client,
+                Ok(None) => return Life::GoOn,
+                Err(AcceptFailed) => {
+                    shared.rest_listener(at);
+                    return Life::GoOn;
+                }
             };
             if shared.status.taken().is_err() {
                 return Life::End;
@@ -303,11 +308,11 @@ impl<T: TriggerServer> TriggerCore<T> {
             let Some(listener) = shared.listeners.get(at) else {
                 return Life::GoOn;
             };
-            let fd = match postern_sys::socket::accept(listener) {
+            let fd = match client::accept_fd(listener) {
                 Ok(Some(fd)) => fd,
                 Ok(None) => return Life::GoOn,
-                Err(error) => {
-                    log::error!("accept connection: {}", postern_sys::error_text(&error));
+                Err(AcceptFailed) => {
+                    shared.rest_listener(at);
                     return Life::GoOn;
                 }
             };

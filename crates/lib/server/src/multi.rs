@@ -1,6 +1,6 @@
 //! The skeleton that keeps many connections and answers requests one after the other.
 
-use crate::client;
+use crate::client::{self, AcceptFailed};
 use crate::core::{self, Core, Life, Shared};
 use crate::start::{self, Program, Skeleton};
 use crate::{
@@ -246,8 +246,12 @@ impl<T: MultiServer> Core for Multi<T> {
                 return Life::GoOn;
             };
             match client::accept(listener, context.transport, shared.limits.client_timeout) {
-                Some(client) => self.add(context, shared, client),
-                None => return Life::GoOn,
+                Ok(Some(client)) => self.add(context, shared, client),
+                Ok(None) => return Life::GoOn,
+                Err(AcceptFailed) => {
+                    shared.rest_listener(at);
+                    return Life::GoOn;
+                }
             }
         }
     }

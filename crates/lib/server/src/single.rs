@@ -109,9 +109,11 @@ fn serve_waiting<T: SingleServer>(
         let Some(listener) = runtime.listeners.get(at) else {
             return true;
         };
-        if let Some(client) =
-            client::accept(listener, context.transport, runtime.limits.client_timeout)
-        {
+        let accepted = client::accept(listener, context.transport, runtime.limits.client_timeout);
+        if accepted.is_err() {
+            std::thread::sleep(client::ACCEPT_PAUSE);
+        }
+        if let Ok(Some(client)) = accepted {
             let wanted = runtime.status.taken().is_ok();
             if T::NEEDS.flow_control {
                 delay(context);

@@ -41,7 +41,7 @@ fn forget_at_fork(id: &'static AtomicU32) {
 pub struct Spawn<'a> {
     /// Path of the program; no search.
     pub program: CString,
-    /// argv, with argv[0].
+    /// argv, with `argv[0]`.
     pub args: Vec<CString>,
     /// The whole environment, `NAME=value`.
     pub env: Vec<CString>,

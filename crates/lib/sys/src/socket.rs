@@ -255,15 +255,16 @@ fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// Accepts one connection with close-on-exec set; `None` when there is none (or it went away).
+/// Accepts one connection with close-on-exec set; `None` when there is none. Connections that went
+/// away while they waited are passed over: others may wait behind them.
 pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     loop {
         match socket::accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
             // SAFETY: the kernel has just made this descriptor; nobody else knows it.
             Ok(fd) => return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
-            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) => return Ok(None),
             Err(
-                nix::Error::EAGAIN
+                nix::Error::EINTR
                 | nix::Error::ECONNABORTED
                 | nix::Error::EPROTO
                 | nix::Error::ENETDOWN
@@ -272,7 +273,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
                 | nix::Error::ENONET
                 | nix::Error::EHOSTUNREACH
                 | nix::Error::ENETUNREACH,
-            ) => return Ok(None),
+            ) => {}
             Err(error) => return Err(error.into()),
         }
     }

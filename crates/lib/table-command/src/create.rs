@@ -22,6 +22,9 @@ pub(crate) fn create<D: Dialect>(config: &Config, options: &Options) -> ExitCode
     postern_sys::file::umask(0o022);
     for operand in &options.operands {
         let type_name = type_name(config, operand);
+        if !options.incremental && type_name.starts_with("proxy:") {
+            fatal!("can't create maps via the proxy service");
+        }
         if options.incremental {
             let input = io::stdin();
             let status = nix::sys::stat::fstat(input.as_fd());

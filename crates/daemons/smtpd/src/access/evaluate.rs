@@ -116,7 +116,7 @@ impl Session<'_> {
         if let Some(result) = self.in_other_services(&name, words) {
             return result;
         }
-        if let Some(class) = self.server.restrictions.classes.get(word).map(Rc::clone) {
+        if let Some(class) = self.server.restrictions.class(word).map(Rc::clone) {
             return self.evaluate(&class, words.subject, default_command);
         }
         log::warn!("unknown smtpd restriction: \"{word}\"");

@@ -1,7 +1,6 @@
 //! Restriction lists as main.cf has them, and the check that this system is no open relay.
 
 use postern_config::{Config, Param, params};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::settings::SettingError;
@@ -18,8 +17,8 @@ pub(crate) struct Restrictions {
     pub(crate) etrn: Rc<[String]>,
     pub(crate) data: Rc<[String]>,
     pub(crate) end_of_data: Rc<[String]>,
-    /// `smtpd_restriction_classes`.
-    pub(crate) classes: HashMap<String, Rc<[String]>>,
+    /// `smtpd_restriction_classes` in their order, in which their tables are opened.
+    classes: Vec<(String, Rc<[String]>)>,
 }
 
 impl Restrictions {
@@ -61,8 +60,14 @@ impl Restrictions {
             etrn: none(),
             data: none(),
             end_of_data: none(),
-            classes: HashMap::new(),
+            classes: Vec::new(),
         }
+    }
+
+    /// The list of a restriction class.
+    pub(crate) fn class(&self, name: &str) -> Option<&Rc<[String]>> {
+        let found = self.classes.iter().find(|(known, _)| known == name);
+        found.map(|(_, list)| list)
     }
 
     /// The tables that the lists name, to be opened before the process is confined.
@@ -79,7 +84,7 @@ impl Restrictions {
         ];
         lists
             .into_iter()
-            .chain(self.classes.values())
+            .chain(self.classes.iter().map(|(_, list)| list))
             .flat_map(|list| list_tables(list))
     }
 
@@ -114,7 +119,7 @@ impl Restrictions {
                 words.next();
             } else if CONTROLS.contains(&name.as_str()) {
                 return true;
-            } else if let Some(class) = self.classes.get(word)
+            } else if let Some(class) = self.class(word)
                 && depth < 100
                 && self.controls_relay(class, depth + 1)
             {
@@ -154,7 +159,7 @@ mod tests {
         Restrictions {
             relay: split(relay),
             recipient: split(recipient),
-            classes: HashMap::from([("class".to_owned(), split(class))]),
+            classes: vec![("class".to_owned(), split(class))],
             ..Restrictions::none()
         }
     }

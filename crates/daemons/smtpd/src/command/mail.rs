@@ -270,12 +270,7 @@ impl Session<'_> {
                 _ if word.contains(':') => self.client_is_in(word),
                 _ => {
                     log::warn!("parameter local_header_rewrite_clients: invalid request: {word}");
-                    return Err(self.reject_outright(
-                        ErrorClass::SOFTWARE,
-                        451,
-                        "4.3.5",
-                        "Server configuration error",
-                    ));
+                    Ok(false)
                 }
             };
             match found {

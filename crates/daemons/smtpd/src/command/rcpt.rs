@@ -147,16 +147,12 @@ impl Session<'_> {
             return false;
         };
         let original = wanted.original.clone().unwrap_or_else(|| {
-            let kind = if transaction.smtputf8 && !path.is_ascii() {
-                "utf-8;"
-            } else {
-                "rfc822;"
-            };
+            // As the reference, with type rfc822 also for internationalised addresses.
             let inner = path
                 .strip_prefix(b"<")
                 .and_then(|path| path.strip_suffix(b">"))
                 .unwrap_or(path);
-            [kind.as_bytes(), inner].concat().into()
+            [b"rfc822;".as_slice(), inner].concat().into()
         });
         let mut write = || {
             if let Some(notify) = wanted.notify {

@@ -49,7 +49,12 @@ pub(crate) fn create(
     flags: Flags,
 ) -> Result<Box<dyn Builder>, OpenError> {
     let path = format!("{source}.db");
-    let target = Target::prepare(&path)
+    // Postfix opens the old file for its lock before libdb comes into it.
+    let old = lock_old(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => OpenError::io(&path, &error),
+        _ => OpenError::io(format!("database {path}"), &error),
+    })?;
+    let target = Target::prepare(&path, old)
         .map_err(|error| OpenError::io(format!("database {path}"), &error))?;
     let sorter = Sorter::new(directory(&path));
     Ok(Box::new(Create {
@@ -123,8 +128,8 @@ fn temporary_file(path: &str) -> io::Result<(PathBuf, File)> {
 }
 
 impl Target {
-    fn prepare(path: &str) -> io::Result<Self> {
-        let old = lock_old(path)?;
+    /// `old` is the locked old file, if there is one.
+    fn prepare(path: &str, old: Option<File>) -> io::Result<Self> {
         match temporary_file(path) {
             Ok((temporary, file)) => {
                 if let Some(old) = &old

@@ -9,9 +9,10 @@ fn qualified(text: &str) -> BString {
             Address::Rewritten(_) => true,
         };
         if !has_at && !address.external().is_empty() {
-            let internal = crate::address::unquote(BStr::new(&address.external()));
-            let mut text = crate::address::quote(BStr::new(&internal));
-            text.extend_from_slice(b"@M");
+            let mut whole = address.external();
+            whole.extend_from_slice(b"@M");
+            let internal = crate::address::unquote(BStr::new(&whole));
+            let text = crate::address::quote(BStr::new(&internal));
             address.replace(text);
         }
     }

@@ -56,8 +56,8 @@ fn headers_are_told_apart_by_where_they_stand() {
         "Mime Content-Type: text/plain",
         "0 ",
         "1 z",
-        "3 --x--",
-        "9 X: y",
+        "0 --x--",
+        "6 X: y",
     ];
     assert_eq!(run(Options::default(), text), want);
     let disabled = Options {
@@ -69,7 +69,7 @@ fn headers_are_told_apart_by_where_they_stand() {
 
 #[test]
 fn a_missing_empty_line_is_inserted_after_the_primary_header_only() {
-    let want = ["Primary A: b", "end false", "0 ", "1 no header"];
+    let want = ["Primary A: b", "end false", "0 ", "0 no header"];
     assert_eq!(run(Options::default(), "A: b\nno header\n"), want);
     let text = "Content-Type: multipart/mixed; boundary=x\n\n--x\nA: b\nno header\n";
     assert_eq!(run(Options::default(), text).last().unwrap(), "0 no header");
