@@ -85,7 +85,7 @@ fn become_mail_owner(config: &Config) {
             error_text(&error)
         ),
     };
-    if let Err(error) = user::enter_jail(&owner, None) {
+    if let Err(error) = user::enter_jail(&owner, None, None) {
         fatal!("set privileges of user {name}: {}", error_text(&error));
     }
 }

@@ -10,7 +10,9 @@ use crate::{sockets, status, wakeup};
 use nix::libc::{SIGBUS, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use postern_config::Config;
 use postern_config::master_cf::ServiceType;
-use postern_server::{Event, Interest, Reactor, SignalFlags, TimerId, Token};
+use postern_server::{
+    Event, Interest, Reactor, SignalFlags, TimerId, Token, owner_groups_variable,
+};
 use postern_sys::user::User;
 use postern_sys::{error_text, signal, watchdog};
 use std::collections::{BTreeMap, HashMap};
@@ -59,6 +61,8 @@ pub(crate) struct Master {
     pub(crate) config: Config,
     pub(crate) options: Options,
     pub(crate) owner: User,
+    /// What children are told about the owner's groups.
+    pub(crate) owner_groups: Option<String>,
     pub(crate) baseline: Baseline,
     pub(crate) services: BTreeMap<ServiceId, Service>,
     /// Children of removed services, until they end.
@@ -85,6 +89,7 @@ impl Master {
         Ok(Self {
             config,
             options,
+            owner_groups: owner_groups_variable(&owner),
             owner,
             baseline,
             services: BTreeMap::new(),
@@ -388,7 +393,8 @@ impl Master {
             return;
         };
         let stressed = service.is_stressed(now);
-        match spawn::spawn(service, &self.flow, generation, stressed) {
+        let groups = self.owner_groups.as_deref();
+        match spawn::spawn(service, &self.flow, generation, groups, stressed) {
             Ok(pid) => {
                 service.add_child(pid, generation);
                 let first_use = service.plan.wakeup_after_use && service.wakeup_timer.is_none();

@@ -7,6 +7,7 @@ use crate::master::Master;
 use crate::plan::{self, ChildFlags, Plan, Plans};
 use crate::service::ServiceId;
 use postern_config::{Config, ConfigError, Severity, params};
+use postern_server::owner_groups_variable;
 use std::os::fd::OwnedFd;
 
 /// Values that cannot change while master runs.
@@ -155,6 +156,7 @@ fn apply(master: &mut Master, prepared: Prepared) {
         master.remove_service(id);
     }
     master.config = prepared.config;
+    master.owner_groups = owner_groups_variable(&master.owner);
     for (id, plan) in prepared.kept {
         update(master, id, plan);
     }

@@ -21,6 +21,7 @@ pub(crate) fn spawn(
     service: &Service,
     flow: &FlowPipe,
     generation: u32,
+    owner_groups: Option<&str>,
     stressed: bool,
 ) -> io::Result<i32> {
     let mut descriptors: Vec<(BorrowedFd<'_>, RawFd)> = vec![
@@ -45,7 +46,7 @@ pub(crate) fn spawn(
     let child = Spawn {
         program,
         args,
-        env: environment(generation)?,
+        env: environment(generation, owner_groups)?,
         descriptors,
     };
     process::spawn(&child, |error| {
@@ -57,8 +58,9 @@ pub(crate) fn spawn(
     })
 }
 
-/// This process's environment, cleaned at start-up, with the child's generation.
-fn environment(generation: u32) -> io::Result<Vec<CString>> {
+/// This process's environment, cleaned at start-up, with the child's generation and what it need not
+/// find out by itself.
+fn environment(generation: u32, owner_groups: Option<&str>) -> io::Result<Vec<CString>> {
     let mut environment = Vec::new();
     for (name, value) in std::env::vars_os() {
         let mut item: OsString = name;
@@ -67,6 +69,9 @@ fn environment(generation: u32) -> io::Result<Vec<CString>> {
         environment.push(c_string(item.as_bytes())?);
     }
     environment.push(c_string(format!("GENERATION={generation:o}"))?);
+    if let Some(variable) = owner_groups {
+        environment.push(c_string(variable)?);
+    }
     Ok(environment)
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::expand::{self, Found};
 use crate::lines::{logical_lines, orphan_warning, split_name_value};
+use crate::net::InterfaceAddress;
 use crate::params::{self, Kind, Param, ParamInfo, flag};
 use crate::reading::{check_directory, open_error, read_cool, require_listed};
 use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, sanity, value};
@@ -50,6 +51,7 @@ struct Cache {
     myhostname: OnceLock<String>,
     mynetworks: OnceLock<String>,
     myorigin: OnceLock<Result<String, ConfigError>>,
+    own_addresses: OnceLock<Result<Vec<InterfaceAddress>, ConfigError>>,
 }
 
 impl Clone for Cache {
@@ -297,6 +299,15 @@ impl Config {
             .myorigin
             .get_or_init(|| computed::myorigin_file(path))
             .clone()
+    }
+
+    /// What `find` finds, the first time.
+    pub(crate) fn own_addresses(
+        &self,
+        find: fn(&Self) -> Result<Vec<InterfaceAddress>, ConfigError>,
+    ) -> Result<Vec<InterfaceAddress>, ConfigError> {
+        let cache = &self.inner.cache;
+        cache.own_addresses.get_or_init(|| find(self)).clone()
     }
 
     /// The expanded value of any name, declared or not; `None` when it is neither set nor declared.

@@ -34,8 +34,13 @@ pub(crate) fn families(config: &Config) -> Result<(bool, bool), ConfigError> {
     Ok((set & IPV4 != 0, set & IPV6 != 0))
 }
 
-/// The addresses that inet_interfaces selects, in the families that inet_protocols enables.
+/// The addresses that inet_interfaces selects, in the families that inet_protocols enables; as they
+/// were when `config` was first asked.
 pub fn own_addresses(config: &Config) -> Result<Vec<InterfaceAddress>, ConfigError> {
+    config.own_addresses(find_own_addresses)
+}
+
+fn find_own_addresses(config: &Config) -> Result<Vec<InterfaceAddress>, ConfigError> {
     let (ipv4, ipv6) = families(config)?;
     let is_enabled = |address: &IpAddr| if address.is_ipv4() { ipv4 } else { ipv6 };
     let local: Vec<InterfaceAddress> = interface_addresses()?

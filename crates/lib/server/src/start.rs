@@ -1,5 +1,6 @@
 //! From exec to the main loop: the order of master.md §3.2.
 
+use crate::owner_groups;
 use crate::status::Status;
 use crate::{Context, Flow, Limits, Needs, Options, ProcessLimit, StartError, Transport};
 use postern_config::{Config, params};
@@ -103,8 +104,9 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
         options,
         flow,
     };
+    let groups = owner_groups::take(&context.owner);
     let mut program = P::before_jail(&mut context)?;
-    jail(&mut context, skeleton.needs)?;
+    jail(&mut context, skeleton.needs, groups.as_deref())?;
     program.after_jail(&context)?;
     let mut limits = limits(&context.config, skeleton);
     program.adjust(&context, &mut limits);
@@ -221,8 +223,8 @@ fn owner(config: &Config) -> Result<user::User, StartError> {
     })
 }
 
-/// Gives up root as far as the options say.
-fn jail(context: &mut Context, needs: Needs) -> Result<(), StartError> {
+/// Gives up root as far as the options say. `groups` are the owner's, when known.
+fn jail(context: &mut Context, needs: Needs, groups: Option<&[u32]>) -> Result<(), StartError> {
     clock::local_now();
     postern_maillog::prepare_for_jail();
     let root = context
@@ -230,7 +232,7 @@ fn jail(context: &mut Context, needs: Needs) -> Result<(), StartError> {
         .chroot
         .then(|| context.queue_directory.clone());
     if context.options.unprivileged {
-        user::enter_jail(&context.owner, root.as_deref()).map_err(|error| {
+        user::enter_jail(&context.owner, groups, root.as_deref()).map_err(|error| {
             StartError::new(format!(
                 "cannot drop privileges: {}",
                 postern_sys::error_text(&error)

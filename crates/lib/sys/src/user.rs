@@ -118,15 +118,18 @@ pub fn is_set_id() -> bool {
 
 /// Gives up all privileges for good: group, supplementary groups of `user`, root directory, user,
 /// in this order. A process that is not root keeps its identity, and may then only become itself.
+/// The group database tells the supplementary groups, unless they are known.
 ///
 /// # Errors
 ///
 /// Any failing step; the process must not go on then, it may be half way.
-pub fn enter_jail(user: &User, root: Option<&Path>) -> io::Result<()> {
+pub fn enter_jail(user: &User, groups: Option<&[u32]>, root: Option<&Path>) -> io::Result<()> {
     let privileged = euid() == 0;
     if privileged {
         unistd::setgid(Gid::from_raw(user.gid))?;
-        init_groups(user)?;
+        let groups = groups.map_or_else(|| groups_of(user), |known| Ok(known.to_vec()))?;
+        let groups: Vec<Gid> = groups.into_iter().map(Gid::from_raw).collect();
+        unistd::setgroups(&groups)?;
     }
     if let Some(root) = root {
         unistd::chroot(root)?;
@@ -140,11 +143,16 @@ pub fn enter_jail(user: &User, root: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-fn init_groups(user: &User) -> io::Result<()> {
+/// The supplementary groups of a user. Asks every source of the group database: expensive.
+///
+/// # Errors
+///
+/// Those of getgrouplist(3).
+pub fn groups_of(user: &User) -> io::Result<Vec<u32>> {
     let name = CString::new(user.name.as_bytes())
         .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    unistd::initgroups(&name, Gid::from_raw(user.gid))?;
-    Ok(())
+    let groups = unistd::getgrouplist(&name, Gid::from_raw(user.gid))?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
 
 /// Takes the identity of `uid`/`gid` as effective ids, keeping root as the saved identity.

@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Room for input and output each. A reply batch or an internal request fits.
+/// Room for input and output each, at first. A reply batch or an internal request fits.
 const BUFFER: usize = 8192;
+/// Room on connections that carry large messages.
+const LARGE_BUFFER: usize = 64 * 1024;
 
 /// A time limit for a whole request instead of one per operation.
 ///
@@ -35,9 +37,13 @@ pub struct Channel {
     raw: Raw,
     layer: Option<Box<dyn Layer>>,
     input: Vec<u8>,
+    input_room: usize,
     start: usize,
     end: usize,
+    /// The last receive filled the whole buffer.
+    was_filled: bool,
     output: Vec<u8>,
+    output_room: usize,
     timeout: Duration,
     budget: Option<Budget>,
     failed: bool,
@@ -73,9 +79,12 @@ impl Channel {
             raw,
             layer: None,
             input: Vec::new(),
+            input_room: BUFFER,
             start: 0,
             end: 0,
+            was_filled: false,
             output: Vec::new(),
+            output_room: BUFFER,
             timeout: Duration::ZERO,
             budget: None,
             failed: false,
@@ -121,7 +130,7 @@ impl Channel {
     /// Whether the last receive filled the whole buffer, so that more may wait in the socket. Event
     /// loops with edge-triggered readiness need to know.
     pub fn may_have_more(&self) -> bool {
-        self.end == BUFFER || self.layer.as_ref().is_some_and(|layer| layer.has_pending())
+        self.was_filled || self.layer.as_ref().is_some_and(|layer| layer.has_pending())
     }
 
     /// Whether a read would return at once: input is buffered here, in the layer, or in the socket
@@ -311,7 +320,7 @@ impl Channel {
         self.flush()?;
         self.arm_read().inspect_err(|_| self.failed = true)?;
         let mut input = std::mem::take(&mut self.input);
-        input.resize(BUFFER, 0);
+        input.resize(self.input_room, 0);
         let result = self.account(|raw, layer| match layer {
             Some(layer) => layer.read(raw, &mut input),
             None => raw.read(&mut input),
@@ -319,6 +328,10 @@ impl Channel {
         self.input = input;
         (self.start, self.end) = (0, 0);
         self.end = result?;
+        self.was_filled = self.end == self.input_room;
+        if self.was_filled {
+            self.input_room = larger(self.input_room);
+        }
         Ok(())
     }
 
@@ -337,6 +350,11 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// Room for the next of many bytes: fewer and larger transfers.
+fn larger(room: usize) -> usize {
+    room.saturating_mul(2).min(LARGE_BUFFER)
 }
 
 impl BufRead for Channel {
@@ -365,10 +383,11 @@ impl Read for Channel {
 
 impl Write for Channel {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if self.output.len() + data.len() > BUFFER {
+        if self.output.len() + data.len() > self.output_room {
             self.flush()?;
+            self.output_room = larger(self.output_room);
         }
-        if data.len() >= BUFFER {
+        if data.len() >= self.output_room {
             self.send(data)?;
         } else {
             self.output.extend_from_slice(data);
