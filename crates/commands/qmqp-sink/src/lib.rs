@@ -47,7 +47,11 @@ pub fn main() -> ExitCode {
     };
     postern_maillog::set_verbose(verbose);
     postern_sys::process::unlimit_descriptors();
-    let limits = Limits { connections: usize::MAX, idle: IDLE, life };
+    let limits = Limits {
+        connections: usize::MAX,
+        idle: IDLE,
+        life,
+    };
     let listened = Endpoint::to_listen(&place.to_string_lossy(), family)
         .map_err(|error| error.to_string())
         .and_then(|endpoint| endpoint.listen(backlog, None));

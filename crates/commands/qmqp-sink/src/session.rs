@@ -31,7 +31,10 @@ enum Length {
 
 impl Qmqp {
     pub(crate) fn new(counter: bool) -> Self {
-        Self { counter, received: 0 }
+        Self {
+            counter,
+            received: 0,
+        }
     }
 
     fn answer(&mut self, request: &mut Request, stream: &mut Stream) -> Wish {
@@ -100,14 +103,19 @@ impl Swallower for Qmqp {
 }
 
 fn length(input: &[u8]) -> Length {
-    let digits = input.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = input
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     if digits > DIGITS {
         return Length::Size;
     }
     match input.get(digits) {
         None => Length::Incomplete,
         Some(b':') if digits > 0 => {
-            let text = input.get(..digits).and_then(|text| std::str::from_utf8(text).ok());
+            let text = input
+                .get(..digits)
+                .and_then(|text| std::str::from_utf8(text).ok());
             match text.and_then(|text| text.parse::<usize>().ok()) {
                 Some(length) => Length::Known(digits + 1, length + 1),
                 None => Length::Size,

@@ -82,7 +82,10 @@ impl Raw {
     }
 
     fn pause(&self) -> Option<Pause> {
-        match (self.fixed.filter(|f| *f > 0), self.random.filter(|r| *r > 0)) {
+        match (
+            self.fixed.filter(|f| *f > 0),
+            self.random.filter(|r| *r > 0),
+        ) {
             (Some(_), Some(_)) => None,
             (Some(fixed), None) => Some(Pause::Fixed(fixed)),
             (None, Some(random)) => Some(Pause::UpTo(random)),
@@ -91,8 +94,8 @@ impl Raw {
     }
 
     fn settings(self, target: &str, pause: Pause) -> Result<Settings, String> {
-        let endpoint = Endpoint::to_connect(target, "628", self.family)
-            .map_err(|error| error.to_string())?;
+        let endpoint =
+            Endpoint::to_connect(target, "628", self.family).map_err(|error| error.to_string())?;
         let host = match self.host {
             Some(name) => name.into_vec(),
             None => postern_sys::user::host_name()

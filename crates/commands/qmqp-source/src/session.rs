@@ -29,7 +29,10 @@ pub(crate) fn request(mail: &Mail) -> Vec<u8> {
         put_netstring(&mut inner, &mail.recipient);
     } else {
         for number in 0..mail.recipients {
-            put_netstring(&mut inner, &[number.to_string().as_bytes(), &mail.recipient].concat());
+            put_netstring(
+                &mut inner,
+                &[number.to_string().as_bytes(), &mail.recipient].concat(),
+            );
         }
     }
     let mut out = Vec::with_capacity(inner.len() + 16);
@@ -89,7 +92,11 @@ pub(crate) struct Waiting;
 
 impl Qmqp {
     pub(crate) fn new(request: Rc<[u8]>, counter: bool) -> Self {
-        Self { request, counter, sent: 0 }
+        Self {
+            request,
+            counter,
+            sent: 0,
+        }
     }
 }
 
@@ -141,13 +148,21 @@ struct BadNetstring;
 /// The first netstring of the input, once it is complete.
 fn netstring(input: &[u8]) -> Result<Option<&[u8]>, BadNetstring> {
     let Some(colon) = input.iter().position(|byte| !byte.is_ascii_digit()) else {
-        return if input.len() > 9 { Err(BadNetstring) } else { Ok(None) };
+        return if input.len() > 9 {
+            Err(BadNetstring)
+        } else {
+            Ok(None)
+        };
     };
     if colon == 0 || input.get(colon) != Some(&b':') {
         return Err(BadNetstring);
     }
-    let digits = input.get(..colon).and_then(|digits| std::str::from_utf8(digits).ok());
-    let length: usize = digits.and_then(|digits| digits.parse().ok()).ok_or(BadNetstring)?;
+    let digits = input
+        .get(..colon)
+        .and_then(|digits| std::str::from_utf8(digits).ok());
+    let length: usize = digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or(BadNetstring)?;
     if length > LONGEST_REPLY {
         return Err(BadNetstring);
     }
@@ -178,7 +193,12 @@ mod tests {
         ];
         for (input, want) in cases {
             let got = netstring(input.as_bytes());
-            assert_eq!(got, want.as_ref().map(|w| w.map(str::as_bytes)).map_err(|_| BadNetstring));
+            assert_eq!(
+                got,
+                want.as_ref()
+                    .map(|w| w.map(str::as_bytes))
+                    .map_err(|_| BadNetstring)
+            );
         }
     }
 

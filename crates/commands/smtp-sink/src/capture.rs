@@ -88,7 +88,11 @@ impl Drop for Capture {
 }
 
 fn append(from: &mut File, target: &Path) -> io::Result<()> {
-    let mut to = OpenOptions::new().append(true).create(true).mode(0o644).open(target)?;
+    let mut to = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(target)?;
     // Others may append to the same file.
     lock::lock(&to, LockStyle::Flock, LockMode::Exclusive)?;
     from.rewind()?;
@@ -97,14 +101,21 @@ fn append(from: &mut File, target: &Path) -> io::Result<()> {
 }
 
 fn make_directories(path: &Path) -> Result<(), String> {
-    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+    let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    else {
         return Ok(());
     };
     let missing: Vec<&Path> = parent.ancestors().take_while(|dir| !dir.exists()).collect();
     for directory in missing.into_iter().rev() {
         match fs::create_dir(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(format!("mkdir {}: {}", directory.display(), error_text(&error)));
+                return Err(format!(
+                    "mkdir {}: {}",
+                    directory.display(),
+                    error_text(&error)
+                ));
             }
             _ => {}
         }
@@ -121,7 +132,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let many = dir.path().join("a/b/many").to_str().unwrap().to_owned();
         let dump = Dump::Multi(many.clone());
-        for (random, text, complete) in [(1, "one\n", true), (2, "two\n", false), (3, "three\n", true)] {
+        for (random, text, complete) in [
+            (1, "one\n", true),
+            (2, "two\n", false),
+            (3, "three\n", true),
+        ] {
             let mut capture = Capture::start(&dump, random).unwrap().unwrap();
             capture.write(&[text.as_bytes()]).unwrap();
             if complete {

@@ -46,7 +46,9 @@ const ALL: &[(Command, &str)] = &[
 impl Command {
     /// The name as it is logged.
     pub(crate) fn name(self) -> &'static str {
-        ALL.iter().find(|(command, _)| *command == self).map_or("", |(_, name)| name)
+        ALL.iter()
+            .find(|(command, _)| *command == self)
+            .map_or("", |(_, name)| name)
     }
 
     /// Finds a command by its name in any case.
@@ -132,18 +134,25 @@ impl Table {
                     .ok_or_else(|| format!("delay odds for '{name}' out of range"))?,
             ),
         };
-        orders.delay = Some(Delay { time: Duration::from_secs(seconds.into()), odds });
+        orders.delay = Some(Delay {
+            time: Duration::from_secs(seconds.into()),
+            odds,
+        });
         Ok(())
     }
 
     /// How `command` is to fail.
     pub(crate) fn failure(&self, command: Command) -> Option<Failure> {
-        self.0.get(command as usize).and_then(|orders| orders.failure)
+        self.0
+            .get(command as usize)
+            .and_then(|orders| orders.failure)
     }
 
     /// Whether `command` is logged.
     pub(crate) fn is_logged(&self, command: Command) -> bool {
-        self.0.get(command as usize).is_some_and(|orders| orders.logged)
+        self.0
+            .get(command as usize)
+            .is_some_and(|orders| orders.logged)
     }
 
     /// How long to wait with the reply this time.
@@ -175,7 +184,9 @@ mod tests {
     #[test]
     fn the_worst_order_for_a_command_wins() {
         let mut table = Table::default();
-        table.fail(OsStr::new("mail, RCPT ."), Failure::Hard).unwrap();
+        table
+            .fail(OsStr::new("mail, RCPT ."), Failure::Hard)
+            .unwrap();
         table.fail(OsStr::new("MAIL"), Failure::Soft).unwrap();
         table.fail(OsStr::new("rcpt"), Failure::Disconnect).unwrap();
         let cases = [

@@ -29,12 +29,18 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> Result<(), String> {
-    let listener = settings.endpoint.listen(settings.backlog, settings.window)?;
+    let listener = settings
+        .endpoint
+        .listen(settings.backlog, settings.window)?;
     // The zone file and the log socket are out of reach in a root directory of its own.
     let _ = postern_sys::clock::local_now();
     postern_maillog::prepare_for_jail();
     give_up_privileges(settings.user.as_deref(), settings.root.as_deref())?;
-    postern_traffic::sink::run(&listener, settings.limits, &mut Sink::new(settings.behaviour))
+    postern_traffic::sink::run(
+        &listener,
+        settings.limits,
+        &mut Sink::new(settings.behaviour),
+    )
 }
 
 /// Takes another identity and root directory. Whoever is root must.
@@ -49,7 +55,10 @@ fn give_up_privileges(user: Option<&str>, root: Option<&Path>) -> Result<(), Str
         };
     };
     let found = postern_sys::user::user_by_name(name);
-    let user = found.ok().flatten().ok_or_else(|| format!("unknown user: {name}"))?;
+    let user = found
+        .ok()
+        .flatten()
+        .ok_or_else(|| format!("unknown user: {name}"))?;
     postern_sys::user::enter_jail(&user, None, root).map_err(|error| match root {
         Some(root) => chroot_failed(root, &error),
         None => format!("setuid({}): {}", user.uid, postern_sys::error_text(&error)),
@@ -57,5 +66,9 @@ fn give_up_privileges(user: Option<&str>, root: Option<&Path>) -> Result<(), Str
 }
 
 fn chroot_failed(root: &Path, error: &std::io::Error) -> String {
-    format!("chroot({}): {}", root.display(), postern_sys::error_text(error))
+    format!(
+        "chroot({}): {}",
+        root.display(),
+        postern_sys::error_text(error)
+    )
 }

@@ -109,7 +109,13 @@ fn seconds(value: u32) -> Duration {
 
 impl Raw {
     fn flag(&mut self, letter: char) {
-        let Behaviour { features, protocol, pix, counters, .. } = &mut self.behaviour;
+        let Behaviour {
+            features,
+            protocol,
+            pix,
+            counters,
+            ..
+        } = &mut self.behaviour;
         match letter {
             '4' => self.family = Family::V4,
             '6' => self.family = Family::V6,
@@ -142,11 +148,12 @@ impl Raw {
             'D' => self.multi = Some(value),
             'f' => self.fail(&value, Failure::Hard)?,
             'h' => behaviour.host = value.into_vec(),
-            'H' => behaviour.read_delay = Some(seconds(
-                positive(&value).ok_or_else(|| {
-                    format!("bad data read delay: {}", value.to_string_lossy())
-                })?,
-            )),
+            'H' => {
+                behaviour.read_delay =
+                    Some(seconds(positive(&value).ok_or_else(|| {
+                        format!("bad data read delay: {}", value.to_string_lossy())
+                    })?))
+            }
             'm' => self.connections = counted("concurrency limit", &value)?,
             'M' => behaviour.messages = Some(counted("message quit count", &value)?),
             'n' => behaviour.sessions = Some(counted("quit count", &value)?),
@@ -164,7 +171,9 @@ impl Raw {
             'u' => self.user = Some(value),
             'w' => {
                 let delay = positive(&value).ok_or(Wrong::Usage)?;
-                behaviour.table.delay(OsStr::new(&format!("DATA:{delay}")))?;
+                behaviour
+                    .table
+                    .delay(OsStr::new(&format!("DATA:{delay}")))?;
             }
             _ => behaviour.table.delay(&value)?,
         }
@@ -183,13 +192,18 @@ impl Raw {
         let text = |value: OsString| value.to_string_lossy().into_owned();
         behaviour.dump = match (self.single.map(text), self.multi.map(text)) {
             (Some(_), Some(_)) => {
-                return Err(Wrong::Text("use only one of -d or -D, but not both".to_owned()));
+                return Err(Wrong::Text(
+                    "use only one of -d or -D, but not both".to_owned(),
+                ));
             }
             (Some(template), None) => Dump::Single(template),
             (None, Some(template)) => Dump::Multi(template),
             (None, None) => Dump::None,
         };
-        behaviour.start = self.start.map(|text| unescape(&text.into_vec())).unwrap_or_default();
+        behaviour.start = self
+            .start
+            .map(|text| unescape(&text.into_vec()))
+            .unwrap_or_default();
         let endpoint = Endpoint::to_listen(&place.to_string_lossy(), self.family)
             .map_err(|error| error.to_string())?;
         Ok(Settings {
@@ -278,7 +292,12 @@ mod tests {
 
     #[test]
     fn replies_need_their_class_and_a_text() {
-        for (text, good) in [("550 x", true), ("550", false), ("450 x", false), ("55x y", false)] {
+        for (text, good) in [
+            ("550 x", true),
+            ("550", false),
+            ("450 x", false),
+            ("55x y", false),
+        ] {
             assert_eq!(reply(text.into(), b'5', "bad").is_ok(), good, "{text}");
         }
     }

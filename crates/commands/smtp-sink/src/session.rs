@@ -142,7 +142,13 @@ pub(crate) struct Session {
 
 impl Sink {
     pub(crate) fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, dice: Dice::default(), sessions: 0, quits: 0, messages: 0 }
+        Self {
+            behaviour,
+            dice: Dice::default(),
+            sessions: 0,
+            quits: 0,
+            messages: 0,
+        }
     }
 
     fn is_lmtp(&self) -> bool {
@@ -151,7 +157,12 @@ impl Sink {
 
     fn show_counters(&self) {
         if self.behaviour.counters {
-            let Self { sessions, quits, messages, .. } = self;
+            let Self {
+                sessions,
+                quits,
+                messages,
+                ..
+            } = self;
             show_counter(&format!("sess={sessions} quit={quits} mesg={messages}\r"));
         }
     }
@@ -174,10 +185,17 @@ impl Sink {
     fn line(&mut self, session: &mut Session, stream: &mut Stream, line: &[u8]) -> Wish {
         log::debug!("{}", String::from_utf8_lossy(line));
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-        let start = line.iter().position(|byte| !blank(byte)).unwrap_or(line.len());
+        let start = line
+            .iter()
+            .position(|byte| !blank(byte))
+            .unwrap_or(line.len());
         let (_, line) = line.split_at(start);
         let (verb, args) = line.split_at(line.iter().position(blank).unwrap_or(line.len()));
-        let args = args.get(args.iter().position(|byte| !blank(byte)).unwrap_or(args.len())..);
+        let args = args.get(
+            args.iter()
+                .position(|byte| !blank(byte))
+                .unwrap_or(args.len())..,
+        );
         if verb.first().is_none_or(|byte| *byte == 0) {
             stream.put(b"500 5.5.2 Error: unknown command\r\n");
             return Wish::Input;
@@ -296,7 +314,12 @@ impl Sink {
     }
 
     fn greet(&self, stream: &mut Stream) {
-        let Behaviour { pix, host, features, .. } = &self.behaviour;
+        let Behaviour {
+            pix,
+            host,
+            features,
+            ..
+        } = &self.behaviour;
         if *pix {
             stream.put(b"220 ********\r\n");
         } else {
@@ -306,8 +329,16 @@ impl Sink {
     }
 
     fn announce(&self, stream: &mut Stream) {
-        let Features { pipelining, eight_bit, auth, xclient, xforward, enhanced, dsn, .. } =
-            &self.behaviour.features;
+        let Features {
+            pipelining,
+            eight_bit,
+            auth,
+            xclient,
+            xforward,
+            enhanced,
+            dsn,
+            ..
+        } = &self.behaviour.features;
         stream.put(&[b"250-", &*self.behaviour.host, b"\r\n"].concat());
         let lines: [(&bool, &[u8]); 7] = [
             (pipelining, b"250-PIPELINING\r\n"),
@@ -382,7 +413,10 @@ impl Sink {
 
     fn keep_received(&self, session: &mut Session) {
         let client = format!("[{}]", session.client);
-        let from = session.helo.clone().unwrap_or_else(|| client.clone().into_bytes());
+        let from = session
+            .helo
+            .clone()
+            .unwrap_or_else(|| client.clone().into_bytes());
         let protocol = protocol_name(self.behaviour.protocol, session.is_esmtp);
         if let Some(capture) = &mut session.capture {
             let id = capture.id.clone();
@@ -405,7 +439,9 @@ impl Sink {
         }
         self.messages += 1;
         self.show_counters();
-        self.behaviour.messages.is_some_and(|most| self.messages >= most)
+        self.behaviour
+            .messages
+            .is_some_and(|most| self.messages >= most)
     }
 
     fn dot(&mut self, session: &mut Session, stream: &mut Stream) {
@@ -454,7 +490,9 @@ struct TooLong;
 /// Takes a whole line without its end.
 fn next_line(stream: &mut Stream) -> Result<Option<Vec<u8>>, TooLong> {
     let input = stream.input();
-    let window = input.get(..LONGEST_LINE.min(input.len())).unwrap_or_default();
+    let window = input
+        .get(..LONGEST_LINE.min(input.len()))
+        .unwrap_or_default();
     if window.contains(&b'\n') {
         Ok(stream.line())
     } else if input.len() >= LONGEST_LINE {
@@ -515,7 +553,10 @@ impl Session {
         while let Some(byte) = input.get(at) {
             if state == Ending::Text && *byte != b'\r' {
                 let rest = input.get(at..).unwrap_or_default();
-                at += rest.iter().position(|byte| *byte == b'\r').unwrap_or(rest.len());
+                at += rest
+                    .iter()
+                    .position(|byte| *byte == b'\r')
+                    .unwrap_or(rest.len());
                 continue;
             }
             if state == Ending::DotCr && *byte == b'\n' {
@@ -620,7 +661,11 @@ impl Swallower for Sink {
         drop(session);
         self.sessions += 1;
         self.show_counters();
-        if self.behaviour.sessions.is_some_and(|most| self.sessions >= most) {
+        if self
+            .behaviour
+            .sessions
+            .is_some_and(|most| self.sessions >= most)
+        {
             return Wish::Exit;
         }
         Wish::Input
@@ -660,7 +705,9 @@ mod tests {
                             ended = true;
                             break;
                         }
-                        let Phase::Content(next) = session.phase else { panic!() };
+                        let Phase::Content(next) = session.phase else {
+                            panic!()
+                        };
                         state = next;
                     }
                     assert_eq!(ended.then_some(used), *want, "{size}");

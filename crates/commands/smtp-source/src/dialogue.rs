@@ -55,7 +55,13 @@ struct Reply {
 
 impl Smtp {
     pub(crate) fn new(content: Content, abort: bool, counter: bool) -> Self {
-        Self { content, abort, counter, sent: 0, last_number: 0 }
+        Self {
+            content,
+            abort,
+            counter,
+            sent: 0,
+            last_number: 0,
+        }
     }
 
     fn command(stream: &mut Stream, verb: &str, rest: &[&[u8]]) {
@@ -93,7 +99,11 @@ impl Smtp {
         } else {
             String::new()
         };
-        Self::command(stream, "RCPT TO:<", &[number.as_bytes(), &self.content.recipient, b">"]);
+        Self::command(
+            stream,
+            "RCPT TO:<",
+            &[number.as_bytes(), &self.content.recipient, b">"],
+        );
         dialogue.awaits = Awaits::Rcpt(left);
     }
 
@@ -102,7 +112,11 @@ impl Smtp {
         stream.put(&self.content.headers(descriptor, dialogue.left));
         stream.put_shared(&self.content.body.wire);
         Self::command(stream, ".", &[]);
-        let replies = if self.content.lmtp { dialogue.accepted } else { 1 };
+        let replies = if self.content.lmtp {
+            dialogue.accepted
+        } else {
+            1
+        };
         dialogue.awaits = Awaits::Dot(replies);
     }
 
@@ -254,8 +268,14 @@ fn parse_line(line: &[u8]) -> (u32, bool, &[u8]) {
             if [a, b, c].iter().all(|digit| digit.is_ascii_digit())
                 && rest.first().is_none_or(|mark| matches!(mark, b' ' | b'-')) =>
         {
-            let code = [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u32::from(**digit - b'0'));
-            (code, rest.first() == Some(&b'-'), rest.get(1..).unwrap_or_default())
+            let code = [a, b, c]
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u32::from(**digit - b'0'));
+            (
+                code,
+                rest.first() == Some(&b'-'),
+                rest.get(1..).unwrap_or_default(),
+            )
         }
         _ => (0, false, line),
     }
@@ -265,7 +285,12 @@ impl Generator for Smtp {
     type Dialogue = Dialogue;
 
     fn begin(&mut self, _stream: &mut Stream, left: usize) -> Dialogue {
-        Dialogue { awaits: Awaits::Greeting, accepted: 0, left, reply: Vec::new() }
+        Dialogue {
+            awaits: Awaits::Greeting,
+            accepted: 0,
+            left,
+            reply: Vec::new(),
+        }
     }
 
     fn again(&mut self, dialogue: &mut Dialogue, stream: &mut Stream, left: usize) {
@@ -321,7 +346,11 @@ mod tests {
             ("2500 ok", (0, false, "2500 ok")),
         ];
         for (line, (code, more, text)) in cases {
-            assert_eq!(parse_line(line.as_bytes()), (*code, *more, text.as_bytes()), "{line}");
+            assert_eq!(
+                parse_line(line.as_bytes()),
+                (*code, *more, text.as_bytes()),
+                "{line}"
+            );
         }
     }
 }

@@ -15,7 +15,12 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     let name = postern_traffic::shown_name("smtp-source");
     postern_command::begin_without_log(&name);
-    let Settings { plan, content, abort, counter } = match options::read(&name) {
+    let Settings {
+        plan,
+        content,
+        abort,
+        counter,
+    } = match options::read(&name) {
         Ok(settings) => settings,
         Err(text) => fatal!("{text}"),
     };

@@ -34,7 +34,9 @@ pub(crate) struct Content {
 impl Body {
     /// Four short lines.
     pub(crate) fn default_text() -> Self {
-        let lines: String = (1..=4).map(|n| format!("La de da de da {n}.\r\n")).collect();
+        let lines: String = (1..=4)
+            .map(|n| format!("La de da de da {n}.\r\n"))
+            .collect();
         Self::made(lines.into_bytes())
     }
 
@@ -64,7 +66,10 @@ impl Body {
     /// default text.
     pub(crate) fn of_file(text: &[u8]) -> Self {
         if text.is_empty() {
-            return Self { has_headers: true, ..Self::default_text() };
+            return Self {
+                has_headers: true,
+                ..Self::default_text()
+            };
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let mut wire = Vec::with_capacity(text.len() + text.len() / 32);
@@ -76,11 +81,17 @@ impl Body {
             wire.extend_from_slice(b"\r\n");
         }
         wire.extend_from_slice(b"\r\n");
-        Self { wire: wire.into(), has_headers: true }
+        Self {
+            wire: wire.into(),
+            has_headers: true,
+        }
     }
 
     fn made(wire: Vec<u8>) -> Self {
-        Self { wire: wire.into(), has_headers: false }
+        Self {
+            wire: wire.into(),
+            has_headers: false,
+        }
     }
 }
 
@@ -102,7 +113,11 @@ impl Content {
         header("To", &[b"<", &self.recipient, b">"]);
         header("Date", &[clock::local_now().mail_date().as_bytes()]);
         let process = postern_sys::process::id() & 0xffff;
-        let id = format!("<{process:04x}.{:04x}.{:04x}@", descriptor & 0xffff, serial & 0xffff);
+        let id = format!(
+            "<{process:04x}.{:04x}.{:04x}@",
+            descriptor & 0xffff,
+            serial & 0xffff
+        );
         header("Message-Id", &[id.as_bytes(), &self.host, b">"]);
         if let Some(subject) = &self.subject {
             header("Subject", &[subject]);
@@ -141,7 +156,12 @@ mod tests {
             (b"x\r\ny\0z\r\n", b"x\r\r\ny\0z\r\r\n\r\n"),
         ];
         for (text, want) in cases {
-            assert_eq!(&*Body::of_file(text).wire, *want, "{:?}", String::from_utf8_lossy(text));
+            assert_eq!(
+                &*Body::of_file(text).wire,
+                *want,
+                "{:?}",
+                String::from_utf8_lossy(text)
+            );
         }
     }
 }

@@ -75,7 +75,8 @@ fn bad(what: &str, value: &OsStr) -> String {
 impl Raw {
     fn take(&mut self, option: Opt, program: &str) -> Result<(), String> {
         let counted = |what, value: &OsStr| count(value).ok_or_else(|| bad(what, value)).map(Some);
-        let delay = |what, value: &OsStr| nonnegative(value).ok_or_else(|| bad(what, value)).map(Some);
+        let delay =
+            |what, value: &OsStr| nonnegative(value).ok_or_else(|| bad(what, value)).map(Some);
         match option {
             Opt::Flag('4') => self.family = Family::V4,
             Opt::Flag('6') => self.family = Family::V6,
@@ -110,7 +111,10 @@ impl Raw {
     }
 
     fn pause(&self) -> Result<Pause, String> {
-        match (self.fixed.filter(|f| *f > 0), self.random.filter(|r| *r > 0)) {
+        match (
+            self.fixed.filter(|f| *f > 0),
+            self.random.filter(|r| *r > 0),
+        ) {
             (Some(_), Some(_)) => Err("do not use -w and -R options at the same time".to_owned()),
             (Some(fixed), None) => Ok(Pause::Fixed(fixed)),
             (None, Some(random)) => Ok(Pause::UpTo(random)),

@@ -151,9 +151,11 @@ pub fn local_now() -> LocalTime {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn times_are_formatted_for_file_names() {
-        let time = super::local_time(1_700_000_000);
+        let time = local_time(1_700_000_000);
         let text = time.format("%Y%m%d-%H%M%S%%%q");
         assert!(
             text.starts_with("2023111") && text.ends_with("%%q"),
@@ -161,8 +163,6 @@ mod tests {
         );
         assert_eq!(text.len(), 18);
     }
-
-    use super::*;
 
     #[test]
     fn mail_date_has_blank_padded_day_and_zone_comment() {

@@ -111,7 +111,10 @@ fn listen_unix(path: &Path, backlog: i32) -> Result<UnixListener, String> {
     let shown = path.display();
     let failed = |error: io::Error| format!("bind: {shown}: {}", postern_sys::error_text(&error));
     // A socket that an earlier run left is in the way; anything else is not ours.
-    if path.symlink_metadata().is_ok_and(|data| data.file_type().is_socket()) {
+    if path
+        .symlink_metadata()
+        .is_ok_and(|data| data.file_type().is_socket())
+    {
         std::fs::remove_file(path).map_err(failed)?;
     }
     let listener = socket::listen_unix(path, backlog).map_err(failed)?;
@@ -149,14 +152,21 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn addresses(text: &str, host: &str, port: &str, family: Family) -> Result<Endpoint, EndpointError> {
+fn addresses(
+    text: &str,
+    host: &str,
+    port: &str,
+    family: Family,
+) -> Result<Endpoint, EndpointError> {
     let port = port_number(port).ok_or_else(|| EndpointError::Service(text.to_owned()))?;
     let all: Vec<SocketAddr> = if host.is_empty() {
         let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         vec![v4, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
     } else {
         let found = (host, port).to_socket_addrs();
-        found.map_err(|error| EndpointError::Host(text.to_owned(), resolver_text(&error)))?.collect()
+        found
+            .map_err(|error| EndpointError::Host(text.to_owned(), resolver_text(&error)))?
+            .collect()
     };
     let wanted: Vec<SocketAddr> = all
         .into_iter()
@@ -211,8 +221,14 @@ mod tests {
     #[test]
     fn end_points_are_read_for_either_side() {
         let v4 = |text: &str| Ok(Endpoint::Inet(vec![text.parse().unwrap()]));
-        assert_eq!(Endpoint::to_connect("127.0.0.1", "25", Family::Any), v4("127.0.0.1:25"));
-        assert_eq!(Endpoint::to_connect("inet:127.0.0.1:26", "25", Family::V4), v4("127.0.0.1:26"));
+        assert_eq!(
+            Endpoint::to_connect("127.0.0.1", "25", Family::Any),
+            v4("127.0.0.1:25")
+        );
+        assert_eq!(
+            Endpoint::to_connect("inet:127.0.0.1:26", "25", Family::V4),
+            v4("127.0.0.1:26")
+        );
         assert_eq!(Endpoint::to_listen("2525", Family::V4), v4("0.0.0.0:2525"));
         assert_eq!(
             Endpoint::to_connect("unix:/a/b", "25", Family::Any),

@@ -20,9 +20,10 @@ use std::io::Write;
 
 /// The name that these programs show before their messages: all of `argv[0]`.
 pub fn shown_name(default: &str) -> String {
-    std::env::args_os()
-        .next()
-        .map_or_else(|| default.to_owned(), |name| name.to_string_lossy().into_owned())
+    std::env::args_os().next().map_or_else(
+        || default.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// Updates a running counter on stdout.

@@ -4,7 +4,11 @@ use std::ffi::OsStr;
 
 /// A decimal number, if the whole text is one that fits.
 fn number(text: &OsStr) -> Option<i64> {
-    text.to_str()?.trim_start().parse::<i32>().ok().map(i64::from)
+    text.to_str()?
+        .trim_start()
+        .parse::<i32>()
+        .ok()
+        .map(i64::from)
 }
 
 /// A number of at least 1.

@@ -115,7 +115,11 @@ pub fn run<W: Swallower>(
                 Event::Timer(timer) if Some(timer) == end => work.over = true,
                 Event::Timer(timer) => work.timer(timer),
                 Event::Ready { token, .. } if token == listening => work.may_accept = true,
-                Event::Ready { token, readable, writable } => work.ready(token, readable, writable),
+                Event::Ready {
+                    token,
+                    readable,
+                    writable,
+                } => work.ready(token, readable, writable),
             }
         }
     }
@@ -146,8 +150,16 @@ impl<W: Swallower> Loop<'_, W> {
         self.timers.insert(timer, token);
         let deadline = Instant::now() + self.limits.idle;
         let mode = Mode::Reading;
-        self.connections
-            .insert(token, Connection { stream, session, mode, timer, deadline });
+        self.connections.insert(
+            token,
+            Connection {
+                stream,
+                session,
+                mode,
+                timer,
+                deadline,
+            },
+        );
         self.grant(token, wish);
         Ok(())
     }
@@ -183,7 +195,9 @@ impl<W: Swallower> Loop<'_, W> {
                 Ok(Received::End) | Err(_) => return self.close(token, Some(Loss::Closed)),
             }
             connection.deadline = Instant::now() + self.limits.idle;
-            let wish = self.swallower.input(&mut connection.session, &mut connection.stream);
+            let wish = self
+                .swallower
+                .input(&mut connection.session, &mut connection.stream);
             self.grant(token, wish);
         }
     }
@@ -231,7 +245,9 @@ impl<W: Swallower> Loop<'_, W> {
             connection.deadline = now + self.limits.idle;
             connection.timer = self.reactor.set_timer_at(connection.deadline);
             self.timers.insert(connection.timer, token);
-            let wish = self.swallower.woken(&mut connection.session, &mut connection.stream);
+            let wish = self
+                .swallower
+                .woken(&mut connection.session, &mut connection.stream);
             self.grant(token, wish);
             // Events that came during the sleep are not repeated.
             self.receive(token);

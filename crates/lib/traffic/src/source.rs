@@ -62,7 +62,8 @@ pub trait Generator {
     fn finish(&mut self, dialogue: &mut Self::Dialogue, stream: &mut Stream);
 
     /// Input came. The error ends the program, as text after `fatal: `.
-    fn input(&mut self, dialogue: &mut Self::Dialogue, stream: &mut Stream) -> Result<Step, String>;
+    fn input(&mut self, dialogue: &mut Self::Dialogue, stream: &mut Stream)
+    -> Result<Step, String>;
 
     /// The connection is gone: the text after `fatal: `, unless that is a good end.
     fn lost(&self, dialogue: &Self::Dialogue) -> String;
@@ -118,7 +119,11 @@ pub fn run<G: Generator>(plan: &Plan, generator: &mut G) -> Result<(), String> {
         for event in events.drain(..) {
             match event {
                 Event::Timer(timer) => work.rested(timer)?,
-                Event::Ready { token, readable, writable } => work.ready(token, readable, writable)?,
+                Event::Ready {
+                    token,
+                    readable,
+                    writable,
+                } => work.ready(token, readable, writable)?,
             }
         }
     }
@@ -177,7 +182,14 @@ impl<G: Generator> Loop<'_, G> {
                     .map_err(|error| format!("event loop: {}", error_text(&error)))?;
                 let phase = Phase::Connecting { attempt };
                 let stream = Stream::new(fd);
-                self.sessions.insert(token, Session { stream, phase, left });
+                self.sessions.insert(
+                    token,
+                    Session {
+                        stream,
+                        phase,
+                        left,
+                    },
+                );
                 Ok(())
             }
             Err(error) => self.retry(attempt, left, &error),
@@ -221,7 +233,11 @@ impl<G: Generator> Loop<'_, G> {
         if writable {
             self.flush(token)?;
         }
-        if readable { self.receive(token) } else { Ok(()) }
+        if readable {
+            self.receive(token)
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self, token: Token) -> Result<(), String> {
@@ -235,8 +251,11 @@ impl<G: Generator> Loop<'_, G> {
     }
 
     fn receive(&mut self, token: Token) -> Result<(), String> {
-        while let Some(Session { stream, phase: Phase::Talking(dialogue), .. }) =
-            self.sessions.get_mut(&token)
+        while let Some(Session {
+            stream,
+            phase: Phase::Talking(dialogue),
+            ..
+        }) = self.sessions.get_mut(&token)
         {
             match stream.receive() {
                 Ok(Received::Nothing) => return Ok(()),
@@ -247,8 +266,7 @@ impl<G: Generator> Loop<'_, G> {
             self.flush(token)?;
             match step {
                 Step::Wait => {}
-                Step::Again
-                    if self.messages_left > 0 && self.rest(Resting::Connected(token)) => {}
+                Step::Again if self.messages_left > 0 && self.rest(Resting::Connected(token)) => {}
                 Step::Again => self.again(token)?,
                 Step::Done => {
                     self.close(token);
@@ -265,8 +283,11 @@ impl<G: Generator> Loop<'_, G> {
     /// Goes on with another message, or ends the session.
     fn again(&mut self, token: Token) -> Result<(), String> {
         let left = self.take_message();
-        if let Some(Session { stream, phase: Phase::Talking(dialogue), .. }) =
-            self.sessions.get_mut(&token)
+        if let Some(Session {
+            stream,
+            phase: Phase::Talking(dialogue),
+            ..
+        }) = self.sessions.get_mut(&token)
         {
             match left {
                 Some(left) => self.generator.again(dialogue, stream, left),

@@ -97,7 +97,8 @@ impl Stream {
         let before = self.input.len();
         self.input.resize(before + self.chunk, 0);
         let result = socket::recv_now(&self.fd, self.input.get_mut(before..).unwrap_or_default());
-        self.input.truncate(before + result.as_ref().copied().unwrap_or(0));
+        self.input
+            .truncate(before + result.as_ref().copied().unwrap_or(0));
         match result {
             Ok(0) => Ok(Received::End),
             Ok(count) => {
