@@ -9,6 +9,7 @@
 
 pub mod alias;
 mod bdb;
+mod blocks;
 pub mod cache;
 mod cdb;
 mod cidr;
@@ -30,6 +31,7 @@ mod rules;
 pub mod search;
 mod simple;
 mod socketmap;
+mod sorter;
 pub mod source;
 mod surrogate;
 mod table;
