@@ -2,6 +2,7 @@
 //! source" warning and duplicate entries.
 
 use bstr::{BStr, BString};
+use std::borrow::Cow;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -59,9 +60,9 @@ impl NulForms {
     }
 
     /// The keys to try for `key`, in order.
-    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, BString)> {
-        let with = self.with.then(|| (true, with_nul(key)));
-        let without = self.without.then(|| (false, key.to_owned()));
+    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, Cow<'_, BStr>)> {
+        let with = self.with.then(|| (true, Cow::Owned(with_nul(key))));
+        let without = self.without.then_some((false, Cow::Borrowed(key)));
         with.into_iter().chain(without)
     }
 
