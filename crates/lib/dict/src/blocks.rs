@@ -52,12 +52,7 @@ impl Blocks {
     }
 
     /// Reads a block of which `available` bytes are in the file; the rest is zero.
-    pub(crate) fn load(
-        &mut self,
-        file: &File,
-        number: u32,
-        available: usize,
-    ) -> io::Result<&[u8]> {
+    pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
         let place = self.place(number);
         let outside = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let owner = self.owners.get_mut(place).ok_or_else(outside)?;
@@ -84,7 +79,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let count = u32::try_from(MOST).unwrap() + 3;
         for number in 0..count {
-            file.write_all(&[number.to_le_bytes(); BLOCK / 4].concat()).unwrap();
+            file.write_all(&[number.to_le_bytes(); BLOCK / 4].concat())
+                .unwrap();
         }
         let mut blocks = Blocks::for_length(u64::from(count) * 4096);
         for _ in 0..2 {

@@ -579,7 +579,11 @@ mod tests {
             "\\[ab\\][bc]{2}",
             "[A-C]{2,3}",
         ];
-        let head = (prop_oneof![Just(""), Just(""), Just("!")], pattern, prop_oneof![Just(""), Just("i")])
+        let head = (
+            prop_oneof![Just(""), Just(""), Just("!")],
+            pattern,
+            prop_oneof![Just(""), Just("i")],
+        )
             .prop_map(|(mark, pattern, option)| format!("{mark}/{pattern}/{option}"));
         let line = (head, 0..10_u8, 0..1000_u32).prop_map(|(head, kind, value)| match kind {
             0 => format!("if {head}"),

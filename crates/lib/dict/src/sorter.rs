@@ -157,19 +157,17 @@ impl Sorter {
                 .get(&hash)
                 .and_then(|&index| self.slots.get_mut(index));
             match slot {
-                Some(slot) if slot.key(&self.arena) == key => {
-                    match duplicate {
-                        Duplicate::Report => return Ok(false),
-                        Duplicate::Ignore => return Ok(true),
-                        Duplicate::Replace => {
-                            slot.start = small(self.arena.len())?;
-                            slot.value = small(value.len())?;
-                            self.arena.extend_from_slice(key);
-                            self.arena.extend_from_slice(value);
-                            return self.make_room().map(|()| true);
-                        }
+                Some(slot) if slot.key(&self.arena) == key => match duplicate {
+                    Duplicate::Report => return Ok(false),
+                    Duplicate::Ignore => return Ok(true),
+                    Duplicate::Replace => {
+                        slot.start = small(self.arena.len())?;
+                        slot.value = small(value.len())?;
+                        self.arena.extend_from_slice(key);
+                        self.arena.extend_from_slice(value);
+                        return self.make_room().map(|()| true);
                     }
-                }
+                },
                 // Another key with the same hash: merging finds its duplicates.
                 Some(_) => {}
                 None => {

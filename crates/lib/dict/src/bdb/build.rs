@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::page::{BTREE_INTERNAL, BTREE_LEAF, HEADER, Page, Shape, at, put_u32};
 use super::pager::chain_pages;
-use crate::sorter::{Entry, Merge};
 use super::{Kind, btree, hash};
+use crate::sorter::{Entry, Merge};
 
 /// Page size of new files: what libdb takes on common file systems.
 pub(super) const PAGE_SIZE: usize = 4096;

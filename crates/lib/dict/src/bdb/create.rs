@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use bstr::{BStr, BString};
 use postern_sys::lock::{LockMode, LockStyle, lock};
 
-use crate::sorter::{Duplicate, Sorter};
 use super::{Kind, build};
 use crate::dbfile::{NulForms, directory, duplicate, with_nul};
+use crate::sorter::{Duplicate, Sorter};
 use crate::{Builder, Flags, LookupError, OpenError, io_text};
 
 /// Mode of new files before the umask.

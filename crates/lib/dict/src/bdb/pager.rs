@@ -49,10 +49,14 @@ impl Hasher for PageHasher {
         self.0
     }
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u32(u32::from(*byte)));
     }
     fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        self.0 = (self.0 ^ u64::from(number))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(32);
     }
 }
 
@@ -86,7 +90,9 @@ impl Stamp {
             SETTLED
         };
         let changed = UNIX_EPOCH + Duration::new(seconds, fraction);
-        SystemTime::now().duration_since(changed).is_ok_and(|age| age > limit)
+        SystemTime::now()
+            .duration_since(changed)
+            .is_ok_and(|age| age > limit)
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use bstr::{BStr, BString};
 use proptest::prelude::*;
 
-use crate::sorter::{Duplicate, Sorter};
 use super::{Kind, create, open};
+use crate::sorter::{Duplicate, Sorter};
 use crate::{Flags, OpenMode, Table};
 
 const KINDS: [Kind; 2] = [Kind::Hash, Kind::Btree];

@@ -30,7 +30,10 @@ fn pack((hash, place): Place) -> Slot {
 }
 
 fn unpack([a, b, c, d, e, f, g]: Slot, table: u8) -> Place {
-    (u32::from_le_bytes([table, a, b, c]), u32::from_le_bytes([d, e, f, g]))
+    (
+        u32::from_le_bytes([table, a, b, c]),
+        u32::from_le_bytes([d, e, f, g]),
+    )
 }
 
 /// One open hash table of places.
@@ -158,7 +161,9 @@ impl CdbBuilder {
         shown: &BStr,
         flags: Flags,
     ) -> Result<(), LookupError> {
-        let stored = self.store(key, value, flags).map_err(|error| self.failed(&error))?;
+        let stored = self
+            .store(key, value, flags)
+            .map_err(|error| self.failed(&error))?;
         if stored {
             Ok(())
         } else {
@@ -179,7 +184,8 @@ impl CdbBuilder {
         if old.is_some() && !flags.contains(Flags::DUP_REPLACE) {
             return Ok(false);
         }
-        let place = u32::try_from(self.written + wide(self.pending.len())).map_err(|_| too_big())?;
+        let place =
+            u32::try_from(self.written + wide(self.pending.len())).map_err(|_| too_big())?;
         for length in [key.len(), value.len()] {
             let length = u32::try_from(length).map_err(|_| too_big())?;
             self.pending.extend_from_slice(&length.to_le_bytes());
@@ -237,7 +243,10 @@ impl CdbBuilder {
             return self.file.read_exact_at(bytes, offset);
         };
         let start = usize::try_from(start).map_err(|_| malformed())?;
-        let part = self.pending.get(start..start + bytes.len()).ok_or_else(malformed)?;
+        let part = self
+            .pending
+            .get(start..start + bytes.len())
+            .ok_or_else(malformed)?;
         bytes.copy_from_slice(part);
         Ok(())
     }
@@ -249,7 +258,13 @@ impl CdbBuilder {
         }
         let mut position = u32::try_from(self.written).map_err(|_| too_big())?;
         let mut header = Vec::with_capacity(HEADER);
-        let mut out = BufWriter::with_capacity(BUFFER, Tail { file: &self.file, at: self.written });
+        let mut out = BufWriter::with_capacity(
+            BUFFER,
+            Tail {
+                file: &self.file,
+                at: self.written,
+            },
+        );
         for (number, table) in (0..=u8::MAX).zip(std::mem::take(&mut self.tables)) {
             let places = table.sorted(number);
             drop(table);

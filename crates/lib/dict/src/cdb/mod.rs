@@ -125,7 +125,9 @@ impl Cdb {
             }
             let body = u64::from(position) + 8;
             if *self.reader.read(body, key_length)? == *key {
-                let data = self.reader.read(body + u64::from(key_length), data_length)?;
+                let data = self
+                    .reader
+                    .read(body + u64::from(key_length), data_length)?;
                 return Ok(Some(data.into_owned()));
             }
         }
@@ -147,7 +149,10 @@ impl Cdb {
         let (key_length, data_length) = self.reader.pair(self.next)?;
         let body = self.next + 8;
         let key = self.reader.read(body, key_length)?.into_owned();
-        let data = self.reader.read(body + u64::from(key_length), data_length)?.into_owned();
+        let data = self
+            .reader
+            .read(body + u64::from(key_length), data_length)?
+            .into_owned();
         self.next = body + u64::from(key_length) + u64::from(data_length);
         Ok(Some((cut_nul(key), cut_nul(data))))
     }

@@ -99,8 +99,7 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Table>, OpenError> {
     let path = format!("{source}.lmdb");
     if mode != OpenMode::ReadWriteCreate {
-        File::open(&path)
-            .map_err(|error| OpenError::io(format!("database {path}"), &error))?;
+        File::open(&path).map_err(|error| OpenError::io(format!("database {path}"), &error))?;
     }
     let (env, limit) = open_env(source, mode == OpenMode::Read, limit)?;
     let status = std::fs::metadata(&path)
@@ -192,7 +191,10 @@ impl Lmdb {
             return Ok(answer);
         }
         self.take_lock(LockKind::Shared)?;
-        let answer = self.reader.as_mut().map(|reader| reader.get(key, Access::Locked));
+        let answer = self
+            .reader
+            .as_mut()
+            .map(|reader| reader.get(key, Access::Locked));
         let _ = lock(&self.env, LockKind::None);
         match answer {
             Some(Ok(answer)) => Ok(answer),
@@ -384,15 +386,20 @@ impl LmdbBuilder {
             LookupError::fatal(name, format!("error updating {name}: {why}"))
         };
         let name = self.name.clone();
-        self.env.begin_bulk().map_err(|error| failed(&name, &error))?;
-        while let Some(entry) =
-            entries.next().map_err(|error| failed(&name, &crate::io_text(&error)))?
+        self.env
+            .begin_bulk()
+            .map_err(|error| failed(&name, &error))?;
+        while let Some(entry) = entries
+            .next()
+            .map_err(|error| failed(&name, &crate::io_text(&error)))?
         {
             self.env
                 .append(&entry.key, &entry.value)
                 .map_err(|error| failed(&name, &error))?;
         }
-        self.env.commit_bulk().map_err(|error| failed(&name, &error))
+        self.env
+            .commit_bulk()
+            .map_err(|error| failed(&name, &error))
     }
 
     /// Enlarges the map for the entries, beside those that the file has now: the transaction cannot
@@ -504,7 +511,9 @@ mod tests {
         let key = |n: usize| format!("key{:05}{}", n * 7919 % 30_000, "k".repeat(n % 200));
         let value = |n: usize| "v".repeat(if n.is_multiple_of(50) { n } else { n % 90 });
         for n in 0..5000 {
-            builder.add(BStr::new(&key(n)), BStr::new(&value(n))).unwrap();
+            builder
+                .add(BStr::new(&key(n)), BStr::new(&value(n)))
+                .unwrap();
         }
         builder.finish().unwrap();
         let flags = Flags::LOCK;
@@ -513,7 +522,10 @@ mod tests {
         let mut writer = open(&source, OpenMode::ReadWrite, writing, limit).unwrap();
         let mut check = |writer: &mut dyn Table| {
             for n in 0..5003 {
-                let (got, want) = (reader.lookup(key(n).as_str().into()), writer.lookup(key(n).as_str().into()));
+                let (got, want) = (
+                    reader.lookup(key(n).as_str().into()),
+                    writer.lookup(key(n).as_str().into()),
+                );
                 assert_eq!(got, want, "{n}");
             }
         };

@@ -98,7 +98,9 @@ impl Reader {
                 Found::Child(child) => page = child,
                 Found::Nothing => return Ok(None),
                 Found::Data(data) => return Ok(Some(data)),
-                Found::Big { page, length } => return self.big(page, length, meta, access).map(Some),
+                Found::Big { page, length } => {
+                    return self.big(page, length, meta, access).map(Some);
+                }
             }
         }
         Err(Problem::Foreign)
@@ -161,7 +163,9 @@ impl Reader {
         }
         let head = self.page(page, meta, access)?;
         let (kind, pages) = (number16(head, 10), number32(head, 12));
-        let room = usize::try_from(pages.unwrap_or(0)).unwrap_or(0).saturating_mul(BLOCK);
+        let room = usize::try_from(pages.unwrap_or(0))
+            .unwrap_or(0)
+            .saturating_mul(BLOCK);
         if kind.is_none_or(|kind| kind & KINDS != OVERFLOW)
             || length.saturating_add(HEADER) > room
             || page.saturating_add(u64::from(pages.unwrap_or(0))) > meta.last_page.saturating_add(1)
