@@ -34,13 +34,19 @@ pub fn is_space(byte: u8) -> bool {
 
 /// `text` without leading and trailing white space.
 pub fn trim(text: &[u8]) -> &[u8] {
-    let end = text.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
+    let end = text
+        .iter()
+        .rposition(|byte| !is_space(*byte))
+        .map_or(0, |last| last + 1);
     trim_start(text.get(..end).unwrap_or_default())
 }
 
 /// `text` without leading white space.
 pub fn trim_start(text: &[u8]) -> &[u8] {
-    let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    let start = text
+        .iter()
+        .position(|byte| !is_space(*byte))
+        .unwrap_or(text.len());
     text.get(start..).unwrap_or_default()
 }
 

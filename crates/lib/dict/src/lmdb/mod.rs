@@ -457,6 +457,17 @@ impl Builder for LmdbBuilder {
     }
 }
 
+/// Looks keys up in a file of any content.
+#[cfg(fuzzing)]
+pub(crate) fn read_any(file: File, keys: &[&[u8]]) {
+    let mut reader = Reader::new(file);
+    for key in keys {
+        for access in [Access::Remembered, Access::Locked, Access::Remembered] {
+            let _ = reader.get(key, access);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

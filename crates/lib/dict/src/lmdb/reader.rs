@@ -276,3 +276,77 @@ fn number32(bytes: &[u8], at: usize) -> Option<u32> {
 fn number64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, Flags};
+    use bstr::BStr;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn sound() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("t").to_str().unwrap().to_owned();
+        let mut builder: Box<dyn Builder> =
+            super::super::create(&source, Flags::NONE, 1 << 20).unwrap();
+        for n in 0..300 {
+            let value = "v".repeat(if n == 7 { 9000 } else { 20 });
+            builder
+                .add(BStr::new(&format!("key{n}")), BStr::new(&value))
+                .unwrap();
+        }
+        builder.finish().unwrap();
+        std::fs::read(format!("{source}.lmdb")).unwrap()
+    }
+
+    #[test]
+    fn answers_come_from_memory_once_they_were_read_under_the_lock() {
+        let mut reader = Reader::new(file(&sound()));
+        assert!(matches!(
+            reader.get(b"key1\0", Access::Remembered),
+            Err(Problem::Missing)
+        ));
+        let want = Some([b"v".repeat(20), vec![0]].concat());
+        assert_eq!(reader.get(b"key1\0", Access::Locked).unwrap(), want);
+        assert_eq!(reader.get(b"key1\0", Access::Remembered).unwrap(), want);
+        assert_eq!(reader.get(b"absent\0", Access::Locked).unwrap(), None);
+        let long = reader.get(b"key7\0", Access::Locked).unwrap();
+        assert_eq!(long.map(|value| value.len()), Some(9001));
+    }
+
+    #[test]
+    fn an_empty_or_foreign_file_has_no_answer() {
+        for bytes in [&b""[..], &[0; 3 * BLOCK]] {
+            assert!(Reader::new(file(bytes)).get(b"x", Access::Locked).is_err());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn damage_gives_errors_or_misses_and_ends(
+            flips in proptest::collection::vec((0..30_000_usize, any::<u8>()), 1..30),
+        ) {
+            static SOUND: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let mut bytes = SOUND.get_or_init(sound).clone();
+            for (at, value) in flips {
+                let length = bytes.len();
+                if let Some(byte) = bytes.get_mut(at % length) {
+                    *byte = value;
+                }
+            }
+            let mut reader = Reader::new(file(&bytes));
+            for n in [0, 7, 150, 299, 999] {
+                let _ = reader.get(format!("key{n}\0").as_bytes(), Access::Locked);
+            }
+        }
+    }
+}
