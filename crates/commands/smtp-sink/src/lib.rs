@@ -2,8 +2,10 @@
 //! Manual page: smtp-sink(1). Knows no addresses and no TLS; fails and delays on demand.
 #![forbid(unsafe_code)]
 
+mod behaviour;
 mod capture;
 mod commands;
+mod content;
 mod options;
 mod session;
 

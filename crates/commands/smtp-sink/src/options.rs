@@ -1,8 +1,8 @@
 //! The command line of smtp-sink.
 
+use crate::behaviour::{Behaviour, Protocol};
 use crate::capture::Dump;
 use crate::commands::Failure;
-use crate::session::{Behaviour, Protocol};
 use postern_command::{Getopt, Opt};
 use postern_traffic::sink::Limits;
 use postern_traffic::{Endpoint, Family, count, nonnegative, positive};

@@ -1,94 +1,15 @@
 //! One session of smtp-sink: commands, replies, and the message.
 
-use crate::capture::{Capture, Dump};
-use crate::commands::{Command, Failure, Table};
+use crate::behaviour::{Behaviour, Features, Protocol};
+use crate::capture::Capture;
+use crate::commands::{Command, Failure};
+use crate::content::{self, Ending};
 use postern_maillog::{Severity, fatal};
 use postern_traffic::sink::{Loss, Swallower, Wish};
 use postern_traffic::{Dice, Stream, show_counter};
-use std::time::Duration;
 
 /// The longest command line, line end included.
 const LONGEST_LINE: usize = 2048;
-
-/// Which extensions are announced or known.
-#[derive(Debug)]
-pub(crate) struct Features {
-    pub(crate) eight_bit: bool,
-    pub(crate) auth: bool,
-    pub(crate) xclient: bool,
-    pub(crate) esmtp: bool,
-    pub(crate) enhanced: bool,
-    pub(crate) xforward: bool,
-    pub(crate) dsn: bool,
-    pub(crate) pipelining: bool,
-}
-
-impl Default for Features {
-    fn default() -> Self {
-        Self {
-            eight_bit: true,
-            auth: true,
-            xclient: true,
-            esmtp: true,
-            enhanced: true,
-            xforward: true,
-            dsn: true,
-            pipelining: true,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Smtp,
-    Lmtp,
-}
-
-/// What the options say about sessions.
-#[derive(Debug)]
-pub(crate) struct Behaviour {
-    pub(crate) features: Features,
-    pub(crate) protocol: Protocol,
-    pub(crate) host: Vec<u8>,
-    /// Greet as a PIX firewall does.
-    pub(crate) pix: bool,
-    pub(crate) soft: Vec<u8>,
-    pub(crate) hard: Vec<u8>,
-    pub(crate) table: Table,
-    /// Abort so long after the reply to DATA.
-    pub(crate) abort_after: Option<Duration>,
-    /// Wait so long before the content is read.
-    pub(crate) read_delay: Option<Duration>,
-    pub(crate) counters: bool,
-    /// End after so many messages.
-    pub(crate) messages: Option<usize>,
-    /// End after so many sessions.
-    pub(crate) sessions: Option<usize>,
-    pub(crate) dump: Dump,
-    /// Stands before each kept message.
-    pub(crate) start: Vec<u8>,
-}
-
-impl Default for Behaviour {
-    fn default() -> Self {
-        Self {
-            features: Features::default(),
-            protocol: Protocol::Smtp,
-            host: b"smtp-sink".to_vec(),
-            pix: false,
-            soft: b"450 4.3.0 Error: command failed".to_vec(),
-            hard: b"500 5.3.0 Error: command failed".to_vec(),
-            table: Table::default(),
-            abort_after: None,
-            read_delay: None,
-            counters: false,
-            messages: None,
-            sessions: None,
-            dump: Dump::None,
-            start: Vec::new(),
-        }
-    }
-}
 
 /// The sink of mail.
 pub(crate) struct Sink {
@@ -97,16 +18,6 @@ pub(crate) struct Sink {
     sessions: usize,
     quits: usize,
     messages: usize,
-}
-
-/// How far the end of the message has come: CR LF `.` CR LF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Text,
-    Cr,
-    LineStart,
-    Dot,
-    DotCr,
 }
 
 /// What comes after a sleep.
@@ -137,7 +48,8 @@ pub(crate) struct Session {
     recipients: usize,
     capture: Option<Capture>,
     postponed: Option<Postponed>,
-    content: Vec<u8>,
+    /// Content on its way to the capture.
+    kept: Vec<u8>,
 }
 
 impl Sink {
@@ -515,68 +427,18 @@ impl Session {
         self.capture = None;
     }
 
-    /// Runs over content; how much was used, and whether the end was seen. Line ends become LF and
-    /// protected dots lose their protection in what is kept.
+    /// Runs over content; how much was used, and whether the end was seen.
     fn content(&mut self, input: &[u8], ending: Ending) -> (usize, bool) {
-        if self.capture.is_none() {
-            return self.skip(input, ending);
-        }
-        let mut state = ending;
-        let mut kept = std::mem::take(&mut self.content);
-        let mut outcome = (input.len(), false);
-        for (at, byte) in input.iter().enumerate() {
-            let next = step(state, *byte);
-            match (state, byte) {
-                (Ending::DotCr, b'\n') => {
-                    outcome = (at + 1, true);
-                    break;
-                }
-                // Neither CR nor the dot that protects a line is kept.
-                (_, b'\r') | (Ending::LineStart, b'.') => {}
-                (_, byte) => kept.push(*byte),
-            }
-            state = next;
-        }
-        if let Some(capture) = &mut self.capture {
-            or_die(capture.write(&[&kept]));
-        }
-        kept.clear();
-        self.content = kept;
-        self.phase = Phase::Content(state);
-        outcome
-    }
-
-    /// As [`Session::content`] when nothing is kept: looks only at what follows line ends.
-    fn skip(&mut self, input: &[u8], ending: Ending) -> (usize, bool) {
-        let mut state = ending;
-        let mut at = 0;
-        while let Some(byte) = input.get(at) {
-            if state == Ending::Text && *byte != b'\r' {
-                let rest = input.get(at..).unwrap_or_default();
-                at += rest
-                    .iter()
-                    .position(|byte| *byte == b'\r')
-                    .unwrap_or(rest.len());
-                continue;
-            }
-            if state == Ending::DotCr && *byte == b'\n' {
-                return (at + 1, true);
-            }
-            state = step(state, *byte);
-            at += 1;
-        }
-        self.phase = Phase::Content(state);
-        (at, false)
-    }
-}
-
-fn step(state: Ending, byte: u8) -> Ending {
-    match (state, byte) {
-        (Ending::Dot, b'\r') => Ending::DotCr,
-        (_, b'\r') => Ending::Cr,
-        (Ending::Cr, b'\n') => Ending::LineStart,
-        (Ending::LineStart, b'.') => Ending::Dot,
-        _ => Ending::Text,
+        let Some(capture) = &mut self.capture else {
+            let seen = content::skip(input, ending);
+            self.phase = Phase::Content(seen.state);
+            return (seen.used, seen.end);
+        };
+        let seen = content::keep(input, ending, &mut self.kept);
+        or_die(capture.write(&[&self.kept]));
+        self.kept.clear();
+        self.phase = Phase::Content(seen.state);
+        (seen.used, seen.end)
     }
 }
 
@@ -626,7 +488,7 @@ impl Swallower for Sink {
             recipients: 0,
             capture: None,
             postponed: None,
-            content: Vec::new(),
+            kept: Vec::new(),
         };
         log::debug!("connect ({})", session.client);
         let wish = self.delayed(&mut session, stream, Command::Connect, Vec::new());
@@ -669,64 +531,5 @@ impl Swallower for Sink {
             return Wish::Exit;
         }
         Wish::Input
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_dot_between_whole_line_ends_ends_the_message() {
-        #[rustfmt::skip]
-        let cases: &[(&[u8], Option<usize>)] = &[
-            (b".\r\nQUIT",                   Some(3)),
-            (b"a\r\n.\r\n",                  Some(6)),
-            (b"a\n.\r\n..\r\n.\n.\r\r\nx",   None),
-            (b"a\r\n..\r\nb\r\n.\r\nNOOP",   Some(13)),
-            (b"a\r\n.\r",                    None),
-            (b"\r\r\n.\r\n",                 Some(6)),
-        ];
-        for (input, want) in cases {
-            let dir = tempfile::tempdir().unwrap();
-            let dump = Dump::Single(dir.path().join("x").to_str().unwrap().to_owned());
-            for dump in [&Dump::None, &dump] {
-                let mut session = session();
-                session.capture = Capture::start(dump, 1).unwrap();
-                // In pieces of every size the answer is the same.
-                for size in 1..=input.len() {
-                    let mut state = Ending::LineStart;
-                    let mut used = 0;
-                    let mut ended = false;
-                    for piece in input.chunks(size) {
-                        let (count, end) = session.content(piece, state);
-                        used += count;
-                        if end {
-                            ended = true;
-                            break;
-                        }
-                        let Phase::Content(next) = session.phase else {
-                            panic!()
-                        };
-                        state = next;
-                    }
-                    assert_eq!(ended.then_some(used), *want, "{size}");
-                }
-            }
-        }
-    }
-
-    fn session() -> Session {
-        Session {
-            phase: Phase::Commands,
-            client: String::new(),
-            helo: None,
-            is_esmtp: false,
-            has_sender: false,
-            recipients: 0,
-            capture: None,
-            postponed: None,
-            content: Vec::new(),
-        }
     }
 }
