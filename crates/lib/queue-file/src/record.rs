@@ -179,29 +179,62 @@ impl RecordError {
 ///
 /// See [`RecordError`].
 pub fn read_record(input: &mut impl BufRead) -> Result<Option<(RecordType, BString)>, RecordError> {
-    Ok(read_counted(input)?.map(|(kind, data, _)| (kind, data)))
+    let mut data = BString::default();
+    Ok(read_record_into(input, &mut data)?.map(|kind| (kind, data)))
+}
+
+/// As [`read_record`], with the payload in `data`, whose room is used again.
+///
+/// # Errors
+///
+/// See [`RecordError`].
+pub fn read_record_into(
+    input: &mut impl BufRead,
+    data: &mut BString,
+) -> Result<Option<RecordType>, RecordError> {
+    Ok(read_counted(input, data)?.map(|(kind, _)| kind))
 }
 
 /// As [`read_record`]; the number is that of the bytes consumed. (Not always the shortest
 /// encoding: the format allows lengths with leading zero groups.)
 pub(crate) fn read_counted(
     input: &mut impl BufRead,
-) -> Result<Option<(RecordType, BString, u64)>, RecordError> {
+    data: &mut BString,
+) -> Result<Option<(RecordType, u64)>, RecordError> {
+    data.clear();
     let Some(letter) = read_byte(input)? else {
         return Ok(None);
     };
     let kind = RecordType(letter);
     let (length, length_bytes) = read_length(input, kind)?;
-    let mut data = Vec::with_capacity(usize::try_from(length.min(4096)).unwrap_or_default());
-    input
-        .by_ref()
-        .take(u64::from(length))
-        .read_to_end(&mut data)?;
+    read_payload(input, length, data)?;
     if data.len() as u64 != u64::from(length) {
         return Err(RecordError::EofInData(kind, length));
     }
-    let consumed = 1 + length_bytes + u64::from(length);
-    Ok(Some((kind, data.into(), consumed)))
+    Ok(Some((kind, 1 + length_bytes + u64::from(length))))
+}
+
+/// Appends `length` bytes, or what there is.
+fn read_payload(input: &mut impl BufRead, length: u32, data: &mut Vec<u8>) -> std::io::Result<()> {
+    let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+    if wanted == 0 {
+        // A peer may wait for the answer to this record: no look at the next one.
+        return Ok(());
+    }
+    // Most records are in the buffer as a whole.
+    match input.fill_buf().map(|buffered| buffered.get(..wanted)) {
+        Ok(Some(payload)) => {
+            data.extend_from_slice(payload);
+            input.consume(wanted);
+            return Ok(());
+        }
+        Ok(None) => {}
+        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        Err(error) => return Err(error),
+    }
+    data.reserve(wanted.min(4096));
+    input.by_ref().take(u64::from(length)).read_to_end(data)?;
+    Ok(())
 }
 
 fn read_length(input: &mut impl BufRead, kind: RecordType) -> Result<(u32, u64), RecordError> {
@@ -245,18 +278,26 @@ fn read_byte(input: &mut impl BufRead) -> std::io::Result<Option<u8>> {
 ///
 /// Never for payloads up to 4 GiB; longer ones are cut.
 pub fn encode(out: &mut Vec<u8>, kind: RecordType, data: &[u8]) {
-    let mut length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    out.push(kind.0);
-    loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or_default();
-        length >>= 7;
-        if length == 0 {
-            out.push(low);
+    let (head, length) = head(kind, data.len());
+    out.extend_from_slice(head.get(..length).unwrap_or_default());
+    out.extend_from_slice(data);
+}
+
+/// Letter and length, and how many bytes they take.
+fn head(kind: RecordType, payload: usize) -> ([u8; 6], usize) {
+    let mut rest = u32::try_from(payload).unwrap_or(u32::MAX);
+    let mut bytes = [kind.0, 0, 0, 0, 0, 0];
+    let mut used = 1;
+    for place in bytes.iter_mut().skip(1) {
+        *place = u8::try_from(rest & 0x7f).unwrap_or_default();
+        rest >>= 7;
+        used += 1;
+        if rest == 0 {
             break;
         }
-        out.push(low | 0x80);
+        *place |= 0x80;
     }
-    out.extend_from_slice(data);
+    (bytes, used)
 }
 
 /// Writes one record to a stream; give it a buffered one.
@@ -265,9 +306,9 @@ pub fn encode(out: &mut Vec<u8>, kind: RecordType, data: &[u8]) {
 ///
 /// Those of the stream.
 pub fn write_record(out: &mut impl Write, kind: RecordType, data: &[u8]) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(data.len() + 6);
-    encode(&mut bytes, kind, data);
-    out.write_all(&bytes)
+    let (head, length) = head(kind, data.len());
+    out.write_all(head.get(..length).unwrap_or_default())?;
+    out.write_all(data)
 }
 
 /// Bytes that a record with this payload takes in the file.
