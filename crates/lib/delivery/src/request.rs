@@ -1,6 +1,5 @@
 //! One delivery request from the wire to the final reply (ipc.md §4.5, delivery.md §2.1).
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::{Config, params};
 use postern_ipc::Announcement;
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
-use postern_queue_file::file::{OpenError, mark_done, open_for_delivery};
+use postern_queue_file::file::{LockedFile, OpenError, mark_done, open_for_delivery};
 use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
 use postern_wire::Channel;
@@ -63,7 +62,7 @@ pub struct Delivery {
     /// Who gets the message.
     pub recipients: Vec<Recipient>,
     /// The queue file, read-write, with a shared lock.
-    pub file: File,
+    pub file: LockedFile,
     /// Path of the queue file below the queue directory.
     pub path: PathBuf,
 }
