@@ -2,7 +2,7 @@
 //!
 //! Knows no parameter by itself. Source: tables.md §7.1 of the specification.
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BString, ByteSlice};
 use postern_config::Config;
 use std::collections::HashMap;
 use std::fs::File;
