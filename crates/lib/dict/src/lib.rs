@@ -20,6 +20,7 @@ mod error;
 mod expansion;
 mod flags;
 mod layer;
+mod ldap;
 pub mod lines;
 mod lmdb;
 mod maps;
@@ -40,6 +41,7 @@ mod table;
 mod tcp;
 mod template;
 mod texthash;
+mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};

@@ -10,7 +10,7 @@ use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    cdb, cidr, lmdb, memcache, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    cdb, cidr, ldap, lmdb, memcache, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -82,7 +82,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 23] = [
+pub const TYPES: [&str; 24] = [
     "btree",
     "cdb",
     "cidr",
@@ -92,6 +92,7 @@ pub const TYPES: [&str; 23] = [
     "hash",
     "inline",
     "internal",
+    "ldap",
     "lmdb",
     "memcache",
     "nis",
@@ -208,6 +209,7 @@ pub(crate) fn open_engine(
             let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
+        "ldap" => ldap::open(config, name, mode, flags),
         "memcache" => memcache::open(config, name, mode, flags),
         "proxy" => proxy::open(config, name, mode, flags),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
