@@ -144,11 +144,11 @@ impl Ldap {
                     log::warn!(
                         "dict_ldap_lookup: {source}: Search base '{base}' not found: {number}: {text}"
                     );
-                } else if !connection.is_reported(&answer) {
+                } else if !answer.is_reported {
                     complain(number);
                 }
                 connection.disconnect();
-                return Err(self.retry(answer.reason.trim_end()));
+                return Err(self.retry(answer.reason));
             }
         }
         let mut values = Values::new(&self.name, key, &query.format, query.expansion_limit);

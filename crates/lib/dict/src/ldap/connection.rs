@@ -104,6 +104,8 @@ pub(super) struct Answer {
     /// What is known about a failure, for the caller's error.
     pub(super) reason: String,
     pub(super) entries: Vec<Vec<Attribute>>,
+    /// Whether the log has the failure already.
+    pub(super) is_reported: bool,
     references: Vec<Vec<BString>>,
 }
 
@@ -198,8 +200,10 @@ impl Connection {
 
     fn search_once(&mut self, query: &Search, end: Instant) -> Answer {
         if let Err(failure) = self.connect(end) {
-            self.report(&failure);
-            return Answer::failed(failure.code, failure.reason);
+            return Answer {
+                is_reported: self.report(&failure),
+                ..Answer::failed(failure.code, failure.reason)
+            };
         }
         let limit = self.step_end(end);
         let Some(session) = &mut self.session else {
@@ -219,8 +223,8 @@ impl Connection {
     }
 
     /// Logs what kept us from a session, in Postfix's words. Without a bind, Postfix finds out at the
-    /// search, and so the caller tells.
-    fn report(&self, failure: &Failure) {
+    /// search, and so the caller tells. Whether anything was logged.
+    fn report(&self, failure: &Failure) -> bool {
         let (place, number) = (self.place(), failure.code);
         let text = code::text(number);
         match (failure.step, &self.settings.bind) {
@@ -230,7 +234,7 @@ impl Connection {
             (Step::StartTls, _) => {
                 log::error!("dict_ldap_connect: Unable to set STARTTLS: {number}: {text}");
             }
-            (Step::Reach, Bind::None) => {}
+            (Step::Reach, Bind::None) => return false,
             (Step::Reach | Step::Bind, bind) => {
                 let dn = match bind {
                     Bind::Simple { dn, .. } | Bind::Sasl { dn, .. } if !dn.is_empty() => {
@@ -243,11 +247,7 @@ impl Connection {
                 );
             }
         }
-    }
-
-    /// Whether a failed search was told about when the session failed.
-    pub(super) fn is_reported(&self, answer: &Answer) -> bool {
-        answer.code < 0 && self.session.is_none() && self.settings.bind != Bind::None
+        true
     }
 
     fn connect(&mut self, end: Instant) -> Result<(), Failure> {
@@ -321,7 +321,7 @@ impl Connection {
                 })
                 .map_err(|(code, reason)| failed(code, reason))?;
             if outcome.code != code::SUCCESS {
-                return Err(failed(outcome.code, outcome.text.to_string()));
+                return Err(failed(outcome.code, explained(&outcome)));
             }
             session
                 .encrypt(&self.settings, name, end)
@@ -359,8 +359,7 @@ impl Connection {
         if outcome.code == code::SUCCESS {
             return Ok(());
         }
-        let reason = format!("{} {}", code::text(outcome.code), outcome.text);
-        Err(Failure::new(Step::Bind, outcome.code, reason.trim_end()))
+        Err(Failure::new(Step::Bind, outcome.code, explained(&outcome)))
     }
 
     /// Asks the servers that know more. As with the library, without password: a referral must not make
@@ -390,6 +389,7 @@ impl Connection {
             if found.code != code::SUCCESS {
                 answer.code = found.code;
                 answer.reason = found.reason;
+                answer.is_reported = found.is_reported;
                 return;
             }
         }
@@ -496,6 +496,15 @@ fn io_code(error: &io::Error) -> i32 {
     }
 }
 
+/// A code in words, with what the server says about it.
+fn explained(outcome: &Outcome) -> String {
+    let (text, said) = (code::text(outcome.code), &outcome.text);
+    match said.get(..200).unwrap_or(said) {
+        b"" => text.to_owned(),
+        said => format!("{text}: {}", said.as_bstr()),
+    }
+}
+
 /// A code and what is known about it.
 type Trouble = (i32, String);
 
@@ -590,7 +599,7 @@ impl Session {
                 Reply::Reference(urls) if chase => answer.references.push(urls),
                 Reply::Done(outcome) => {
                     answer.code = outcome.code;
-                    answer.reason = format!("{} {}", code::text(outcome.code), outcome.text);
+                    answer.reason = explained(&outcome);
                     if chase && !outcome.referral.is_empty() {
                         answer.references.push(outcome.referral);
                     }
