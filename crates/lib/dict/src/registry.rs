@@ -10,7 +10,7 @@ use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, sql, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -82,7 +82,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 22] = [
+pub const TYPES: [&str; 25] = [
     "btree",
     "cdb",
     "cidr",
@@ -93,13 +93,16 @@ pub const TYPES: [&str; 22] = [
     "inline",
     "internal",
     "lmdb",
+    "mysql",
     "nis",
     "pcre",
+    "pgsql",
     "pipemap",
     "proxy",
     "randmap",
     "regexp",
     "socketmap",
+    "sqlite",
     "static",
     "tcp",
     "texthash",
@@ -208,6 +211,12 @@ pub(crate) fn open_engine(
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
         "proxy" => proxy::open(config, name, mode, flags),
+        #[cfg(feature = "mysql")]
+        "mysql" => sql::mysql::open(config, name, mode, flags),
+        #[cfg(feature = "pgsql")]
+        "pgsql" => sql::pgsql::open(config, name, mode, flags),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => sql::sqlite::open(config, name, mode, flags),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
     }
 }
