@@ -15,32 +15,45 @@ mod cidr;
 mod client_config;
 mod composite;
 pub mod dbfile;
+#[cfg(feature = "memcache")]
 mod digest;
 mod error;
 mod expansion;
 mod flags;
 mod layer;
+#[cfg(feature = "ldap")]
 mod ldap;
 pub mod lines;
 mod lmdb;
 mod maps;
 mod match_list;
+#[cfg(feature = "memcache")]
 mod memcache;
 mod network;
 mod nis;
 mod prefilter;
 mod proxy;
+#[cfg(feature = "redis")]
+mod redis;
 mod registry;
 mod rules;
 pub mod search;
 mod simple;
 mod socketmap;
 pub mod source;
+#[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
+mod sql;
 mod surrogate;
 mod table;
 mod tcp;
 mod template;
 mod texthash;
+#[cfg(any(
+    feature = "ldap",
+    feature = "mysql",
+    feature = "pgsql",
+    feature = "redis"
+))]
 mod tls;
 mod unix;
 

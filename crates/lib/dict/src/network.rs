@@ -41,6 +41,20 @@ impl Server {
         }
     }
 
+    /// The host without its port, as certificates name it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            Self::Inet(place) => {
+                let host = place
+                    .rsplit_once(':')
+                    .map_or(place.as_str(), |(host, _)| host);
+                host.trim_start_matches('[').trim_end_matches(']')
+            }
+            Self::Unix(_) => "localhost",
+        }
+    }
+
     /// Connects; connecting and each later read or write may take `limit`.
     pub(crate) fn connect(&self, limit: Duration) -> io::Result<Channel> {
         let mut channel = match self {
