@@ -69,3 +69,11 @@ pub use registry::{
 };
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};
+
+/// Doors for the targets of `fuzz/`, which exist only in their builds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::ldap::fuzzing::{read_filter, read_messages};
+    pub use crate::memcache::fuzzing::read_values;
+    pub use crate::redis::fuzzing::read_replies;
+}

@@ -20,6 +20,8 @@ use crate::{
     try_open,
 };
 
+#[cfg(fuzzing)]
+pub(crate) use protocol::fuzzing;
 use protocol::{Limits, ReplyError, read_status, read_value};
 
 /// In place of a `timeout` of zero, which would wait for ever.

@@ -108,6 +108,22 @@ pub(crate) fn read_status(
     }
 }
 
+/// A door for the target of `fuzz/`.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    /// Reads `bytes` as replies about the key `k`; whether all were within the limit `data`.
+    pub fn read_values(mut bytes: &[u8], data: usize) -> bool {
+        use super::{BStr, Limits, read_value};
+        let limits = Limits { line: 100, data };
+        while let Ok(value) = read_value(&mut bytes, BStr::new("k"), &limits) {
+            if value.is_some_and(|value| value.len() > data) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,7 +26,7 @@ pub(super) enum Reply {
     Integer(i64),
     /// `None` is "no such key".
     Bulk(Option<BString>),
-    Array(Vec<Reply>),
+    Array(Vec<Self>),
 }
 
 /// Why a reply is of no use.
