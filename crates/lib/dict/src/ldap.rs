@@ -9,6 +9,7 @@ mod connection;
 mod expand;
 mod filter;
 mod message;
+mod session;
 mod settings;
 mod url;
 
@@ -160,6 +161,7 @@ impl Ldap {
             key,
             recursion_limit: query.recursion_limit,
             end,
+            bytes: answer.bytes,
         };
         let done = expansion.run(answer.entries, &mut values);
         if connection.last_code != code::SUCCESS {

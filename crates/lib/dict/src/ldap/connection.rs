@@ -3,24 +3,20 @@
 //! Tables with equal settings share a session. A server that does not answer is asked last for a while.
 
 use bstr::{BString, ByteSlice};
-use postern_wire::{Channel, Deadline, connect_tcp, connect_unix, is_timeout};
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::net::ToSocketAddrs;
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::code;
-use super::message::{self, Attribute, Credentials, Outcome, ReadError, Reply, Search};
+use super::message::{self, Credentials, Reply, Search};
+use super::session::{Answer, MOST_BYTES, Session, dial, explained, io_code};
 use super::url::{self, LdapServer, Transport};
 use crate::io_text;
-use crate::tls::{self, Check, TlsFiles};
+use crate::tls::TlsFiles;
 
 /// How long a server that did not answer is asked after the others.
 const PENALTY: Duration = Duration::from_secs(60);
-/// Bytes that one search may bring.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Referrals from server to server, and referrals of one search.
 const MOST_HOPS: usize = 5;
 const MOST_REFERENCES: usize = 100;
@@ -97,34 +93,6 @@ impl Failure {
     }
 }
 
-/// What a search brought.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) code: i32,
-    /// What is known about a failure, for the caller's error.
-    pub(super) reason: String,
-    pub(super) entries: Vec<Vec<Attribute>>,
-    /// Whether the log has the failure already.
-    pub(super) is_reported: bool,
-    references: Vec<Vec<BString>>,
-}
-
-impl Answer {
-    fn failed(code: i32, reason: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-            ..Self::default()
-        }
-    }
-}
-
-/// A connected and bound session.
-struct Session {
-    channel: Channel,
-    next_id: i32,
-}
-
 /// A session that is made when it is needed.
 pub(super) struct Connection {
     settings: SessionSettings,
@@ -174,12 +142,8 @@ impl Connection {
 
     /// Ends the session; the next search begins another.
     pub(super) fn disconnect(&mut self) {
-        if let Some(mut session) = self.session.take()
-            && !session.channel.has_failed()
-        {
-            let bye = message::unbind(session.next_id);
-            let _ = session.channel.write_all(&bye);
-            session.channel.shutdown();
+        if let Some(session) = self.session.take() {
+            session.close();
         }
     }
 
@@ -252,7 +216,7 @@ impl Connection {
 
     fn connect(&mut self, end: Instant) -> Result<(), Failure> {
         if let Some(session) = &self.session {
-            if !session.channel.is_closed_by_peer() {
+            if !session.is_over() {
                 return Ok(());
             }
             self.session = None;
@@ -293,18 +257,16 @@ impl Connection {
 
     /// A session with one server, before `end`.
     fn open(&self, place: &Transport, end: Instant) -> Result<Session, Failure> {
+        let (tls, verify) = (&self.settings.tls, self.settings.verify);
         let unreachable =
             |error: io::Error| Failure::new(Step::Reach, io_code(&error), io_text(&error));
         let channel = dial(place, end).map_err(unreachable)?;
-        let mut session = Session {
-            channel,
-            next_id: 1,
-        };
+        let mut session = Session::new(channel);
         let (name, mut is_protected) = match place {
             Transport::Tcp(host, _) => (host.as_str(), false),
             Transport::Tls(host, _) => {
                 session
-                    .encrypt(&self.settings, host, end)
+                    .encrypt(tls, verify, host, end)
                     .map_err(unreachable)?;
                 (host.as_str(), true)
             }
@@ -324,7 +286,7 @@ impl Connection {
                 return Err(failed(outcome.code, explained(&outcome)));
             }
             session
-                .encrypt(&self.settings, name, end)
+                .encrypt(tls, verify, name, end)
                 .map_err(|error| failed(code::CONNECT_ERROR, io_text(&error)))?;
             is_protected = true;
         }
@@ -386,6 +348,10 @@ impl Connection {
                 }
             }
             answer.entries.append(&mut found.entries);
+            answer.bytes = answer.bytes.saturating_add(found.bytes);
+            if answer.bytes > MOST_BYTES {
+                found = Answer::failed(code::SIZE_LIMIT, "too much data");
+            }
             if found.code != code::SUCCESS {
                 answer.code = found.code;
                 answer.reason = found.reason;
@@ -466,147 +432,4 @@ fn sasl_credentials(
         }
     }
     Err(unknown("only EXTERNAL, and PLAIN over TLS, are supported"))
-}
-
-/// Connects, trying each address of a name.
-fn dial(place: &Transport, end: Instant) -> io::Result<Channel> {
-    let left = || match end.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(postern_wire::timed_out()),
-        left => Ok(left),
-    };
-    let (host, port) = match place {
-        Transport::Unix(path) => return connect_unix(Path::new(path), left()?),
-        Transport::Tcp(host, port) | Transport::Tls(host, port) => (host.as_str(), *port),
-    };
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in (host, port).to_socket_addrs()? {
-        match connect_tcp(address, None, left()?) {
-            Ok(channel) => return Ok(channel),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn io_code(error: &io::Error) -> i32 {
-    if is_timeout(error) {
-        code::TIMEOUT
-    } else {
-        code::SERVER_DOWN
-    }
-}
-
-/// A code in words, with what the server says about it.
-fn explained(outcome: &Outcome) -> String {
-    let (text, said) = (code::text(outcome.code), &outcome.text);
-    match said.get(..200).unwrap_or(said) {
-        b"" => text.to_owned(),
-        said => format!("{text}: {}", said.as_bstr()),
-    }
-}
-
-/// A code and what is known about it.
-type Trouble = (i32, String);
-
-fn io_trouble(error: &io::Error) -> Trouble {
-    (io_code(error), io_text(error))
-}
-
-fn read_trouble(error: &ReadError) -> Trouble {
-    match error {
-        ReadError::Io(error) => io_trouble(error),
-        ReadError::Malformed(error) => (code::DECODING_ERROR, error.to_string()),
-    }
-}
-
-impl Session {
-    fn id(&mut self) -> i32 {
-        let id = self.next_id;
-        self.next_id = id.checked_add(1).unwrap_or(1);
-        id
-    }
-
-    fn encrypt(&mut self, settings: &SessionSettings, name: &str, end: Instant) -> io::Result<()> {
-        let check = if settings.verify {
-            Check::ChainAndName
-        } else {
-            Check::Nothing
-        };
-        tls::encrypt(&mut self.channel, &settings.tls, check, name, end)
-    }
-
-    fn send(&mut self, request: &[u8], end: Instant) -> Result<(), Trouble> {
-        let limit = end.saturating_duration_since(Instant::now());
-        if limit.is_zero() {
-            return Err((code::TIMEOUT, code::text(code::TIMEOUT).to_owned()));
-        }
-        self.channel.set_deadline(Some(Deadline {
-            limit,
-            min_data_rate: 0,
-        }));
-        let sent = self.channel.write_all(request);
-        sent.and_then(|()| self.channel.flush())
-            .map_err(|error| io_trouble(&error))
-    }
-
-    /// The next reply to the request `id`, and its size.
-    fn receive(&mut self, id: i32) -> Result<(Reply, usize), Trouble> {
-        loop {
-            let body = message::read(&mut self.channel).map_err(|error| read_trouble(&error))?;
-            let (found, reply) =
-                message::parse(&body).map_err(|error| (code::DECODING_ERROR, error.to_string()))?;
-            if found == id {
-                return Ok((reply, body.len()));
-            }
-            if found == 0 {
-                let text = "the server ended the session".to_owned();
-                return Err((code::SERVER_DOWN, text));
-            }
-            // A late reply to a request that was given up.
-        }
-    }
-
-    fn ask(
-        &mut self,
-        id: i32,
-        request: &[u8],
-        end: Instant,
-        pick: impl Fn(Reply) -> Option<Outcome>,
-    ) -> Result<Outcome, Trouble> {
-        self.send(request, end)?;
-        let (reply, _) = self.receive(id)?;
-        pick(reply).ok_or((code::DECODING_ERROR, "unexpected reply".to_owned()))
-    }
-
-    fn search(&mut self, query: &Search, end: Instant, chase: bool) -> Result<Answer, Trouble> {
-        let id = self.id();
-        self.send(&message::search(id, query), end)?;
-        let (mut answer, mut bytes) = (Answer::default(), 0usize);
-        loop {
-            let (reply, size) = self.receive(id)?;
-            bytes = bytes.saturating_add(size);
-            if bytes > MOST_BYTES {
-                return Err((code::SIZE_LIMIT, "too much data".to_owned()));
-            }
-            match reply {
-                Reply::Entry(entry) => {
-                    answer.entries.push(entry);
-                    let count = i32::try_from(answer.entries.len()).unwrap_or(i32::MAX);
-                    if query.size_limit > 0 && count > query.size_limit {
-                        return Err((code::SIZE_LIMIT, code::text(code::SIZE_LIMIT).to_owned()));
-                    }
-                }
-                Reply::Reference(urls) if chase => answer.references.push(urls),
-                Reply::Done(outcome) => {
-                    answer.code = outcome.code;
-                    answer.reason = explained(&outcome);
-                    if chase && !outcome.referral.is_empty() {
-                        answer.references.push(outcome.referral);
-                    }
-                    return Ok(answer);
-                }
-                _ => {}
-            }
-        }
-    }
 }

@@ -13,6 +13,8 @@ use crate::expansion::Values;
 
 /// Bytes of a result. Nothing that Postfix does with a result makes sense with more.
 const LONGEST_RESULT: usize = 16 * 1024 * 1024;
+/// Bytes that all searches for special attributes of one lookup may bring.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
 
 /// What an attribute of an entry is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub(super) struct Expansion<'a> {
     /// Deepest nesting of special attributes.
     pub(super) recursion_limit: usize,
     pub(super) end: Instant,
+    /// Bytes that came so far.
+    pub(super) bytes: usize,
 }
 
 impl Expansion<'_> {
@@ -196,7 +200,12 @@ impl Expansion<'_> {
         let (number, entries) = match self.search_for(value) {
             Some(Ok(query)) => {
                 let answer = self.connection.search(&query, self.end);
-                (answer.code, answer.entries)
+                self.bytes = self.bytes.saturating_add(answer.bytes);
+                if self.bytes > MOST_BYTES {
+                    (code::SIZE_LIMIT, Vec::new())
+                } else {
+                    (answer.code, answer.entries)
+                }
             }
             Some(Err(filter::BadFilter)) => {
                 self.connection.last_code = code::FILTER_ERROR;
