@@ -12,12 +12,20 @@ mod bdb;
 pub mod cache;
 mod cdb;
 mod cidr;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod client_config;
 mod composite;
 pub mod dbfile;
 #[cfg(feature = "memcache")]
 mod digest;
 mod error;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod expansion;
 mod flags;
 mod layer;
