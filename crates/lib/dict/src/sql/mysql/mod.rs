@@ -170,7 +170,7 @@ impl MySql {
         });
         let port = option("port").and_then(|port| port.parse().ok());
         let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
-        let mut pool = Pool::new("mysql", self.retry, self.idle);
+        let mut pool = Pool::new(self.retry, self.idle);
         for (label, server) in &self.servers {
             let (class, place) = match server {
                 Server::Socket(path) => (Class::Unix, Place::Socket(path.clone())),

@@ -63,19 +63,8 @@ pub(super) struct Connection {
 impl Session for Connection {
     type Target = Target;
 
-    fn connect(target: &Target) -> Result<Self, String> {
-        let end = Instant::now() + CONNECT_LIMIT;
-        let mut packets = dial(&target.place, end)?;
-        log_in(&mut packets, target, end)?;
-        let mut connection = Self {
-            packets,
-            login: Arc::clone(&target.login),
-            double_quotes: None,
-        };
-        connection
-            .prepare(end)
-            .map_err(|error| during(&error, "Lost connection to server during query"))?;
-        Ok(connection)
+    fn connect(target: &Target, label: &str) -> Result<Self, String> {
+        Self::begin(target).map_err(|why| format!("connect to mysql server {label}: {why}"))
     }
 
     fn is_stale(&self) -> bool {
@@ -127,19 +116,26 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
         | CapabilityFlags::CLIENT_MULTI_RESULTS
         | CapabilityFlags::CLIENT_PLUGIN_AUTH
         | CapabilityFlags::CLIENT_CONNECT_WITH_DB;
+    let can_encrypt = offered.contains(CapabilityFlags::CLIENT_SSL);
+    let mut is_encrypted = false;
     if let Some((files, check)) = &login.tls {
-        wanted |= CapabilityFlags::CLIENT_SSL;
-        if !offered.contains(CapabilityFlags::CLIENT_SSL) {
-            return Err("TLS/SSL error: SSL is required, but the server does not support it".to_owned());
+        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
+        if !can_encrypt && *check != Check::Nothing {
+            let why = "SSL is required, but the server does not support it";
+            return Err(format!("TLS/SSL error: {why}"));
         }
-        encrypt(packets, wanted & offered, files, *check, &target.place, end)
-            .map_err(|error| format!("TLS/SSL error: {error}"))?;
+        if can_encrypt {
+            wanted |= CapabilityFlags::CLIENT_SSL;
+            encrypt(packets, wanted & offered, files, *check, &target.place, end)
+                .map_err(|error| format!("TLS/SSL error: {error}"))?;
+            is_encrypted = true;
+        }
     }
     let nonce = [hello.scramble_1_ref(), hello.scramble_2_ref().unwrap_or_default()].concat();
     let plugin = auth::first(hello.auth_plugin());
     let secret = Secret {
         password: &login.password,
-        is_private: login.tls.is_some() || matches!(target.place, Place::Socket(_)),
+        is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
     };
     let answer = |error: PacketError| lost(&error, "reading authorization packet");
     let proof = auth::proof(&plugin, &secret, &nonce).map_err(answer)?;
@@ -205,6 +201,21 @@ fn during(error: &PacketError, io_text: &str) -> String {
 }
 
 impl Connection {
+    fn begin(target: &Target) -> Result<Self, String> {
+        let end = Instant::now() + CONNECT_LIMIT;
+        let mut packets = dial(&target.place, end)?;
+        log_in(&mut packets, target, end)?;
+        let mut connection = Self {
+            packets,
+            login: Arc::clone(&target.login),
+            double_quotes: None,
+        };
+        connection
+            .prepare(end)
+            .map_err(|error| during(&error, "Lost connection to server during query"))?;
+        Ok(connection)
+    }
+
     /// Makes the session what the table wants.
     fn prepare(&mut self, end: Instant) -> Result<(), PacketError> {
         let charset = self.login.charset.clone();

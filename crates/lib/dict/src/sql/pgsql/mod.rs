@@ -61,7 +61,7 @@ pub(crate) fn open(
     };
     let retry = interval(&file, "retry_interval", RETRY_INTERVAL)?;
     let idle = interval(&file, "idle_interval", IDLE_INTERVAL)?;
-    let mut pool = Pool::new("pgsql", retry, idle);
+    let mut pool = Pool::new(retry, idle);
     for host in hosts {
         let (class, place) = place(host);
         pool.add(host.to_owned(), class, target(host, place, &login));
@@ -135,7 +135,6 @@ fn place(host: &str) -> (Class, Result<Vec<Place>, String>) {
 /// All that is needed to log in at `host`.
 fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Target {
     let mut target = Target {
-        label: host.to_owned(),
         places,
         user: login.user.clone(),
         password: login.password.clone(),
