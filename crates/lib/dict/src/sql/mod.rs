@@ -133,7 +133,7 @@ impl SqlTable {
                     self.manner.limit_colon
                 );
                 log::warn!("{what}");
-                return Err(LookupError::retry(self.name.clone(), what));
+                return Err(LookupError::retry(self.name.clone(), "Application error"));
             }
         }
         Ok(values.finish())

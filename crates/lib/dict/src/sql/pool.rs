@@ -58,8 +58,9 @@ impl Failure {
 pub(super) trait Session: Send + Sized {
     /// Where and how to log in.
     type Target: Send;
-    /// Logs in, within [`CONNECT_LIMIT`]. The error is a text for the log.
-    fn connect(target: &Self::Target) -> Result<Self, String>;
+    /// Logs in at the server that the table names `label`, within [`CONNECT_LIMIT`]. The error is a line for
+    /// the log.
+    fn connect(target: &Self::Target, label: &str) -> Result<Self, String>;
     /// Whether the server has closed the connection, as far as that is known without waiting.
     fn is_stale(&self) -> bool;
 }
@@ -86,10 +87,11 @@ struct Host<S: Session> {
     state: State<S>,
 }
 
+/// A server did not answer; the reason is logged.
+struct Failed;
+
 /// The servers of a table.
 pub(super) struct Pool<S: Session> {
-    /// `mysql` or `pgsql`, for messages.
-    kind: &'static str,
     hosts: Vec<Host<S>>,
     retry: Duration,
     idle: Duration,
@@ -97,9 +99,8 @@ pub(super) struct Pool<S: Session> {
 
 impl<S: Session> Pool<S> {
     /// A pool of servers as the table lists them.
-    pub(super) fn new(kind: &'static str, retry: Duration, idle: Duration) -> Self {
+    pub(super) fn new(retry: Duration, idle: Duration) -> Self {
         Self {
-            kind,
             hosts: Vec::new(),
             retry,
             idle,
@@ -116,23 +117,27 @@ impl<S: Session> Pool<S> {
         });
     }
 
-    /// Asks one server after the other until one answers. Failures are logged; the error is the last.
+    /// Asks one server after the other until one answers. Failures are logged.
+    ///
+    /// # Errors
+    ///
+    /// What to say to whom the answer is due.
     pub(super) fn ask<T>(
         &mut self,
         mut question: impl FnMut(&mut S) -> Result<T, Failure>,
-    ) -> Result<T, String> {
+    ) -> Result<T, &'static str> {
         let mut tried = vec![false; self.hosts.len()];
-        let mut last = "no server is available".to_owned();
+        let mut why = "no server is available";
         while let Some(index) = self.choose(&tried) {
             if let Some(mark) = tried.get_mut(index) {
                 *mark = true;
             }
             match self.ask_host(index, &mut question) {
                 Ok(answer) => return Ok(answer),
-                Err(why) => last = why,
+                Err(Failed) => why = "Application error",
             }
         }
-        Err(last)
+        Err(why)
     }
 
     /// A server of the best class: one that is connected, else one that may be.
@@ -161,16 +166,14 @@ impl<S: Session> Pool<S> {
         &mut self,
         index: usize,
         question: &mut impl FnMut(&mut S) -> Result<T, Failure>,
-    ) -> Result<T, String> {
-        let (kind, idle) = (self.kind, self.idle);
-        let Some(host) = self.hosts.get_mut(index) else {
-            return Err("no such server".to_owned());
-        };
+    ) -> Result<T, Failed> {
+        let idle = self.idle;
+        let host = self.hosts.get_mut(index).ok_or(Failed)?;
         let (mut session, mut is_fresh) = match std::mem::replace(&mut host.state, State::Unused) {
             State::Up { session, since } if since.elapsed() < idle && !session.is_stale() => {
                 (session, false)
             }
-            _ => (host.connect(kind)?, true),
+            _ => (host.connect()?, true),
         };
         loop {
             let failure = match question(&mut session) {
@@ -182,19 +185,19 @@ impl<S: Session> Pool<S> {
             };
             log::warn!("{}", failure.text());
             match failure {
-                Failure::Refused(why) | Failure::Unsafe(why) => {
+                Failure::Refused(_) | Failure::Unsafe(_) => {
                     host.use_again(session);
-                    return Err(why);
+                    return Err(Failed);
                 }
-                Failure::Spoilt(why) => return Err(why),
+                Failure::Spoilt(_) => return Err(Failed),
                 // A restarted server ends old connections; that says nothing about new ones.
                 Failure::Lost(_) if !is_fresh => {
-                    session = host.connect(kind)?;
+                    session = host.connect()?;
                     is_fresh = true;
                 }
-                Failure::Lost(why) | Failure::Late(why) => {
+                Failure::Lost(_) | Failure::Late(_) => {
                     host.leave();
-                    return Err(why);
+                    return Err(Failed);
                 }
             }
         }
@@ -202,10 +205,12 @@ impl<S: Session> Pool<S> {
 }
 
 impl<S: Session> Host<S> {
-    fn connect(&mut self, kind: &str) -> Result<S, String> {
-        S::connect(&self.target).inspect_err(|why| {
-            log::warn!("connect to {kind} server {}: {why}", self.label);
+    /// The failure is logged.
+    fn connect(&mut self) -> Result<S, Failed> {
+        S::connect(&self.target, &self.label).map_err(|line| {
+            log::warn!("{line}");
             self.leave();
+            Failed
         })
     }
 
@@ -247,7 +252,7 @@ mod tests {
 
     impl Session for Fake {
         type Target = Target;
-        fn connect((number, script): &Target) -> Result<Self, String> {
+        fn connect((number, script): &Target, _: &str) -> Result<Self, String> {
             let mut state = script.lock().unwrap();
             state.logins.push(*number);
             if state.refuses_login.contains(number) {
@@ -263,7 +268,7 @@ mod tests {
 
     fn pool(classes: &[Class], retry: u64) -> (Pool<Fake>, Arc<Mutex<Script>>) {
         let script = Arc::new(Mutex::new(Script::default()));
-        let mut pool = Pool::new("mysql", Duration::from_secs(retry), Duration::from_secs(60));
+        let mut pool = Pool::new(Duration::from_secs(retry), Duration::from_secs(60));
         for (number, class) in classes.iter().enumerate() {
             pool.add(number.to_string(), *class, (number, Arc::clone(&script)));
         }
@@ -288,10 +293,10 @@ mod tests {
         assert_eq!(script.lock().unwrap().logins, [0, 1]);
         let (mut second, script) = pool(&[Class::Inet], 60);
         script.lock().unwrap().refuses_login = vec![0];
-        assert_eq!(second.ask(|_| Ok(())), Err("refused".to_owned()));
+        assert_eq!(second.ask(|_| Ok(())), Err("Application error"));
         assert_eq!(
             second.ask(|_| Ok(())),
-            Err("no server is available".to_owned())
+            Err("no server is available")
         );
         assert_eq!(script.lock().unwrap().logins, [0]);
         let (mut third, script) = pool(&[Class::Inet], 0);
@@ -312,8 +317,8 @@ mod tests {
         assert_eq!(script.lock().unwrap().logins, [0, 0, 0]);
         // A connection that is lost at once is the server's fault.
         let lost = |_: &mut Fake| Err::<(), _>(Failure::Lost("gone".to_owned()));
-        assert_eq!(pool.ask(lost), Err("gone".to_owned()));
-        assert_eq!(pool.ask(lost), Err("no server is available".to_owned()));
+        assert_eq!(pool.ask(lost), Err("Application error"));
+        assert_eq!(pool.ask(lost), Err("no server is available"));
     }
 
     #[test]
@@ -324,13 +329,13 @@ mod tests {
             asked += 1;
             Err::<(), _>(Failure::Late("late".to_owned()))
         });
-        assert_eq!((late, asked), (Err("late".to_owned()), 2));
+        assert_eq!((late, asked), (Err("Application error"), 2));
         assert!(pool.ask(|_| Ok(())).is_err());
         assert_eq!(script.lock().unwrap().logins.len(), 2);
         let (mut pool, script) = self::pool(&[Class::Inet], 60);
         for _ in 0..3 {
             let refused = pool.ask(|_| Err::<(), _>(Failure::Refused("syntax".to_owned())));
-            assert_eq!(refused, Err("syntax".to_owned()));
+            assert_eq!(refused, Err("Application error"));
         }
         assert_eq!(pool.ask(|_| Ok(())), Ok(()));
         assert_eq!(script.lock().unwrap().logins, [0]);

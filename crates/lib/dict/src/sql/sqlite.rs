@@ -4,8 +4,9 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::Config;
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Batch, Connection, OpenFlags, Row};
 use std::time::{Duration, Instant};
 
 use super::{Cell, Client, Manner, SqlTable, query_text};
@@ -178,10 +179,11 @@ impl Client for Sqlite {
         let over = move || Instant::now() >= end;
         let watched = self.database.progress_handler(STEPS, Some(over));
         watched.map_err(|error| self.failed(sql, &self::text(&error)))?;
-        let mut statement = self
-            .database
-            .prepare(sql)
-            .map_err(|error| self.bad_query(&error))?;
+        // Only the first statement counts.
+        let first = Batch::new(&self.database, sql).next();
+        let mut statement = first
+            .map_err(|error| self.bad_query(&error))?
+            .ok_or_else(|| self.failed(sql, "not an error"))?;
         let failed = |error: &rusqlite::Error| self.failed(sql, &self::text(error));
         let mut rows = statement.query([]).map_err(|error| failed(&error))?;
         let (mut cells, mut room) = (Vec::new(), LARGEST_ANSWER);

@@ -63,19 +63,8 @@ pub(super) struct Connection {
 impl Session for Connection {
     type Target = Target;
 
-    fn connect(target: &Target) -> Result<Self, String> {
-        let end = Instant::now() + CONNECT_LIMIT;
-        let mut packets = dial(&target.place, end)?;
-        log_in(&mut packets, target, end)?;
-        let mut connection = Self {
-            packets,
-            login: Arc::clone(&target.login),
-            double_quotes: None,
-        };
-        connection
-            .prepare(end)
-            .map_err(|error| during(&error, "Lost connection to server during query"))?;
-        Ok(connection)
+    fn connect(target: &Target, label: &str) -> Result<Self, String> {
+        Self::begin(target).map_err(|why| format!("connect to mysql server {label}: {why}"))
     }
 
     fn is_stale(&self) -> bool {
@@ -93,10 +82,7 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
         Place::Inet(host, port) => dial::dial(host, *port, end).map_err(|error| match error {
             DialError::Name(_) => format!("Unknown server host '{host}' (-2)"),
             DialError::Connect { error, .. } => {
-                format!(
-                    "Can't connect to server on '{host}' ({})",
-                    dial::number(&error)
-                )
+                format!("Can't connect to server on '{host}' ({})", dial::number(&error))
             }
         })?,
     };
@@ -107,9 +93,9 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
 fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), String> {
     let login = &target.login;
     dial::limit(packets.channel(), end);
-    let greeting = packets
-        .read(LONGEST_GREETING)
-        .map_err(|error| lost(&error, "reading initial communication packet"))?;
+    let greeting = packets.read(LONGEST_GREETING).map_err(|error| {
+        lost(&error, "reading initial communication packet")
+    })?;
     if greeting.first() == Some(&0xff) {
         return Err(complaint(&greeting).to_string());
     }
@@ -120,9 +106,7 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
     let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
     if hello.protocol_version() != 10 || !offered.contains(needed) {
         let version = hello.protocol_version();
-        return Err(format!(
-            "Protocol mismatch; server version = {version}, client version = 10"
-        ));
+        return Err(format!("Protocol mismatch; server version = {version}, client version = 10"));
     }
     packets.set_status(hello.status_flags());
     let mut wanted = needed
@@ -132,25 +116,26 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
         | CapabilityFlags::CLIENT_MULTI_RESULTS
         | CapabilityFlags::CLIENT_PLUGIN_AUTH
         | CapabilityFlags::CLIENT_CONNECT_WITH_DB;
+    let can_encrypt = offered.contains(CapabilityFlags::CLIENT_SSL);
+    let mut is_encrypted = false;
     if let Some((files, check)) = &login.tls {
-        wanted |= CapabilityFlags::CLIENT_SSL;
-        if !offered.contains(CapabilityFlags::CLIENT_SSL) {
-            return Err(
-                "TLS/SSL error: SSL is required, but the server does not support it".to_owned(),
-            );
+        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
+        if !can_encrypt && *check != Check::Nothing {
+            let why = "SSL is required, but the server does not support it";
+            return Err(format!("TLS/SSL error: {why}"));
         }
-        encrypt(packets, wanted & offered, files, *check, &target.place, end)
-            .map_err(|error| format!("TLS/SSL error: {error}"))?;
+        if can_encrypt {
+            wanted |= CapabilityFlags::CLIENT_SSL;
+            encrypt(packets, wanted & offered, files, *check, &target.place, end)
+                .map_err(|error| format!("TLS/SSL error: {error}"))?;
+            is_encrypted = true;
+        }
     }
-    let nonce = [
-        hello.scramble_1_ref(),
-        hello.scramble_2_ref().unwrap_or_default(),
-    ]
-    .concat();
+    let nonce = [hello.scramble_1_ref(), hello.scramble_2_ref().unwrap_or_default()].concat();
     let plugin = auth::first(hello.auth_plugin());
     let secret = Secret {
         password: &login.password,
-        is_private: login.tls.is_some() || matches!(target.place, Place::Socket(_)),
+        is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
     };
     let answer = |error: PacketError| lost(&error, "reading authorization packet");
     let proof = auth::proof(&plugin, &secret, &nonce).map_err(answer)?;
@@ -216,6 +201,21 @@ fn during(error: &PacketError, io_text: &str) -> String {
 }
 
 impl Connection {
+    fn begin(target: &Target) -> Result<Self, String> {
+        let end = Instant::now() + CONNECT_LIMIT;
+        let mut packets = dial(&target.place, end)?;
+        log_in(&mut packets, target, end)?;
+        let mut connection = Self {
+            packets,
+            login: Arc::clone(&target.login),
+            double_quotes: None,
+        };
+        connection
+            .prepare(end)
+            .map_err(|error| during(&error, "Lost connection to server during query"))?;
+        Ok(connection)
+    }
+
     /// Makes the session what the table wants.
     fn prepare(&mut self, end: Instant) -> Result<(), PacketError> {
         let charset = self.login.charset.clone();
@@ -238,8 +238,7 @@ impl Connection {
     /// Runs a statement whose rows nobody wants.
     fn run(&mut self, statement: &str, end: Instant) -> Result<(), PacketError> {
         dial::limit(self.packets.channel(), end);
-        self.packets
-            .command(Command::COM_QUERY as u8, statement.as_bytes())?;
+        self.packets.command(Command::COM_QUERY as u8, statement.as_bytes())?;
         let mut room = LARGEST_ANSWER;
         loop {
             if let Reply::Rows(columns) = self.packets.reply()? {
@@ -260,9 +259,7 @@ impl Connection {
     pub(super) fn query(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, Failure> {
         let table = self.login.table.clone();
         let failed = |what: &str| format!("{table}: query failed: {what}");
-        let double_quotes = *self
-            .double_quotes
-            .get_or_insert_with(|| has_double_quotes(query));
+        let double_quotes = *self.double_quotes.get_or_insert_with(|| has_double_quotes(query));
         let quoting = Quoting {
             plain_backslash: self
                 .packets
@@ -347,3 +344,4 @@ impl Drop for Connection {
         let _ = self.packets.command(Command::COM_QUIT as u8, b"");
     }
 }
+

@@ -61,7 +61,7 @@ pub(crate) fn open(
     };
     let retry = interval(&file, "retry_interval", RETRY_INTERVAL)?;
     let idle = interval(&file, "idle_interval", IDLE_INTERVAL)?;
-    let mut pool = Pool::new("pgsql", retry, idle);
+    let mut pool = Pool::new(retry, idle);
     for host in hosts {
         let (class, place) = place(host);
         pool.add(host.to_owned(), class, target(host, place, &login));
@@ -135,7 +135,6 @@ fn place(host: &str) -> (Class, Result<Vec<Place>, String>) {
 /// All that is needed to log in at `host`.
 fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Target {
     let mut target = Target {
-        label: host.to_owned(),
         places,
         user: login.user.clone(),
         password: login.password.clone(),
@@ -172,10 +171,7 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
     // A URI is complete: what the table says beside it does not count.
     (target.user, target.password, target.database) = (uri.user, uri.password, uri.database);
     (target.session, target.ssl_mode, target.tls) = (uri.session, uri.ssl_mode, uri.tls);
-    target.limit = uri
-        .connect_limit
-        .unwrap_or(CONNECT_LIMIT)
-        .min(Duration::from_secs(60));
+    target.limit = uri.connect_limit.unwrap_or(CONNECT_LIMIT).min(Duration::from_secs(60));
     target.read_write = uri.read_write;
     target
 }

@@ -38,8 +38,6 @@ impl Place {
 
 /// One server and how to log in there; texts that are not set are empty.
 pub(super) struct Target {
-    /// As the table names it.
-    pub(super) label: String,
     pub(super) places: Result<Vec<Place>, String>,
     pub(super) user: BString,
     pub(super) password: BString,
@@ -67,15 +65,19 @@ pub(super) struct Connection {
 impl Session for Connection {
     type Target = Target;
 
-    fn connect(target: &Target) -> Result<Self, String> {
-        let mut last = String::new();
-        for place in target.places.as_deref().map_err(Clone::clone)? {
-            match log_in(target, place) {
-                Ok(connection) => return Ok(connection),
-                Err(why) => last.push_str(&why),
+    fn connect(target: &Target, label: &str) -> Result<Self, String> {
+        let why = |why: &str| format!("connect to pgsql server {label}: {why}");
+        let mut all = String::new();
+        for place in target.places.as_deref().map_err(|text| why(text))? {
+            match log_in(target, place, label) {
+                Ok(mut connection) => {
+                    connection.set_encoding(&target.encoding, label)?;
+                    return Ok(connection);
+                }
+                Err(why) => all.push_str(&why),
             }
         }
-        Err(last)
+        Err(why(&all))
     }
 
     fn is_stale(&self) -> bool {
@@ -83,7 +85,7 @@ impl Session for Connection {
     }
 }
 
-fn log_in(target: &Target, place: &Place) -> Result<Connection, String> {
+fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, String> {
     let end = Instant::now() + target.limit;
     let (mut messages, at) = dial(place, end)?;
     let spoilt = want_encryption(&mut messages, target, place, end);
@@ -93,14 +95,15 @@ fn log_in(target: &Target, place: &Place) -> Result<Connection, String> {
     dial::limit(messages.channel(), end);
     let mut connection = Connection {
         messages,
-        label: target.label.clone(),
+        label: label.to_owned(),
         ascii_safe: is_safe(&target.encoding),
         plain_backslash: false,
     };
-    connection
-        .start(target)
-        .map_err(|why| format!("{at} failed: {why}"))?;
-    connection.prepare(target)?;
+    let failed = |why| format!("{at} failed: {why}");
+    connection.start(target).map_err(failed)?;
+    if target.read_write {
+        connection.want_read_write().map_err(failed)?;
+    }
     Ok(connection)
 }
 
@@ -190,11 +193,9 @@ fn want_encryption(
 /// A connection that broke off.
 fn closed(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            "server closed the connection unexpectedly\n\tThis probably means \
+        io::ErrorKind::UnexpectedEof => "server closed the connection unexpectedly\n\tThis probably means \
              the server terminated abnormally\n\tbefore or while processing the request.\n"
-                .to_owned()
-        }
+            .to_owned(),
         io::ErrorKind::InvalidData => "lost synchronization with server\n".to_owned(),
         _ if postern_wire::is_timeout(error) => "timeout expired\n".to_owned(),
         _ => format!("could not receive data from server: {}\n", io_text(error)),
@@ -230,10 +231,7 @@ fn is_safe(encoding: &str) -> bool {
 
 impl Connection {
     fn read(&mut self) -> Result<Message, String> {
-        let message = self
-            .messages
-            .read(LONGEST)
-            .map_err(|error| closed(&error))?;
+        let message = self.messages.read(LONGEST).map_err(|error| closed(&error))?;
         if message.tag == b'E' {
             return Err(complaint(&message.body, b""));
         }
@@ -309,14 +307,8 @@ impl Connection {
                 self.send(|buffer| frontend::password_message(hash.as_bytes(), buffer))
             }
             10 => {
-                if !data
-                    .split_str(b"\0")
-                    .any(|name| name == SCRAM_SHA_256.as_bytes())
-                {
-                    return Err(
-                        "none of the server's SASL authentication mechanisms are supported\n"
-                            .to_owned(),
-                    );
+                if !data.split_str(b"\0").any(|name| name == SCRAM_SHA_256.as_bytes()) {
+                    return Err("none of the server's SASL authentication mechanisms are supported\n".to_owned());
                 }
                 // The proof is not bound to an encrypted channel, and says so.
                 let state = scram.insert(ScramSha256::new(password, ChannelBinding::unsupported()));
@@ -340,26 +332,23 @@ impl Connection {
         }
     }
 
-    /// Makes the session what the table wants.
-    fn prepare(&mut self, target: &Target) -> Result<(), String> {
-        let encoding = &target.encoding;
+    fn set_encoding(&mut self, encoding: &str, label: &str) -> Result<(), String> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         let set = format!("SET client_encoding TO '{encoding}'");
-        if !encoding.bytes().all(is_name) || self.run(set.as_bytes()).is_err() {
-            let label = &target.label;
-            return Err(format!(
-                "dict_pgsql: cannot set the encoding to {encoding}, skipping {label}"
-            ));
+        if encoding.bytes().all(is_name) && self.run(set.as_bytes()).is_ok() {
+            return Ok(());
         }
-        if target.read_write {
-            let cells = self
-                .run(b"SHOW transaction_read_only")
-                .map_err(|failure| format!("{failure:?}\n"))?;
-            if cells != [Some(BString::from("off"))] {
-                return Err("session is read-only\n".to_owned());
-            }
+        Err(format!(
+            "dict_pgsql: cannot set the encoding to {encoding}, skipping {label}"
+        ))
+    }
+
+    fn want_read_write(&mut self) -> Result<(), String> {
+        let cells = self.run(b"SHOW transaction_read_only");
+        match cells.as_deref() {
+            Ok([Some(value)]) if value == "off" => Ok(()),
+            _ => Err("session is read-only\n".to_owned()),
         }
-        Ok(())
     }
 
     /// The columns that `query` filled with `key` gives.
@@ -383,9 +372,7 @@ impl Connection {
     fn run(&mut self, text: &[u8]) -> Result<Vec<Cell>, Failure> {
         let label = self.label.clone();
         let fatal = |why: &str| format!("pgsql query failed: fatal error from host {label}: {why}");
-        self.messages
-            .query(text)
-            .map_err(|error| judge(&error, fatal(&closed(&error))))?;
+        self.messages.query(text).map_err(|error| judge(&error, fatal(&closed(&error))))?;
         let (mut cells, mut room) = (Vec::new(), LARGEST_ANSWER);
         let mut verdict = Ok(());
         loop {
@@ -469,9 +456,7 @@ fn login_name(own: &BString) -> Result<String, String> {
 
 /// The rounds that the server's first SCRAM message asks for.
 fn rounds(message: &[u8]) -> Option<u32> {
-    let field = message
-        .split_str(b",")
-        .find_map(|field| field.strip_prefix(b"i="))?;
+    let field = message.split_str(b",").find_map(|field| field.strip_prefix(b"i="))?;
     field.to_str().ok()?.parse().ok()
 }
 
@@ -492,30 +477,10 @@ mod tests {
 
     #[test]
     fn encodings_with_ascii_bytes_inside_characters_are_known() {
-        for safe in [
-            "UTF8",
-            "UTF-8",
-            "LATIN1",
-            "latin-9",
-            "ISO_8859_5",
-            "SQL_ASCII",
-            "WIN1252",
-            "EUC_JP",
-        ] {
+        for safe in ["UTF8", "UTF-8", "LATIN1", "latin-9", "ISO_8859_5", "SQL_ASCII", "WIN1252", "EUC_JP"] {
             assert!(is_safe(safe), "{safe}");
         }
-        for other in [
-            "SJIS",
-            "GBK",
-            "BIG5",
-            "UHC",
-            "JOHAB",
-            "GB18030",
-            "win932",
-            "Windows936",
-            "",
-            "new",
-        ] {
+        for other in ["SJIS", "GBK", "BIG5", "UHC", "JOHAB", "GB18030", "win932", "Windows936", "", "new"] {
             assert!(!is_safe(other), "{other}");
         }
     }
