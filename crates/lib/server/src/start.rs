@@ -81,6 +81,9 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
         return Err(StartError::new("do not run this command by hand"));
     }
     postern_maillog::configure(&config);
+    if options.log_to_stderr {
+        postern_maillog::use_tag_on_stderr();
+    }
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
