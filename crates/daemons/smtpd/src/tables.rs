@@ -93,7 +93,7 @@ impl AddressMaps {
         let mut is_local = |domain: &BStr| {
             local
                 .as_mut()
-                .map_or(Ok(false), |local| local.matches(domain))
+                .map_or(Ok(false), |local| local.has_bare_names(domain))
         };
         let found = find_address(
             maps,
