@@ -11,6 +11,7 @@ use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{
     PROTOCOL, ResolveReply, ResolveRequest, RewriteReply, RewriteRequest, resolve_flag,
 };
+use postern_mail::address;
 
 use crate::{Context, Resolved, Resolver, Rewriter};
 
@@ -25,6 +26,7 @@ const MAX_FILE_DEPTH: u32 = 3;
 pub struct AddressService {
     backend: Backend,
     cache: Vec<Remembered>,
+    rewritten: Vec<Rewritten>,
 }
 
 enum Backend {
@@ -52,6 +54,14 @@ struct Remembered {
     sender: BString,
     address: BString,
     answer: Resolved,
+    until: Instant,
+}
+
+/// An answer of the service to a rewrite request.
+struct Rewritten {
+    rule: Context,
+    address: BString,
+    answer: BString,
     until: Instant,
 }
 
@@ -94,6 +104,7 @@ impl AddressService {
         Self {
             backend,
             cache: Vec::new(),
+            rewritten: Vec::new(),
         }
     }
 
@@ -109,21 +120,50 @@ impl AddressService {
     ///
     /// As [`Rewriter::rewrite`].
     pub fn rewrite(&mut self, rule: Context, address: &BStr) -> Result<BString, LookupError> {
-        match &mut self.backend {
-            Backend::Here(here) => here.rewriter.rewrite(rule, address),
-            Backend::Service(service) => {
-                let request = RewriteRequest {
-                    request: "rewrite".to_owned(),
-                    rule: BString::from(rule.as_str()),
-                    address: address.to_owned(),
-                };
-                let reply: RewriteReply = service.ask_forever(&request, Extra::Refuse);
-                if reply.flags != 0 {
-                    service.close();
-                }
-                Ok(reply.address)
-            }
+        let service = match &mut self.backend {
+            Backend::Here(here) => return here.rewriter.rewrite(rule, address),
+            Backend::Service(service) => service,
+        };
+        let now = Instant::now();
+        self.rewritten.retain(|known| known.until > now);
+        let known = |known: &&Rewritten| known.rule == rule && known.address == address;
+        if let Some(known) = self.rewritten.iter().find(known) {
+            return Ok(known.answer.clone());
         }
+        let request = RewriteRequest {
+            request: "rewrite".to_owned(),
+            rule: BString::from(rule.as_str()),
+            address: address.to_owned(),
+        };
+        let reply: RewriteReply = service.ask_forever(&request, Extra::Refuse);
+        if reply.flags != 0 {
+            service.close();
+        }
+        if self.rewritten.len() >= CACHE_SIZE {
+            self.rewritten.remove(0);
+        }
+        self.rewritten.push(Rewritten {
+            rule,
+            address: address.to_owned(),
+            answer: reply.address.clone(),
+            until: now + CACHE_TTL,
+        });
+        Ok(reply.address)
+    }
+
+    /// As [`AddressService::rewrite`], for an address in internal form.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rewriter::rewrite`].
+    pub fn rewrite_internal(
+        &mut self,
+        rule: Context,
+        address: &BStr,
+    ) -> Result<BString, LookupError> {
+        let external = address::quote(address);
+        let rewritten = self.rewrite(rule, external.as_ref())?;
+        Ok(address::unquote(rewritten.as_ref()))
     }
 
     /// Resolves a recipient (internal form) of mail from `sender` (internal form).
