@@ -15,6 +15,8 @@ use std::time::Duration;
 use crate::server::Server;
 use crate::session::Session;
 
+mod owners;
+
 /// How the cleanup of a test behaves.
 #[derive(Debug, Clone, Copy)]
 enum Cleanup {
@@ -44,6 +46,17 @@ impl Talk {
 
     #[track_caller]
     fn greeted(settings: &str, cleanup: Cleanup, greeting: &str) -> Self {
+        Self::prepared(settings, cleanup, greeting, |_| ())
+    }
+
+    /// A session to which `prepare` happened before it began.
+    #[track_caller]
+    fn prepared(
+        settings: &str,
+        cleanup: Cleanup,
+        greeting: &str,
+        prepare: impl FnOnce(&mut Session<'_>) + Send + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("cleanup");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -72,7 +85,9 @@ impl Talk {
                 channel: Channel::new(OwnedFd::from(far)),
                 kind: ClientKind::Unix,
             };
-            Session::new(&mut server, client, false).run();
+            let mut session = Session::new(&mut server, client, false);
+            prepare(&mut session);
+            session.run();
         });
         let reader = BufReader::new(near.try_clone().unwrap());
         let mut talk = Self {
