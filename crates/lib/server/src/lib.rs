@@ -25,7 +25,7 @@ pub use context::{Context, Limits, Needs, ProcessLimit, StartError, Transport};
 pub use core::Life;
 pub use event::{DgramServer, EventServer, TriggerServer};
 pub use flow::Flow;
-pub use multi::{Conn, MultiServer, Next};
+pub use multi::{Awaits, Conn, MultiServer, Next};
 pub use options::Options;
 pub use owner_groups::owner_groups_variable;
 pub use reactor::{Event, Interest, Reactor, TimerId, Token};
