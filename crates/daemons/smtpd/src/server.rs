@@ -16,7 +16,6 @@ use crate::access::Restrictions;
 use crate::limits::Limits;
 use crate::session::Session;
 use crate::settings::{BareNewline, Settings};
-use crate::space::Space;
 use crate::tables::AddressMaps;
 
 /// The lists of clients that sessions ask.
@@ -44,7 +43,6 @@ pub(crate) struct Server {
     probe_sender: Option<ProbeSender>,
     pub(crate) dns: Resolver,
     pub(crate) limits: Limits,
-    pub(crate) space: Space,
     pub(crate) queue_directory: PathBuf,
     pub(crate) owner_uid: u32,
     /// Whether `permit_mx_backup` was warned about.
@@ -132,7 +130,6 @@ impl Server {
             probe_sender: ProbeSender::new(config).ok(),
             dns: Resolver::system(),
             limits: Limits::load(config, service),
-            space: Space::default(),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,
             mx_backup_said: false,

@@ -698,3 +698,22 @@ fn an_endless_line_is_cut_off() {
     assert!(written < 2000, "{written}");
     talk.session.join().unwrap();
 }
+
+#[test]
+fn mail_is_refused_for_now_when_the_queue_may_not_have_room_for_it() {
+    for settings in [
+        "queue_minfree = 9223372036854775807",
+        "message_size_limit = 9223372036854775807\nmailbox_size_limit = 0",
+    ] {
+        let settings = format!("{settings}\nnotify_classes =");
+        let mut talk = Talk::new(&settings, Cleanup::Answers(0, ""));
+        talk.check(&[
+            ("MAIL FROM:<>", "452 4.3.1 Insufficient system storage"),
+            (
+                "RCPT TO:<alice@example.test>",
+                "503 5.5.1 Error: need MAIL command",
+            ),
+        ]);
+        assert_eq!(talk.finish(), Vec::<Vec<String>>::new());
+    }
+}

@@ -117,7 +117,6 @@ impl Session<'_> {
 
     /// Says that the message cannot be stored, and why when that is known.
     pub(super) fn refuse_unwritable(&mut self) -> Step<Outcome> {
-        self.server.space.forget();
         if let Err(rejection) = self.check_space() {
             return self.reply_rejection(rejection);
         }
@@ -308,7 +307,7 @@ impl Session<'_> {
 
     /// Refuses mail that the disk may not have room for.
     fn check_space(&mut self) -> Result<(), Rejection> {
-        let Some(free) = self.server.space.free(&self.server.queue_directory) else {
+        let Some(free) = space::free(&self.server.queue_directory) else {
             return Ok(());
         };
         let set = &self.server.set;
