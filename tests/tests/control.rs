@@ -191,6 +191,7 @@ fn masters_options_do_what_they_say() {
     assert_eq!(second.status.code(), Some(1));
     instance.wait_log("unable to set exclusive lock");
     send(&instance, "by hand");
+    instance.succeed("postfix", &["stop"]);
 }
 
 /// Whatever ends master ends all of its children, and is told to its parent.
