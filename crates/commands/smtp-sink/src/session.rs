@@ -46,6 +46,8 @@ pub(crate) struct Session {
     is_esmtp: bool,
     has_sender: bool,
     recipients: usize,
+    /// The content has come whole.
+    has_message: bool,
     capture: Option<Capture>,
     postponed: Option<Postponed>,
     /// Content on its way to the capture.
@@ -152,7 +154,8 @@ impl Sink {
         command: Command,
         args: &[u8],
     ) -> Wish {
-        if command == Command::Dot && session.has_sender && self.message_is_last(session) {
+        let message = std::mem::take(&mut session.has_message);
+        if command == Command::Dot && message && self.message_is_last(session) {
             return Wish::Exit;
         }
         let replies = match command {
@@ -386,6 +389,7 @@ impl Sink {
                         return Wish::Input;
                     }
                     session.phase = Phase::Commands;
+                    session.has_message = true;
                     log::debug!(".");
                     self.delayed(session, stream, Command::Dot, Vec::new())
                 }
@@ -486,6 +490,7 @@ impl Swallower for Sink {
             is_esmtp: false,
             has_sender: false,
             recipients: 0,
+            has_message: false,
             capture: None,
             postponed: None,
             kept: Vec::new(),

@@ -9,8 +9,9 @@ use crate::settings::Settings;
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::deliver::{MessageStats, Moment, Recipient};
 use postern_queue::Queues;
+use postern_queue::recycled::Retiring;
 use postern_queue_file::QueueId;
-use postern_queue_file::file::{self, OpenError, Readiness};
+use postern_queue_file::file::{self, LockedFile, OpenError, Readiness};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
@@ -54,6 +55,8 @@ impl Active {
 /// The active queue on disk and its messages.
 pub(crate) struct Desk {
     pub(crate) queues: Queues,
+    /// Takes finished messages out of the queue.
+    pub(crate) retiring: Retiring,
     pub(crate) settings: Settings,
     pub(crate) resolver: Box<dyn Resolve>,
     pub(crate) messages: HashMap<MessageId, Active>,
@@ -81,6 +84,7 @@ pub(crate) struct Fatal {
 impl Desk {
     pub(crate) fn new(queues: Queues, settings: Settings, resolver: Box<dyn Resolve>) -> Self {
         Self {
+            retiring: Retiring::new(queues.root()),
             queues,
             settings,
             resolver,
@@ -226,7 +230,7 @@ impl Desk {
             let sender = self.logged(&envelope.sender);
             log::info!("{id}: from=<{sender}>, size={size}, nrcpt={count} (queue active)");
         };
-        let (envelope, batch) = envelope::read_message(&file, id.as_str(), limit, started)?;
+        let (envelope, batch) = envelope::read_message(&*file, id.as_str(), limit, started)?;
         Ok((file, envelope, batch))
     }
 
@@ -433,7 +437,7 @@ pub(crate) enum Damage {
 }
 
 /// A file (locked as long as it is open) with what was read of it.
-type Opened = (File, Envelope, Batch);
+type Opened = (LockedFile, Envelope, Batch);
 
 /// Why a file was not read.
 enum Trouble {

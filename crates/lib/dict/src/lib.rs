@@ -13,19 +13,37 @@ mod blocks;
 pub mod cache;
 mod cdb;
 mod cidr;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
+mod client_config;
 mod composite;
 pub mod dbfile;
+#[cfg(feature = "memcache")]
+mod digest;
 mod error;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
+mod expansion;
 mod flags;
 mod layer;
+#[cfg(feature = "ldap")]
+mod ldap;
 pub mod lines;
 mod lmdb;
 mod maps;
 mod match_list;
+#[cfg(feature = "memcache")]
+mod memcache;
 mod network;
 mod nis;
 mod prefilter;
 mod proxy;
+#[cfg(feature = "redis")]
+mod redis;
 mod registry;
 mod rules;
 pub mod search;
@@ -33,11 +51,20 @@ mod simple;
 mod socketmap;
 mod sorter;
 pub mod source;
+#[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
+mod sql;
 mod surrogate;
 mod table;
 mod tcp;
 mod template;
 mod texthash;
+#[cfg(any(
+    feature = "ldap",
+    feature = "mysql",
+    feature = "pgsql",
+    feature = "redis"
+))]
+mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};
@@ -56,6 +83,10 @@ pub use table::{Builder, OpenMode, Owner, Table};
 /// Doors for the targets of `fuzz/`, which exist only in their builds.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    pub use crate::ldap::fuzzing::{read_filter, read_messages};
+    pub use crate::memcache::fuzzing::read_values;
+    pub use crate::redis::fuzzing::read_replies;
+
     use std::io::Write;
 
     /// Takes a reply line of a `tcp:` server apart.
