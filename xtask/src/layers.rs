@@ -20,6 +20,9 @@ const ROWS: &[&[&str]] = &[
 const FENCED: &[(&str, &[&str])] = &[
     ("libc", &["sys"]),
     ("mio", &["server"]),
+    ("mysql_common", &["dict"]),
+    ("postgres-protocol", &["dict"]),
+    ("rusqlite", &["dict"]),
     ("signal-hook", &["server", "command", "xtask"]),
 ];
 

@@ -294,10 +294,7 @@ mod tests {
         let (mut second, script) = pool(&[Class::Inet], 60);
         script.lock().unwrap().refuses_login = vec![0];
         assert_eq!(second.ask(|_| Ok(())), Err("Application error"));
-        assert_eq!(
-            second.ask(|_| Ok(())),
-            Err("no server is available")
-        );
+        assert_eq!(second.ask(|_| Ok(())), Err("no server is available"));
         assert_eq!(script.lock().unwrap().logins, [0]);
         let (mut third, script) = pool(&[Class::Inet], 0);
         script.lock().unwrap().refuses_login = vec![0];

@@ -315,7 +315,10 @@ mod tests {
     fn cipher_lists_of_openssl_choose_suites_of_tls_1_2() {
         let count = |list: &str| {
             let suites = provider(list).cipher_suites;
-            suites.iter().filter(|suite| suite.tls13().is_none()).count()
+            suites
+                .iter()
+                .filter(|suite| suite.tls13().is_none())
+                .count()
         };
         let all = count("");
         assert!(all >= 4, "{all}");

@@ -219,7 +219,11 @@ fn user(own: &BStr, option: Option<String>) -> BString {
 fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles, Check)> {
     let own = |own: &String, name: &str| {
         let option = || options.get(name).unwrap_or_default().to_owned();
-        if own.is_empty() { option() } else { own.clone() }
+        if own.is_empty() {
+            option()
+        } else {
+            own.clone()
+        }
     };
     let files = TlsFiles {
         ca_file: own(&settings.tls.ca_file, "ssl-ca"),
@@ -232,8 +236,7 @@ fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles,
         .verify
         .unwrap_or_else(|| options.is_on("ssl-verify-server-cert"));
     let has_authority = !files.ca_file.is_empty() || !files.ca_path.is_empty();
-    let is_wanted =
-        verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
+    let is_wanted = verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
     let check = match (verify, has_authority) {
         (true, _) => Check::ChainAndName,
         (false, true) => Check::Chain,
@@ -246,7 +249,10 @@ fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles,
 fn has_double_quotes(query: &Template) -> bool {
     // A template filled with an ordinary key shows its own text.
     query
-        .fill_query(BStr::new("a@a.a.a.a.a.a.a.a.a"), &crate::expansion::verbatim)
+        .fill_query(
+            BStr::new("a@a.a.a.a.a.a.a.a.a"),
+            &crate::expansion::verbatim,
+        )
         .is_none_or(|text| text.contains_str("\""))
 }
 

@@ -106,7 +106,8 @@ impl Packets {
             let (part, more) = rest.split_at(rest.len().min(LONGEST_PART));
             let length = u32::try_from(part.len()).unwrap_or(0).to_le_bytes();
             let [low, middle, high, _] = length;
-            self.channel.write_all(&[low, middle, high, self.sequence])?;
+            self.channel
+                .write_all(&[low, middle, high, self.sequence])?;
             self.channel.write_all(part)?;
             self.sequence = self.sequence.wrapping_add(1);
             rest = more;
@@ -172,7 +173,9 @@ impl Packets {
                     cells.push(None);
                     continue;
                 }
-                let value = rest.checked_eat_lenenc_str().ok_or(PacketError::Malformed)?;
+                let value = rest
+                    .checked_eat_lenenc_str()
+                    .ok_or(PacketError::Malformed)?;
                 cells.push(Some(BString::from(value)));
             }
         }

@@ -82,7 +82,10 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
         Place::Inet(host, port) => dial::dial(host, *port, end).map_err(|error| match error {
             DialError::Name(_) => format!("Unknown server host '{host}' (-2)"),
             DialError::Connect { error, .. } => {
-                format!("Can't connect to server on '{host}' ({})", dial::number(&error))
+                format!(
+                    "Can't connect to server on '{host}' ({})",
+                    dial::number(&error)
+                )
             }
         })?,
     };
@@ -93,9 +96,9 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
 fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), String> {
     let login = &target.login;
     dial::limit(packets.channel(), end);
-    let greeting = packets.read(LONGEST_GREETING).map_err(|error| {
-        lost(&error, "reading initial communication packet")
-    })?;
+    let greeting = packets
+        .read(LONGEST_GREETING)
+        .map_err(|error| lost(&error, "reading initial communication packet"))?;
     if greeting.first() == Some(&0xff) {
         return Err(complaint(&greeting).to_string());
     }
@@ -106,7 +109,9 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
     let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
     if hello.protocol_version() != 10 || !offered.contains(needed) {
         let version = hello.protocol_version();
-        return Err(format!("Protocol mismatch; server version = {version}, client version = 10"));
+        return Err(format!(
+            "Protocol mismatch; server version = {version}, client version = 10"
+        ));
     }
     packets.set_status(hello.status_flags());
     let mut wanted = needed
@@ -131,7 +136,11 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
             is_encrypted = true;
         }
     }
-    let nonce = [hello.scramble_1_ref(), hello.scramble_2_ref().unwrap_or_default()].concat();
+    let nonce = [
+        hello.scramble_1_ref(),
+        hello.scramble_2_ref().unwrap_or_default(),
+    ]
+    .concat();
     let plugin = auth::first(hello.auth_plugin());
     let secret = Secret {
         password: &login.password,
@@ -238,7 +247,8 @@ impl Connection {
     /// Runs a statement whose rows nobody wants.
     fn run(&mut self, statement: &str, end: Instant) -> Result<(), PacketError> {
         dial::limit(self.packets.channel(), end);
-        self.packets.command(Command::COM_QUERY as u8, statement.as_bytes())?;
+        self.packets
+            .command(Command::COM_QUERY as u8, statement.as_bytes())?;
         let mut room = LARGEST_ANSWER;
         loop {
             if let Reply::Rows(columns) = self.packets.reply()? {
@@ -259,7 +269,9 @@ impl Connection {
     pub(super) fn query(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, Failure> {
         let table = self.login.table.clone();
         let failed = |what: &str| format!("{table}: query failed: {what}");
-        let double_quotes = *self.double_quotes.get_or_insert_with(|| has_double_quotes(query));
+        let double_quotes = *self
+            .double_quotes
+            .get_or_insert_with(|| has_double_quotes(query));
         let quoting = Quoting {
             plain_backslash: self
                 .packets
@@ -344,4 +356,3 @@ impl Drop for Connection {
         let _ = self.packets.command(Command::COM_QUIT as u8, b"");
     }
 }
-

@@ -171,7 +171,10 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
     // A URI is complete: what the table says beside it does not count.
     (target.user, target.password, target.database) = (uri.user, uri.password, uri.database);
     (target.session, target.ssl_mode, target.tls) = (uri.session, uri.ssl_mode, uri.tls);
-    target.limit = uri.connect_limit.unwrap_or(CONNECT_LIMIT).min(Duration::from_secs(60));
+    target.limit = uri
+        .connect_limit
+        .unwrap_or(CONNECT_LIMIT)
+        .min(Duration::from_secs(60));
     target.read_write = uri.read_write;
     target
 }

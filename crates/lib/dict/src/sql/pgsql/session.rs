@@ -193,9 +193,11 @@ fn want_encryption(
 /// A connection that broke off.
 fn closed(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "server closed the connection unexpectedly\n\tThis probably means \
+        io::ErrorKind::UnexpectedEof => {
+            "server closed the connection unexpectedly\n\tThis probably means \
              the server terminated abnormally\n\tbefore or while processing the request.\n"
-            .to_owned(),
+                .to_owned()
+        }
         io::ErrorKind::InvalidData => "lost synchronization with server\n".to_owned(),
         _ if postern_wire::is_timeout(error) => "timeout expired\n".to_owned(),
         _ => format!("could not receive data from server: {}\n", io_text(error)),
@@ -231,7 +233,10 @@ fn is_safe(encoding: &str) -> bool {
 
 impl Connection {
     fn read(&mut self) -> Result<Message, String> {
-        let message = self.messages.read(LONGEST).map_err(|error| closed(&error))?;
+        let message = self
+            .messages
+            .read(LONGEST)
+            .map_err(|error| closed(&error))?;
         if message.tag == b'E' {
             return Err(complaint(&message.body, b""));
         }
@@ -307,8 +312,14 @@ impl Connection {
                 self.send(|buffer| frontend::password_message(hash.as_bytes(), buffer))
             }
             10 => {
-                if !data.split_str(b"\0").any(|name| name == SCRAM_SHA_256.as_bytes()) {
-                    return Err("none of the server's SASL authentication mechanisms are supported\n".to_owned());
+                if !data
+                    .split_str(b"\0")
+                    .any(|name| name == SCRAM_SHA_256.as_bytes())
+                {
+                    return Err(
+                        "none of the server's SASL authentication mechanisms are supported\n"
+                            .to_owned(),
+                    );
                 }
                 // The proof is not bound to an encrypted channel, and says so.
                 let state = scram.insert(ScramSha256::new(password, ChannelBinding::unsupported()));
@@ -372,7 +383,9 @@ impl Connection {
     fn run(&mut self, text: &[u8]) -> Result<Vec<Cell>, Failure> {
         let label = self.label.clone();
         let fatal = |why: &str| format!("pgsql query failed: fatal error from host {label}: {why}");
-        self.messages.query(text).map_err(|error| judge(&error, fatal(&closed(&error))))?;
+        self.messages
+            .query(text)
+            .map_err(|error| judge(&error, fatal(&closed(&error))))?;
         let (mut cells, mut room) = (Vec::new(), LARGEST_ANSWER);
         let mut verdict = Ok(());
         loop {
@@ -456,7 +469,9 @@ fn login_name(own: &BString) -> Result<String, String> {
 
 /// The rounds that the server's first SCRAM message asks for.
 fn rounds(message: &[u8]) -> Option<u32> {
-    let field = message.split_str(b",").find_map(|field| field.strip_prefix(b"i="))?;
+    let field = message
+        .split_str(b",")
+        .find_map(|field| field.strip_prefix(b"i="))?;
     field.to_str().ok()?.parse().ok()
 }
 
@@ -477,10 +492,30 @@ mod tests {
 
     #[test]
     fn encodings_with_ascii_bytes_inside_characters_are_known() {
-        for safe in ["UTF8", "UTF-8", "LATIN1", "latin-9", "ISO_8859_5", "SQL_ASCII", "WIN1252", "EUC_JP"] {
+        for safe in [
+            "UTF8",
+            "UTF-8",
+            "LATIN1",
+            "latin-9",
+            "ISO_8859_5",
+            "SQL_ASCII",
+            "WIN1252",
+            "EUC_JP",
+        ] {
             assert!(is_safe(safe), "{safe}");
         }
-        for other in ["SJIS", "GBK", "BIG5", "UHC", "JOHAB", "GB18030", "win932", "Windows936", "", "new"] {
+        for other in [
+            "SJIS",
+            "GBK",
+            "BIG5",
+            "UHC",
+            "JOHAB",
+            "GB18030",
+            "win932",
+            "Windows936",
+            "",
+            "new",
+        ] {
             assert!(!is_safe(other), "{other}");
         }
     }
