@@ -10,7 +10,7 @@ use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, sql, tcp, texthash, unix,
+    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -82,7 +82,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 25] = [
+pub const TYPES: [&str; 28] = [
     "btree",
     "cdb",
     "cidr",
@@ -92,7 +92,9 @@ pub const TYPES: [&str; 25] = [
     "hash",
     "inline",
     "internal",
+    "ldap",
     "lmdb",
+    "memcache",
     "mysql",
     "nis",
     "pcre",
@@ -100,6 +102,7 @@ pub const TYPES: [&str; 25] = [
     "pipemap",
     "proxy",
     "randmap",
+    "redis",
     "regexp",
     "socketmap",
     "sqlite",
@@ -210,13 +213,22 @@ pub(crate) fn open_engine(
             let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
+        #[cfg(feature = "ldap")]
+        "ldap" => crate::ldap::open(config, name, mode, flags),
+        #[cfg(feature = "memcache")]
+        "memcache" => crate::memcache::open(config, name, mode, flags),
+        #[cfg(feature = "redis")]
+        "redis" => crate::redis::open(config, name, mode, flags),
         "proxy" => proxy::open(config, name, mode, flags),
         #[cfg(feature = "mysql")]
-        "mysql" => sql::mysql::open(config, name, mode, flags),
+        "mysql" => crate::sql::mysql::open(config, name, mode, flags),
         #[cfg(feature = "pgsql")]
-        "pgsql" => sql::pgsql::open(config, name, mode, flags),
+        "pgsql" => crate::sql::pgsql::open(config, name, mode, flags),
         #[cfg(feature = "sqlite")]
-        "sqlite" => sql::sqlite::open(config, name, mode, flags),
+        "sqlite" => crate::sql::sqlite::open(config, name, mode, flags),
+        "mongodb" => Err(OpenError(format!(
+            "unsupported dictionary type: mongodb ({type_name}); Postern has no MongoDB client"
+        ))),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
     }
 }

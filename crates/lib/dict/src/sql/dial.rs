@@ -53,11 +53,6 @@ pub(super) fn left(end: Instant) -> Duration {
         .max(Duration::from_millis(1))
 }
 
-/// Whether `end` is over.
-pub(super) fn is_over(end: Instant) -> bool {
-    Instant::now() >= end
-}
-
 /// All that `channel` does from now on has to be done at `end`.
 pub(super) fn limit(channel: &mut Channel, end: Instant) {
     channel.set_deadline(Some(Deadline {

@@ -1,7 +1,7 @@
 //! `mysql`, `pgsql` and `sqlite`: tables in SQL databases.
 //!
 //! The settings, the templates and the joining of results are those of all database clients; here are the
-//! table around them ([`SqlTable`]), the choice among several servers (`pool`), connecting (`dial`, `tls`)
+//! table around them ([`SqlTable`]), the choice among several servers (`pool`), connecting (`dial`)
 //! and one module per database. Nothing is started and nobody is connected to before the first lookup.
 //!
 //! A key reaches the server only in the quoting of the session it is sent on, and only as UTF-8 text
@@ -19,14 +19,14 @@ pub(crate) mod pgsql;
 mod pool;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
-#[cfg(any(feature = "mysql", feature = "pgsql"))]
-mod tls;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::Config;
 
 use crate::client_config::ClientConfig;
 use crate::expansion::{DomainFilter, Template, Values, verbatim};
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
+use crate::tls;
 use crate::{Flags, Lookup, LookupError, OpenError, Owner, Table};
 
 /// A column of a row; `None` is NULL.

@@ -2,7 +2,7 @@
 //!
 //! Without anything to verify against, any certificate will do, as with the databases' own libraries.
 
-use postern_wire::{Channel, Layer, Raw};
+use postern_wire::{Channel, Deadline, Layer, Raw};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -18,11 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::dial;
-
 /// What a server's certificate has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// Anything.
     Nothing,
     /// Signed by an authority that is trusted.
@@ -32,25 +30,25 @@ pub(super) enum Check {
 }
 
 /// Settings of an encrypted connection; empty texts are not set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TlsFiles {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TlsFiles {
     /// Certificates of trusted authorities.
-    pub(super) ca_file: String,
+    pub(crate) ca_file: String,
     /// A directory with files of such certificates.
-    pub(super) ca_path: String,
+    pub(crate) ca_path: String,
     /// The client's certificate and those between it and its authority.
-    pub(super) cert_file: String,
+    pub(crate) cert_file: String,
     /// The key of the client's certificate.
-    pub(super) key_file: String,
+    pub(crate) key_file: String,
     /// OpenSSL names of cipher suites for TLS 1.2.
-    pub(super) ciphers: String,
+    pub(crate) ciphers: String,
 }
 
 /// The authorities of the system.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Makes `channel` an encrypted one before `end`. `name` is the server as it is known to the client.
-pub(super) fn encrypt(
+pub(crate) fn encrypt(
     channel: &mut Channel,
     files: &TlsFiles,
     check: Check,
@@ -64,10 +62,14 @@ pub(super) fn encrypt(
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(invalid)?;
     connection.set_buffer_limit(None);
     while connection.is_handshaking() || connection.wants_write() {
-        if dial::is_over(end) {
+        let limit = end.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
             return Err(postern_wire::timed_out());
         }
-        dial::limit(channel, end);
+        channel.set_deadline(Some(Deadline {
+            limit,
+            min_data_rate: 0,
+        }));
         let raw = channel.raw()?;
         while connection.wants_write() {
             connection.write_tls(raw)?;
