@@ -57,12 +57,15 @@ impl Tables {
     }
 }
 
+/// Keys and their answers.
+type Cases<'a> = &'a [(&'a str, Option<&'a str>)];
+
 fn ask(table: &mut dyn Table, key: &str) -> Lookup {
     table.lookup(BStr::new(key))
 }
 
 /// Every key gets its answer, and no error.
-fn check(mut table: Box<dyn Table>, cases: &[(&str, Option<&str>)]) -> Box<dyn Table> {
+fn check(mut table: Box<dyn Table>, cases: Cases<'_>) -> Box<dyn Table> {
     for (key, want) in cases {
         let found = ask(table.as_mut(), key).unwrap_or_else(|error| panic!("{key}: {error}"));
         let found = found.map(|value| value.to_string());
@@ -125,7 +128,7 @@ fn the_maps_of_a_mail_host_on_mariadb_answer() {
     server.sql(MAIL_HOST);
     let tables = Tables::at("mysql", server.port());
     #[rustfmt::skip]
-    let maps: [(&str, &[(&str, Option<&str>)]); 4] = [
+    let maps: [(&str, Cases<'_>); 4] = [
         ("query = SELECT 1 FROM domain WHERE domain='%s' AND active = '1'",
          &[("example.net", Some("1")), ("EXAMPLE.net", Some("1")), ("off.example.net", None), ("a.test", None)]),
         ("query = SELECT 1 FROM mailbox WHERE username = '%s' AND active = '1'",

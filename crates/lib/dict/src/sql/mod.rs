@@ -172,6 +172,3 @@ fn query_text(settings: &ClientConfig<'_>) -> Result<BString, OpenError> {
     query.extend_from_slice(&more);
     Ok(query)
 }
-
-#[cfg(test)]
-mod tests;

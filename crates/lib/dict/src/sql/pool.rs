@@ -10,10 +10,6 @@ use crate::client_config::ClientConfig;
 pub(super) const RETRY_INTERVAL: i32 = 60;
 /// A connection that was not used for this long is not used again, unless the table says otherwise.
 pub(super) const IDLE_INTERVAL: i32 = 60;
-/// Connecting, encryption and login together.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A question, until the whole answer is there.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of one answer.
 pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -25,6 +21,23 @@ pub(super) fn interval(
 ) -> Result<Duration, OpenError> {
     let seconds = file.int(parameter, default, Some(1), None)?;
     Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)))
+}
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Connecting, encryption and login together.
+    pub(super) connect: Duration,
+    /// A question, until the whole answer is there.
+    pub(super) answer: Duration,
+}
+
+impl Limits {
+    /// What every table allows.
+    pub(super) const USUAL: Self = Self {
+        connect: Duration::from_secs(10),
+        answer: Duration::from_secs(30),
+    };
 }
 
 /// Why a question was not answered.
@@ -58,7 +71,7 @@ impl Failure {
 pub(super) trait Session: Send + Sized {
     /// Where and how to log in.
     type Target: Send;
-    /// Logs in at the server that the table names `label`, within [`CONNECT_LIMIT`]. The error is a line for
+    /// Logs in at the server that the table names `label`, within its limit. The error is a line for
     /// the log.
     fn connect(target: &Self::Target, label: &str) -> Result<Self, String>;
     /// Whether the server has closed the connection, as far as that is known without waiting.

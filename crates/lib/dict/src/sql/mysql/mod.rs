@@ -15,7 +15,7 @@ use postern_config::Config;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pool::{Class, IDLE_INTERVAL, Pool, RETRY_INTERVAL, interval};
+use super::pool::{Class, IDLE_INTERVAL, Limits, Pool, RETRY_INTERVAL, interval};
 use super::tls::{Check, TlsFiles};
 use super::{Cell, Client, Manner, SqlTable, dial, query_text};
 use crate::client_config::ClientConfig;
@@ -167,6 +167,7 @@ impl MySql {
             tls: tls(settings, &options),
             table: self.name.clone(),
             require_result_set: settings.require_result_set,
+            limits: Limits::USUAL,
         });
         let port = option("port").and_then(|port| port.parse().ok());
         let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());

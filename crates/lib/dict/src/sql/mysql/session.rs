@@ -16,7 +16,7 @@ use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
 use crate::sql::dial::{self, DialError};
-use crate::sql::pool::{ANSWER_LIMIT, CONNECT_LIMIT, Failure, LARGEST_ANSWER, Session};
+use crate::sql::pool::{Failure, LARGEST_ANSWER, Limits, Session};
 use crate::sql::tls::{self, Check, TlsFiles};
 
 /// A greeting is never longer.
@@ -44,6 +44,7 @@ pub(super) struct Login {
     pub(super) table: String,
     /// A query without rows is an error.
     pub(super) require_result_set: bool,
+    pub(super) limits: Limits,
 }
 
 /// One server and how to log in there.
@@ -211,7 +212,7 @@ fn during(error: &PacketError, io_text: &str) -> String {
 
 impl Connection {
     fn begin(target: &Target) -> Result<Self, String> {
-        let end = Instant::now() + CONNECT_LIMIT;
+        let end = Instant::now() + target.login.limits.connect;
         let mut packets = dial(&target.place, end)?;
         log_in(&mut packets, target, end)?;
         let mut connection = Self {
@@ -288,7 +289,10 @@ impl Connection {
         let Some(text) = query.fill_query(key, &quote) else {
             return Ok(Vec::new());
         };
-        dial::limit(self.packets.channel(), Instant::now() + ANSWER_LIMIT);
+        dial::limit(
+            self.packets.channel(),
+            Instant::now() + self.login.limits.answer,
+        );
         let sent = self.packets.command(Command::COM_QUERY as u8, &text);
         sent.map_err(|error| judge(&error, &failed(&during(&error, "Server has gone away"))))?;
         self.answer(&table)

@@ -1,1 +1,193 @@
+//! Servers that do not behave, and what `hosts` means.
 
+use super::*;
+use crate::sql::pool::{Failure, Session};
+use bstr::B;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
+
+/// A greeting of protocol 10 without encryption, from server 5.5.5.
+fn greeting() -> Vec<u8> {
+    let mut body = b"\x0a5.5.5\0\x01\0\0\0abcdefgh\0".to_vec();
+    // Capabilities (PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH), charset, status, length of the nonce.
+    body.extend_from_slice(b"\x08\x82\x2d\x02\0\x08\0\x15");
+    body.extend_from_slice(&[0; 10]);
+    body.extend_from_slice(b"ijklmnopqrst\0mysql_native_password\0");
+    packet(0, &body)
+}
+
+fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).unwrap();
+    [&[length, 0, 0, sequence], body].concat()
+}
+
+/// Reads one packet of a client.
+fn skip(stream: &mut TcpStream) -> Vec<u8> {
+    let mut header = [0; 4];
+    stream.read_exact(&mut header).unwrap();
+    let mut body = vec![0; usize::from(header[0])];
+    stream.read_exact(&mut body).unwrap();
+    body
+}
+
+const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+
+/// Connects to a server that does what `behave` says, with short limits, and asks one question.
+fn ask(behave: impl FnOnce(TcpStream) + Send + 'static) -> Result<Vec<Cell>, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || behave(listener.accept().unwrap().0));
+    let limit = Duration::from_millis(300);
+    let login = Login {
+        user: "u".into(),
+        password: "p".into(),
+        database: "d".into(),
+        charset: "utf8mb4".to_owned(),
+        init: None,
+        tls: None,
+        table: "mysql:t".to_owned(),
+        require_result_set: true,
+        limits: Limits {
+            connect: limit,
+            answer: limit,
+        },
+    };
+    let target = Target {
+        place: Place::Inet("127.0.0.1".to_owned(), port),
+        login: Arc::new(login),
+    };
+    let begin = Instant::now();
+    let result = Connection::connect(&target, "h")
+        .map_err(Failure::Lost)
+        .and_then(|mut connection| {
+            let query = Template::query("t", BStr::new("SELECT '%s'")).unwrap();
+            connection.query(&query, BStr::new("k"))
+        });
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+    server.join().unwrap();
+    result
+}
+
+/// Lets the client in.
+fn welcome(stream: &mut TcpStream) {
+    stream.write_all(&greeting()).unwrap();
+    skip(stream);
+    stream.write_all(&packet(2, OK)).unwrap();
+    assert_eq!(skip(stream), b"\x03SELECT 'k'");
+}
+
+/// Waits until the client has gone.
+fn wait(mut stream: TcpStream) {
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn servers_that_say_nothing_or_little_cost_their_limit_and_no_more() {
+    const LOGIN: &str = "connect to mysql server h: Lost connection to server at \
+        'reading initial communication packet', system error: 110";
+    assert_eq!(ask(wait), Err(Failure::Lost(LOGIN.to_owned())));
+    let drip = |mut stream: TcpStream| {
+        for byte in greeting() {
+            std::thread::sleep(Duration::from_millis(50));
+            if stream.write_all(&[byte]).is_err() {
+                return;
+            }
+        }
+    };
+    assert_eq!(ask(drip), Err(Failure::Lost(LOGIN.to_owned())));
+    let silent = |mut stream: TcpStream| {
+        welcome(&mut stream);
+        wait(stream);
+    };
+    const QUERY: &str = "mysql:t: query failed: Lost connection to server during query";
+    assert_eq!(ask(silent), Err(Failure::Late(QUERY.to_owned())));
+    let gone = |mut stream: TcpStream| welcome(&mut stream);
+    assert_eq!(ask(gone), Err(Failure::Lost(QUERY.to_owned())));
+}
+
+#[test]
+fn answers_that_are_none_are_failures() {
+    #[rustfmt::skip]
+    let cases: &[(&[&[u8]], &str)] = &[
+        (&[b""], "Malformed packet"), (&[b"\xfb/etc/passwd"], "Malformed packet"), (&[b"\0"], "Malformed packet"),
+        (&[b"\x01", b"column", b"no end"], "Malformed packet"),
+        (&[b"\x01", b"column", b"\xfe\0\0\x02\0", b"\x05ab"], "Malformed packet"),
+        (&[b"\xff\x15\x04#28000no way"], "no way"), (&[b"\xff"], ""),
+        (&[b"\x01", b"column", b"\xfe\0\0\x02\0", b"\xff\x15\x04#28000late"], "late"),
+        (&[b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff", b"\x01"], "Lost connection to server during query"),
+    ];
+    for (packets, want) in cases {
+        let stream: Vec<u8> = packets
+            .iter()
+            .zip(1..)
+            .flat_map(|(body, number)| packet(number, body))
+            .collect();
+        let answer = ask(move |mut client| {
+            welcome(&mut client);
+            client.write_all(&stream).unwrap();
+        });
+        let text = format!("mysql:t: query failed: {want}");
+        match answer.unwrap_err() {
+            Failure::Refused(found) | Failure::Spoilt(found) | Failure::Lost(found) => {
+                assert_eq!(found, text)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let good = ask(|mut client| {
+        welcome(&mut client);
+        for (number, body) in (1..).zip([
+            B(b"\x02"),
+            b"c1",
+            b"c2",
+            b"\xfe\0\0\x02\0",
+            b"\x01a\xfb",
+            b"\xfe\0\0\x02\0",
+        ]) {
+            client.write_all(&packet(number, body)).unwrap();
+        }
+        wait(client);
+    });
+    assert_eq!(good, Ok(vec![Some(BString::from("a")), None]));
+}
+
+#[test]
+fn greetings_that_are_none_are_failures() {
+    let too_long = [0xff, 0xff, 0x7f, 0];
+    #[rustfmt::skip]
+    let cases: [(&[u8], &str); 5] = [
+        (&packet(0, b"\xff\x10\x04Too many connections"), "Too many connections"),
+        (&packet(0, b"\x0a5.5"), "Malformed packet"), (&packet(0, b""), "Malformed packet"),
+        (&too_long, "Got packet bigger than 'max_allowed_packet' bytes"),
+        (b"", "Lost connection to server at 'reading initial communication packet', system error: 0"),
+    ];
+    for (bytes, want) in cases {
+        let bytes = bytes.to_vec();
+        let answer = ask(move |mut client| client.write_all(&bytes).unwrap());
+        let text = format!("connect to mysql server h: {want}");
+        assert_eq!(answer, Err(Failure::Lost(text)));
+    }
+}
+
+#[test]
+fn hosts_are_sockets_names_and_addresses() {
+    let inet = |host: &str, port| Server::Inet(host.to_owned(), port);
+    #[rustfmt::skip]
+    let cases = [
+        ("unix:/run/x", Server::Socket("/run/x".to_owned())), ("localhost", Server::Local), ("inet:localhost:33", Server::Local),
+        ("db", inet("db", None)), ("inet:db:33", inet("db", Some(33))), ("[::1]:33", inet("::1", Some(33))),
+    ];
+    for (text, want) in cases {
+        assert_eq!(server(text), Ok(want), "{text}");
+    }
+    assert_eq!(servers(" a:1, b ").unwrap().len(), 2);
+    assert_eq!(
+        servers("").unwrap(),
+        [("localhost".to_owned(), Server::Local)]
+    );
+}

@@ -14,7 +14,7 @@ use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
 use crate::sql::dial::{self, DialError};
-use crate::sql::pool::{ANSWER_LIMIT, Failure, LARGEST_ANSWER, Session};
+use crate::sql::pool::{Failure, LARGEST_ANSWER, Limits, Session};
 use crate::sql::tls::{self, Check, TlsFiles};
 
 /// A message of the login is never longer.
@@ -48,7 +48,7 @@ pub(super) struct Target {
     pub(super) session: Vec<(&'static str, BString)>,
     pub(super) ssl_mode: SslMode,
     pub(super) tls: TlsFiles,
-    pub(super) limit: Duration,
+    pub(super) limits: Limits,
     pub(super) read_write: bool,
 }
 
@@ -60,6 +60,7 @@ pub(super) struct Connection {
     ascii_safe: bool,
     /// The backslash is an ordinary character in literals.
     plain_backslash: bool,
+    answer_limit: Duration,
 }
 
 impl Session for Connection {
@@ -86,7 +87,7 @@ impl Session for Connection {
 }
 
 fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, String> {
-    let end = Instant::now() + target.limit;
+    let end = Instant::now() + target.limits.connect;
     let (mut messages, at) = dial(place, end)?;
     let spoilt = want_encryption(&mut messages, target, place, end);
     if let Some(plain) = spoilt.map_err(|why| format!("{at} failed: {why}"))? {
@@ -98,6 +99,7 @@ fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, Str
         label: label.to_owned(),
         ascii_safe: is_safe(&target.encoding),
         plain_backslash: false,
+        answer_limit: target.limits.answer,
     };
     let failed = |why| format!("{at} failed: {why}");
     connection.start(target).map_err(failed)?;
@@ -375,7 +377,7 @@ impl Connection {
         let Some(text) = query.fill_query(key, &quote) else {
             return Ok(Vec::new());
         };
-        dial::limit(self.messages.channel(), Instant::now() + ANSWER_LIMIT);
+        dial::limit(self.messages.channel(), Instant::now() + self.answer_limit);
         self.run(&text)
     }
 
