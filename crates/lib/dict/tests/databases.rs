@@ -5,6 +5,9 @@ use postern_config::Config;
 use postern_dict::{ErrorKind, Flags, Lookup, OpenMode, Table};
 use postern_testkit::{MariaDb, PostgreSql, skip};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 /// Files with settings of tables, made as they are needed.
@@ -386,6 +389,123 @@ fn sqlite_tables_answer_and_no_key_is_sql() {
     });
     database.execute_batch("COMMIT;").unwrap();
     check(reader.join().unwrap(), &[("new", Some("n"))]);
+}
+
+/// `ca.pem` and `other.pem`, two authorities, and `server.pem` with `server.key` for localhost, signed by the
+/// first, in a directory for anybody. `None` when openssl is not installed.
+fn certificates() -> Option<TempDir> {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &str| {
+        let done = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(dir.path())
+            .output();
+        done.is_ok_and(|done| done.status.success())
+    };
+    if !run("version") {
+        skip("TLS of SQL servers", "openssl is not installed");
+        return None;
+    }
+    fs::write(dir.path().join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    let sign =
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+    for arguments in [
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=one -keyout ca.key -out ca.pem",
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=two -keyout other.key -out other.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+        &format!("{sign} -out server.pem"),
+    ] {
+        assert!(run(arguments), "{arguments}");
+    }
+    let open =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(dir.path(), 0o755);
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        open(&entry.unwrap().path(), 0o644);
+    }
+    fs::create_dir(dir.path().join("authorities")).unwrap();
+    fs::copy(
+        dir.path().join("ca.pem"),
+        dir.path().join("authorities/0.pem"),
+    )
+    .unwrap();
+    Some(dir)
+}
+
+#[test]
+fn certificates_of_mysql_servers_are_checked_as_the_table_says() {
+    let Some(dir) = certificates() else {
+        return;
+    };
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (ca, other) = (file("ca.pem"), file("other.pem"));
+    let (cert, key, authorities) = (file("server.pem"), file("server.key"), file("authorities"));
+    let options = [
+        format!("--ssl-ca={ca}"),
+        format!("--ssl-cert={cert}"),
+        format!("--ssl-key={key}"),
+    ];
+    let Some(server) = mariadb("TLS of MariaDB", &options.each_ref().map(String::as_str)) else {
+        return;
+    };
+    server.sql("CREATE USER cert@'%' IDENTIFIED BY 'secret' REQUIRE X509; GRANT ALL ON mail.* TO cert@'%';");
+    let tables = Tables::at("mysql", server.port());
+    let version = "query = SELECT variable_value FROM information_schema.session_status WHERE variable_name = ";
+    let named = format!("hosts = unix:{}\n", server.socket());
+    #[rustfmt::skip]
+    let cases = [
+        (String::new(), Some(None)), (format!("tls_CAfile = {ca}"), Some(Some("TLSv1.3"))), (format!("tls_CAfile = {other}"), None),
+        (format!("tls_CApath = {authorities}"), Some(Some("TLSv1.3"))), (format!("tls_CAfile = {cert}"), Some(Some("TLSv1.3"))),
+        (format!("tls_CAfile = {ca}\ntls_verify_cert = yes"), None), ("tls_CAfile = /nonexistent".to_owned(), None),
+        (format!("{named}tls_CAfile = {ca}\ntls_verify_cert = yes"), Some(Some("TLSv1.3"))),
+        ("tls_verify_cert = yes".to_owned(), None), ("tls_ciphers = HIGH".to_owned(), Some(Some("TLSv1.3"))),
+        (format!("user = cert\ntls_CAfile = {ca}"), None),
+        (format!("user = cert\ntls_cert_file = {cert}\ntls_key_file = {key}"), Some(Some("TLSv1.3"))),
+    ];
+    for (more, want) in cases {
+        let table = tables.open(&format!("{version}'ssl_version'\n{more}"));
+        match want {
+            Some(want) => drop(check(table, &[("key", want), ("key", want)])),
+            None => check_fails(table, "key"),
+        }
+    }
+}
+
+#[test]
+fn certificates_of_postgresql_servers_are_checked_as_the_uri_says() {
+    let Some(dir) = certificates() else {
+        return;
+    };
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let Some(server) = PostgreSql::start_new(&[]) else {
+        return skip("TLS of PostgreSQL", "PostgreSQL is not installed");
+    };
+    // The server wants a key that nobody else may read, and reads it from its own directory.
+    let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+    server.use_certificate(&read("server.pem"), &read("server.key"));
+    let tables = Tables::at("pgsql", server.port());
+    let port = server.port();
+    let (ca, other) = (file("ca.pem"), file("other.pem"));
+    #[rustfmt::skip]
+    let cases = [
+        ("127.0.0.1", "sslmode=disable".to_owned(), Some("f")), ("127.0.0.1", String::new(), Some("t")),
+        ("127.0.0.1", "sslmode=require".to_owned(), Some("t")), ("127.0.0.1", format!("sslmode=require&sslrootcert={other}"), None),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}"), Some("t")),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}"), None),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={ca}"), Some("t")),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={other}"), None), ("localhost", "sslmode=verify-full".to_owned(), None),
+    ];
+    let query = "query = SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    for (host, more, want) in cases {
+        let uri = format!("postgresql://mail:secret@{host}:{port}/mail?{more}");
+        let table = tables.open(&format!("{query}\nhosts = {uri}"));
+        match want {
+            Some(_) => drop(check(table, &[("key", want), ("key", want)])),
+            None => check_fails(table, "key"),
+        }
+    }
+    // A table without URI prefers TLS.
+    check(tables.open(query), &[("key", Some("t"))]);
 }
 
 #[test]

@@ -368,6 +368,27 @@ impl PostgreSql {
         run(&mut command, text)
     }
 
+    /// Makes the server offer TLS with a certificate and its key (PEM).
+    ///
+    /// # Panics
+    ///
+    /// When the server does not take them.
+    pub fn use_certificate(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.server.path(&format!("data/{name}"));
+            fs::write(&path, text).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+            if let Some(user) = &self.server.user {
+                chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("an owner");
+            }
+        }
+        self.sql("ALTER SYSTEM SET ssl = on");
+        self.sql("SELECT pg_reload_conf()");
+        wait_for("TLS to be on", || {
+            (self.sql("SHOW ssl") == "on\n").then_some(())
+        });
+    }
+
     /// The directory of the socket.
     #[must_use]
     pub fn directory(&self) -> String {

@@ -2,8 +2,7 @@
 
 use bstr::{BStr, BString};
 use mysql_common::constants::{CapabilityFlags, Command, StatusFlags};
-use mysql_common::io::ParseBuf;
-use mysql_common::packets::{HandshakePacket, HandshakeResponse, SslRequest};
+use mysql_common::packets::{HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +10,7 @@ use std::time::Instant;
 use super::auth::{self, Secret};
 use super::escape::{self, Quoting};
 use super::has_double_quotes;
-use super::packets::{PacketError, Packets, Reply, complaint};
+use super::packets::{Greeting, PacketError, Packets, Reply, complaint};
 use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
@@ -103,18 +102,16 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
     if greeting.first() == Some(&0xff) {
         return Err(complaint(&greeting).to_string());
     }
-    let hello: HandshakePacket<'_> = ParseBuf(&greeting)
-        .parse(())
-        .map_err(|_| PacketError::Malformed.to_string())?;
-    let offered = hello.capabilities();
+    let hello = Greeting::parse(&greeting).ok_or_else(|| PacketError::Malformed.to_string())?;
+    let offered = hello.capabilities;
     let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
-    if hello.protocol_version() != 10 || !offered.contains(needed) {
-        let version = hello.protocol_version();
+    if hello.protocol != 10 || !offered.contains(needed) {
+        let version = hello.protocol;
         return Err(format!(
             "Protocol mismatch; server version = {version}, client version = 10"
         ));
     }
-    packets.set_status(hello.status_flags());
+    packets.set_status(hello.status);
     let mut wanted = needed
         | CapabilityFlags::CLIENT_LONG_PASSWORD
         | CapabilityFlags::CLIENT_LONG_FLAG
@@ -137,12 +134,8 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
             is_encrypted = true;
         }
     }
-    let nonce = [
-        hello.scramble_1_ref(),
-        hello.scramble_2_ref().unwrap_or_default(),
-    ]
-    .concat();
-    let plugin = auth::first(hello.auth_plugin());
+    let nonce = hello.nonce;
+    let plugin = auth::first(hello.plugin);
     let secret = Secret {
         password: &login.password,
         is_private: is_encrypted || matches!(target.place, Place::Socket(_)),

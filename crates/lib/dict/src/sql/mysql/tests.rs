@@ -5,7 +5,12 @@ use crate::sql::pool::{Failure, Session};
 use bstr::B;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
+
+use super::packets::{Greeting, Packets, Reply};
+use postern_wire::Channel;
+use proptest::prelude::*;
 
 /// A greeting of protocol 10 without encryption, from server 5.5.5.
 fn greeting() -> Vec<u8> {
@@ -190,4 +195,35 @@ fn hosts_are_sockets_names_and_addresses() {
         servers("").unwrap(),
         [("localhost".to_owned(), Server::Local)]
     );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_of_a_server_are_a_reply_or_an_error(
+        bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 0..8),
+        rest: Vec<u8>,
+    ) {
+        let (client, mut server) = UnixStream::pair().unwrap();
+        for body in &bodies {
+            server.write_all(&packet(1, body)).unwrap();
+        }
+        server.write_all(&rest).unwrap();
+        drop(server);
+        let mut packets = Packets::new(Channel::new(client.into()));
+        let mut room = 1000;
+        while let Ok(reply) = packets.reply() {
+            if let Reply::Rows(columns) = reply
+                && packets.rows(columns, &mut room, &mut Vec::new()).is_err()
+            {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn any_greeting_is_one_or_not(tail in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let body = [b"\x0a5.5\0", tail.as_slice()].concat();
+        let _ = Greeting::parse(&body);
+        let _ = Greeting::parse(&tail);
+    }
 }

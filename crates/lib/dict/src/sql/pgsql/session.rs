@@ -306,6 +306,10 @@ impl Connection {
             return Err("fe_sendauth: no password supplied\n".to_owned());
         }
         match kind {
+            // A server that does not know the password must not go without its own proof.
+            0 if scram.is_some() => {
+                Err("server did not prove that it knows the password\n".to_owned())
+            }
             0 => Ok(()),
             3 => self.send(|buffer| frontend::password_message(password, buffer)),
             5 => {
@@ -338,7 +342,7 @@ impl Connection {
                 self.send(|buffer| frontend::sasl_response(&proof, buffer))
             }
             12 => {
-                let state = scram.as_mut().ok_or_else(bad)?;
+                let mut state = scram.take().ok_or_else(bad)?;
                 state.finish(data).map_err(|error| format!("{error}\n"))
             }
             _ => Err(format!("authentication method {kind} not supported\n")),
@@ -523,6 +527,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_proof_of_a_server_is_good_or_bad(first: Vec<u8>, text in "r=[a-z]{0,3},s=[a-z=]{0,5},i=[0-9]{0,2}") {
+            for bytes in [first.as_slice(), text.as_bytes()] {
+                let mut state = ScramSha256::new(b"p", ChannelBinding::unsupported());
+                let _ = rounds(bytes);
+                let _ = state.update(bytes);
+                let _ = state.finish(bytes);
+            }
+        }
+
         #[test]
         fn no_key_leaves_its_literal(
             key in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\''), Just(b'\\')], 0..40),

@@ -140,6 +140,20 @@ fn logins_that_cannot_be_are_refused() {
         });
         assert_ends(answer, want);
     }
+    // A server that lets us in without its own proof.
+    let impostor = ask(|mut stream| {
+        skip(&mut stream, false);
+        stream
+            .write_all(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))
+            .unwrap();
+        skip(&mut stream, true);
+        stream.write_all(&message(b'R', &[0; 4])).unwrap();
+        wait(stream);
+    });
+    assert_ends(
+        impostor,
+        "server did not prove that it knows the password\n",
+    );
     // A server that wants our time.
     let greedy = ask(|mut stream| {
         skip(&mut stream, false);
