@@ -10,6 +10,8 @@ use crate::client_config::ClientConfig;
 pub(super) const RETRY_INTERVAL: i32 = 60;
 /// A connection that was not used for this long is not used again, unless the table says otherwise.
 pub(super) const IDLE_INTERVAL: i32 = 60;
+/// A connection used this recently is taken to be there still; looking costs a system call.
+const RECENTLY: Duration = Duration::from_millis(20);
 /// Bytes of one answer.
 pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -183,7 +185,7 @@ impl<S: Session> Pool<S> {
         let idle = self.idle;
         let host = self.hosts.get_mut(index).ok_or(Failed)?;
         let (mut session, mut is_fresh) = match std::mem::replace(&mut host.state, State::Unused) {
-            State::Up { session, since } if since.elapsed() < idle && !session.is_stale() => {
+            State::Up { session, since } if is_usable(&session, since.elapsed(), idle) => {
                 (session, false)
             }
             _ => (host.connect()?, true),
@@ -236,6 +238,11 @@ impl<S: Session> Host<S> {
         let since = Instant::now();
         self.state = State::Down { since };
     }
+}
+
+/// Whether a connection that was not used for `unused` can be used again.
+fn is_usable(session: &impl Session, unused: Duration, idle: Duration) -> bool {
+    unused < RECENTLY || (unused < idle && !session.is_stale())
 }
 
 /// A random number below `count`.
@@ -323,6 +330,18 @@ mod tests {
         assert_eq!(pool.ask(|_| answers.pop().unwrap()), Ok(2));
         assert_eq!(script.lock().unwrap().logins, [0, 0]);
         script.lock().unwrap().stale = vec![0];
+        let session = Fake((0, Arc::clone(&script)));
+        let is_there = |unused| {
+            is_usable(
+                &session,
+                Duration::from_millis(unused),
+                Duration::from_secs(60),
+            )
+        };
+        assert!(is_there(1) && !is_there(1000));
+        script.lock().unwrap().stale.clear();
+        assert!(is_there(1000) && !is_there(60_000));
+        pool.hosts[0].state = State::Unused;
         assert_eq!(pool.ask(|_| Ok(3)), Ok(3));
         assert_eq!(script.lock().unwrap().logins, [0, 0, 0]);
         // A connection that is lost at once is the server's fault.
