@@ -311,3 +311,49 @@ impl Table for Shared {
         self.registered.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_cannot_be_served_say_why() {
+        let config = Config::from_text("").unwrap();
+        let refused = |name: &str| {
+            let opened = try_open(&config, name, OpenMode::Read, Flags::NONE);
+            opened.err().unwrap().to_string()
+        };
+        assert_eq!(
+            refused("mongodb:/x"),
+            "unsupported dictionary type: mongodb (mongodb:/x); Postern has no MongoDB client"
+        );
+        assert_eq!(refused("nosuch:/x"), "unsupported dictionary type: nosuch");
+        let mut table = open(&config, "mongodb:/x", Flags::NONE);
+        assert!(
+            table.lookup(BStr::new("k")).is_err(),
+            "an error, not a miss"
+        );
+    }
+
+    #[test]
+    fn listed_types_are_sorted_and_known() {
+        assert!(TYPES.is_sorted());
+        let config = Config::from_text("").unwrap();
+        for kind in TYPES {
+            let opened = try_open(
+                &config,
+                &format!("{kind}:/nonexistent/x"),
+                OpenMode::Read,
+                Flags::NO_PROXY,
+            );
+            let text = opened
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(
+                !text.starts_with(&format!("unsupported dictionary type: {kind}")),
+                "{text}"
+            );
+        }
+    }
+}
