@@ -8,30 +8,40 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use mysql_common::scramble::scramble_sha256;
+
 use super::packets::{Greeting, Packets, Reply};
 use postern_wire::Channel;
 use proptest::prelude::*;
 
 /// A greeting of protocol 10 without encryption, from server 5.5.5.
 fn greeting() -> Vec<u8> {
+    greeting_for("mysql_native_password")
+}
+
+fn greeting_for(plugin: &str) -> Vec<u8> {
     let mut body = b"\x0a5.5.5\0\x01\0\0\0abcdefgh\0".to_vec();
     // Capabilities (PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH), charset, status, length of the nonce.
     body.extend_from_slice(b"\x08\x82\x2d\x02\0\x08\0\x15");
     body.extend_from_slice(&[0; 10]);
-    body.extend_from_slice(b"ijklmnopqrst\0mysql_native_password\0");
+    body.extend_from_slice(b"ijklmnopqrst\0");
+    body.extend_from_slice(plugin.as_bytes());
+    body.push(0);
     packet(0, &body)
 }
 
 fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(body.len()).unwrap();
-    [&[length, 0, 0, sequence], body].concat()
+    let [low, high] = u16::try_from(body.len()).unwrap().to_le_bytes();
+    [&[low, high, 0, sequence], body].concat()
 }
 
 /// Reads one packet of a client.
 fn skip(stream: &mut TcpStream) -> Vec<u8> {
     let mut header = [0; 4];
     stream.read_exact(&mut header).unwrap();
-    let mut body = vec![0; usize::from(header[0])];
+    let mut body = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
     stream.read_exact(&mut body).unwrap();
     body
 }
@@ -43,7 +53,7 @@ fn ask(behave: impl FnOnce(TcpStream) + Send + 'static) -> Result<Vec<Cell>, Fai
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = std::thread::spawn(move || behave(listener.accept().unwrap().0));
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_millis(500);
     let login = Login {
         user: "u".into(),
         password: "p".into(),
@@ -159,6 +169,95 @@ fn answers_that_are_none_are_failures() {
         wait(client);
     });
     assert_eq!(good, Ok(vec![Some(BString::from("a")), None]));
+}
+
+/// The client's password, as the owner of `key` reads it.
+fn unseal(key: &PrivateDecryptingKey, sealed: &[u8]) -> Vec<u8> {
+    let key = OaepPrivateDecryptingKey::new(key.clone()).unwrap();
+    let mut room = vec![0; key.min_output_size()];
+    let mixed = key
+        .decrypt(&OAEP_SHA1_MGF1SHA1, sealed, &mut room, None)
+        .unwrap();
+    let nonce = b"abcdefghijklmnopqrst";
+    mixed
+        .iter()
+        .zip(nonce.iter().cycle())
+        .map(|(a, b)| a ^ b)
+        .collect()
+}
+
+#[test]
+fn passwords_for_mysql_8_are_proved_or_sealed() {
+    let known = ask(|mut client| {
+        client
+            .write_all(&greeting_for("caching_sha2_password"))
+            .unwrap();
+        let response = skip(&mut client);
+        let proof = scramble_sha256(b"abcdefghijklmnopqrst", b"p").unwrap();
+        assert!(response.contains_str(proof));
+        client.write_all(&packet(2, &[1, 3])).unwrap();
+        client.write_all(&packet(3, OK)).unwrap();
+        skip(&mut client);
+        client
+            .write_all(&packet(1, b"\xff\x15\x04#28000known"))
+            .unwrap();
+    });
+    assert_eq!(
+        known,
+        Err(Failure::Refused("mysql:t: query failed: known".to_owned()))
+    );
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let wanted = ask(move |mut client| {
+        let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        let text =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, public.as_ref());
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(64)
+            .map(|line| line.to_str().unwrap())
+            .collect();
+        let pem = format!(
+            "\x01-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        );
+        client
+            .write_all(&greeting_for("mysql_native_password"))
+            .unwrap();
+        skip(&mut client);
+        client
+            .write_all(&packet(
+                2,
+                b"\xfecaching_sha2_password\0abcdefghijklmnopqrst\0",
+            ))
+            .unwrap();
+        assert_eq!(skip(&mut client).len(), 32);
+        client.write_all(&packet(4, &[1, 4])).unwrap();
+        assert_eq!(skip(&mut client), [2]);
+        client.write_all(&packet(6, pem.as_bytes())).unwrap();
+        let sealed = skip(&mut client);
+        assert_eq!(unseal(&key, &sealed), b"p\0");
+        client.write_all(&packet(8, OK)).unwrap();
+        skip(&mut client);
+        client
+            .write_all(&packet(1, b"\xff\x15\x04#28000sealed"))
+            .unwrap();
+    });
+    assert_eq!(
+        wanted,
+        Err(Failure::Refused("mysql:t: query failed: sealed".to_owned()))
+    );
+    // Nobody gets the password itself on an open line.
+    let greedy = ask(|mut client| {
+        client.write_all(&greeting()).unwrap();
+        skip(&mut client);
+        client
+            .write_all(&packet(2, b"\xfemysql_clear_password\0"))
+            .unwrap();
+        wait(client);
+    });
+    let text =
+        "connect to mysql server h: Authentication plugin 'mysql_clear_password' cannot be loaded";
+    assert_eq!(greedy, Err(Failure::Lost(text.to_owned())));
 }
 
 #[test]
