@@ -20,6 +20,8 @@ use crate::sql::tls::{self, Check, TlsFiles};
 
 /// A greeting is never longer.
 const LONGEST_GREETING: usize = 64 * 1024;
+/// What the server is told about the longest packet.
+const ROOM: u32 = 16 * 1024 * 1024;
 /// `utf8mb4_general_ci`; the session's real character set is set after the login.
 const COLLATION: u8 = 45;
 
@@ -92,9 +94,20 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
     Ok(Packets::new(channel))
 }
 
+/// What the protocol must have.
+const NEEDED: CapabilityFlags =
+    CapabilityFlags::CLIENT_PROTOCOL_41.union(CapabilityFlags::CLIENT_SECURE_CONNECTION);
+/// What we can. Neither several statements in a query nor the server's wish for files of ours are among it.
+const KNOWN: CapabilityFlags = NEEDED
+    .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
+    .union(CapabilityFlags::CLIENT_LONG_FLAG)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
+    .union(CapabilityFlags::CLIENT_CONNECT_WITH_DB);
+
 /// The greeting, encryption when wanted, and the proof of the password.
 fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), String> {
-    let login = &target.login;
     dial::limit(packets.channel(), end);
     let greeting = packets
         .read(LONGEST_GREETING)
@@ -103,60 +116,74 @@ fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), St
         return Err(complaint(&greeting).to_string());
     }
     let hello = Greeting::parse(&greeting).ok_or_else(|| PacketError::Malformed.to_string())?;
-    let offered = hello.capabilities;
-    let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
-    if hello.protocol != 10 || !offered.contains(needed) {
+    if hello.protocol != 10 || !hello.capabilities.contains(NEEDED) {
         let version = hello.protocol;
         return Err(format!(
             "Protocol mismatch; server version = {version}, client version = 10"
         ));
     }
     packets.set_status(hello.status);
-    let mut wanted = needed
-        | CapabilityFlags::CLIENT_LONG_PASSWORD
-        | CapabilityFlags::CLIENT_LONG_FLAG
-        | CapabilityFlags::CLIENT_TRANSACTIONS
-        | CapabilityFlags::CLIENT_MULTI_RESULTS
-        | CapabilityFlags::CLIENT_PLUGIN_AUTH
-        | CapabilityFlags::CLIENT_CONNECT_WITH_DB;
-    let can_encrypt = offered.contains(CapabilityFlags::CLIENT_SSL);
-    let mut is_encrypted = false;
-    if let Some((files, check)) = &login.tls {
-        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
-        if !can_encrypt && *check != Check::Nothing {
-            let why = "SSL is required, but the server does not support it";
-            return Err(format!("TLS/SSL error: {why}"));
-        }
-        if can_encrypt {
-            wanted |= CapabilityFlags::CLIENT_SSL;
-            encrypt(packets, wanted & offered, files, *check, &target.place, end)
-                .map_err(|error| format!("TLS/SSL error: {error}"))?;
-            is_encrypted = true;
-        }
-    }
-    let nonce = hello.nonce;
+    let is_encrypted = encrypt_if_wanted(packets, hello.capabilities, target, end)
+        .map_err(|error| format!("TLS/SSL error: {error}"))?;
+    prove(packets, hello, target, is_encrypted, end)
+        .map_err(|error| lost(&error, "reading authorization packet"))
+}
+
+/// Tells who we are and proves it.
+fn prove(
+    packets: &mut Packets,
+    hello: Greeting<'_>,
+    target: &Target,
+    is_encrypted: bool,
+    end: Instant,
+) -> Result<(), PacketError> {
+    let login = &target.login;
     let plugin = auth::first(hello.plugin);
     let secret = Secret {
         password: &login.password,
         is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
     };
-    let answer = |error: PacketError| lost(&error, "reading authorization packet");
-    let proof = auth::proof(&plugin, &secret, &nonce).map_err(answer)?;
+    let proof = auth::proof(&plugin, &secret, &hello.nonce)?;
+    let mut flags = KNOWN & hello.capabilities;
+    flags.set(CapabilityFlags::CLIENT_SSL, is_encrypted);
     let response = HandshakeResponse::new(
         Some(proof.as_slice()),
+        // New enough for utf8mb4.
         (5, 5, 3),
         Some(login.user.as_slice()),
         Some(login.database.as_slice()),
         Some(plugin.clone()),
-        wanted & offered,
+        flags,
         None,
-        u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX),
+        ROOM,
     );
     let mut packet = Vec::new();
     response.serialize(&mut packet);
     dial::limit(packets.channel(), end);
-    packets.write(&packet).map_err(answer)?;
-    auth::finish(packets, &secret, plugin, nonce).map_err(answer)
+    packets.write(&packet)?;
+    auth::finish(packets, &secret, plugin, hello.nonce)
+}
+
+/// Encrypts the connection as the table wants; tells whether it is encrypted.
+fn encrypt_if_wanted(
+    packets: &mut Packets,
+    offered: CapabilityFlags,
+    target: &Target,
+    end: Instant,
+) -> Result<bool, PacketError> {
+    let Some((files, check)) = &target.login.tls else {
+        return Ok(false);
+    };
+    if !offered.contains(CapabilityFlags::CLIENT_SSL) {
+        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
+        if *check == Check::Nothing {
+            return Ok(false);
+        }
+        let why = "SSL is required, but the server does not support it";
+        return Err(PacketError::Server(why.to_owned()));
+    }
+    let flags = (KNOWN & offered) | CapabilityFlags::CLIENT_SSL;
+    encrypt(packets, flags, files, *check, &target.place, end).map(|()| true)
 }
 
 fn encrypt(
@@ -167,9 +194,8 @@ fn encrypt(
     place: &Place,
     end: Instant,
 ) -> Result<(), PacketError> {
-    let room = u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX);
     let mut request = Vec::new();
-    SslRequest::new(flags, room, COLLATION).serialize(&mut request);
+    SslRequest::new(flags, ROOM, COLLATION).serialize(&mut request);
     packets.write(&request)?;
     let name = match place {
         Place::Inet(host, _) => host,

@@ -64,7 +64,7 @@ pub(crate) fn open(
     let mut pool = Pool::new(retry, idle);
     for host in hosts {
         let (class, place) = place(host);
-        pool.add(host.to_owned(), class, target(host, place, &login));
+        pool.add(uri::shown(host), class, target(host, place, &login));
     }
     let manner = Manner {
         kind: "pgsql",

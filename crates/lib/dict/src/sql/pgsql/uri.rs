@@ -41,6 +41,30 @@ pub(super) fn is_uri(text: &str) -> bool {
     text.starts_with("postgresql://") || text.starts_with("postgres://")
 }
 
+/// `text` for the log: without the password of a URI.
+pub(super) fn shown(text: &str) -> String {
+    let (head, query) = text.split_once('?').unwrap_or((text, ""));
+    let mut shown = match head.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((login, place)) if login.contains(':') => {
+                let user = login.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}:***@{place}")
+            }
+            _ => head.to_owned(),
+        },
+        None => head.to_owned(),
+    };
+    for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        shown.push_str(if pair.starts_with("password=") {
+            "password=***"
+        } else {
+            pair
+        });
+    }
+    shown
+}
+
 impl Uri {
     /// Parses `text`. The error is the text for the log, in libpq's words where it has some.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -282,6 +306,19 @@ mod tests {
             Uri::parse("postgresql://").unwrap().hosts,
             [(String::new(), None)]
         );
+    }
+
+    #[test]
+    fn passwords_are_not_logged() {
+        #[rustfmt::skip]
+        let cases = [
+            ("postgresql://me:s:ec@ret@db:5/x?sslmode=require", "postgresql://me:***@db:5/x?sslmode=require"),
+            ("postgres:///x?password=s&user=me", "postgres:///x?password=***&user=me"),
+            ("postgresql://me@db/x", "postgresql://me@db/x"), ("db:5", "db:5"), ("unix:/run/pg", "unix:/run/pg"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(shown(text), want);
+        }
     }
 
     #[test]
