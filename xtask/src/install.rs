@@ -21,7 +21,12 @@ const COMMANDS: &[&str] = &[
     "postmap",
     "postqueue",
     "postsuper",
+    "qmqp-sink",
+    "qmqp-source",
+    "qshape",
     "sendmail",
+    "smtp-sink",
+    "smtp-source",
 ];
 
 /// Set-gid programs.

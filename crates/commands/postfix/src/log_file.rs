@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use postern_config::params;
-use postern_sys::clock::{LocalTime, local_now};
+use postern_sys::clock::local_now;
 use postern_sys::error_text;
 
 use crate::program::{Failure, Program};
@@ -29,7 +29,7 @@ impl Program {
         if file.starts_with("/dev/") {
             return Err(Failure::new(format!("not rotating '{file}'")));
         }
-        let old = format!("{file}.{}", format_time(&suffix, &local_now()));
+        let old = format!("{file}.{}", local_now().format(&suffix));
         fs::rename(&file, &old).map_err(|error| {
             Failure::new(format!("rename {file} to {old}: {}", error_text(&error)))
         })?;
@@ -49,49 +49,5 @@ impl Program {
                 error_text(&error)
             ))),
         }
-    }
-}
-
-/// strftime(3), as far as file names need it; other conversions stay as they are.
-fn format_time(format: &str, time: &LocalTime) -> String {
-    let mut out = String::new();
-    let mut rest = format.chars();
-    while let Some(character) = rest.next() {
-        if character != '%' {
-            out.push(character);
-            continue;
-        }
-        match rest.next() {
-            Some('Y') => out.push_str(&time.year.to_string()),
-            Some('y') => out.push_str(&format!("{:02}", time.year % 100)),
-            Some('m') => out.push_str(&format!("{:02}", time.month)),
-            Some('d') => out.push_str(&format!("{:02}", time.day)),
-            Some('H') => out.push_str(&format!("{:02}", time.hour)),
-            Some('M') => out.push_str(&format!("{:02}", time.minute)),
-            Some('S') => out.push_str(&format!("{:02}", time.second)),
-            Some('s') => out.push_str(&postern_sys::clock::unix_time().to_string()),
-            Some('F') => out.push_str(&format_time("%Y-%m-%d", time)),
-            Some('T') => out.push_str(&format_time("%H:%M:%S", time)),
-            Some('%') => out.push('%'),
-            Some(other) => out.extend(['%', other]),
-            None => out.push('%'),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suffixes_are_made_from_the_local_time() {
-        let time = postern_sys::clock::local_time(1_700_000_000);
-        let text = format_time("%Y%m%d-%H%M%S%%%q", &time);
-        assert!(
-            text.starts_with("2023111") && text.ends_with("%%q"),
-            "{text}"
-        );
-        assert_eq!(text.len(), 18);
     }
 }

@@ -417,6 +417,7 @@ impl Table for Cidr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy;
 
     fn table(text: &str) -> Box<dyn Table> {
         let items: Vec<String> = text.lines().map(|line| format!("{{{line}}}")).collect();
@@ -470,5 +471,66 @@ mod tests {
                 .contains("1.2.3.4".parse().unwrap())
         );
         assert!(Net::parse("::/0").unwrap().contains("::5".parse().unwrap()));
+    }
+
+    /// What the lines say, read one after the other.
+    fn linear(lines: &[(u8, bool, String)], address: IpAddr) -> Option<String> {
+        let mut around: Vec<bool> = Vec::new();
+        for (number, (kind, negated, net)) in lines.iter().enumerate() {
+            // A pattern says nothing about the other family, also with `!`.
+            let same = net.contains(':') == address.is_ipv6();
+            let holds = same && Net::parse(net).unwrap().contains(address) != *negated;
+            let reached = around.iter().all(|entered| *entered);
+            match kind {
+                0 => around.push(holds),
+                1 => {
+                    around.pop();
+                }
+                _ if reached && holds => return Some(format!("value{number}")),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(400))]
+
+        #[test]
+        fn the_index_never_changes_an_answer(
+            lines in proptest::collection::vec(
+                (0..8_u8, proptest::bool::weighted(0.2), proptest::prop_oneof![
+                    "10\\.[01]\\.[0-3]\\.[0-3]",
+                    "10\\.[01]\\.[0-3]\\.0/2[34]".prop_filter("host bits", |net| Net::parse(net).is_ok()),
+                    proptest::strategy::Just("10.0.0.0/15".to_owned()),
+                    "2001:db8::[0-3]",
+                    proptest::strategy::Just("2001:db8::/127".to_owned()),
+                    proptest::strategy::Just("::/0".to_owned()),
+                ]),
+                0..30,
+            ),
+            keys in proptest::collection::vec(
+                proptest::prop_oneof!["10\\.[01]\\.[0-3]\\.[0-3]", "2001:db8::[0-3]"],
+                1..20,
+            ),
+        ) {
+            let text: Vec<String> = lines
+                .iter()
+                .enumerate()
+                .map(|(number, (kind, negated, net))| {
+                    let mark = if *negated { "!" } else { "" };
+                    match kind {
+                        0 => format!("if {mark}{net}"),
+                        1 => "endif".to_owned(),
+                        _ => format!("{mark}{net} value{number}"),
+                    }
+                })
+                .collect();
+            let mut table = table(&text.join("\n"));
+            for key in &keys {
+                let got = table.lookup(BStr::new(key)).unwrap().map(|value| value.to_string());
+                proptest::prop_assert_eq!(got, linear(&lines, key.parse().unwrap()), "{}", key);
+            }
+        }
     }
 }

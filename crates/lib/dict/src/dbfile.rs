@@ -2,12 +2,27 @@
 //! source" warning and duplicate entries.
 
 use bstr::{BStr, BString};
+use std::borrow::Cow;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::source::now_seconds;
 use crate::{Flags, LookupError};
+
+/// How much the answers of a reader that remembers parts of its file may be out of date: less than
+/// it takes one process to wake another. Then the state of the file is looked at.
+pub(crate) const FRESH: Duration = Duration::from_micros(100);
+
+/// Waits until every reader looks at its file again.
+#[cfg(test)]
+pub(crate) fn outwait_freshness() {
+    let start = std::time::Instant::now();
+    while start.elapsed() <= FRESH {
+        std::hint::spin_loop();
+    }
+}
 
 /// Warns when `source` was changed after the database `path` was, unless just now.
 pub fn warn_if_older(path: &str, source: &str, database: &Metadata) {
@@ -45,9 +60,9 @@ impl NulForms {
     }
 
     /// The keys to try for `key`, in order.
-    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, BString)> {
-        let with = self.with.then(|| (true, with_nul(key)));
-        let without = self.without.then(|| (false, key.to_owned()));
+    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, Cow<'_, BStr>)> {
+        let with = self.with.then(|| (true, Cow::Owned(with_nul(key))));
+        let without = self.without.then_some((false, Cow::Borrowed(key)));
         with.into_iter().chain(without)
     }
 
@@ -66,6 +81,14 @@ impl NulForms {
         } else {
             self.with
         }
+    }
+}
+
+/// Where files beside `path` go.
+pub fn directory(path: &str) -> &Path {
+    match Path::new(path).parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

@@ -19,6 +19,12 @@ pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
 /// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,
 /// ASCII folding otherwise.
 pub fn fold_key(key: &BStr) -> Cow<'_, BStr> {
+    if key
+        .iter()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
+        return Cow::Borrowed(key);
+    }
     if key.is_ascii() {
         return fold_ascii(key);
     }

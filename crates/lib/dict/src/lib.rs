@@ -9,6 +9,7 @@
 
 pub mod alias;
 mod bdb;
+mod blocks;
 pub mod cache;
 mod cdb;
 mod cidr;
@@ -48,6 +49,7 @@ mod rules;
 pub mod search;
 mod simple;
 mod socketmap;
+mod sorter;
 pub mod source;
 #[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
 mod sql;
@@ -84,4 +86,36 @@ pub mod fuzzing {
     pub use crate::ldap::fuzzing::{read_filter, read_messages};
     pub use crate::memcache::fuzzing::read_values;
     pub use crate::redis::fuzzing::read_replies;
+
+    use std::io::Write;
+
+    /// Takes a reply line of a `tcp:` server apart.
+    pub fn tcp_reply(line: &[u8]) {
+        crate::tcp::parse_any(line);
+    }
+
+    /// Reads a netstring as from a `socketmap:` server, and the reply in it.
+    pub fn socketmap_reply(stream: &[u8]) {
+        crate::socketmap::judge_any(stream);
+    }
+
+    /// Looks keys up in an LMDB file without the library.
+    pub fn lmdb_file(content: &[u8], keys: &[&[u8]]) {
+        let Ok(mut file) = tempfile() else { return };
+        if file.write_all(content).is_ok() {
+            crate::lmdb::read_any(file, keys);
+        }
+    }
+
+    fn tempfile() -> std::io::Result<std::fs::File> {
+        let path = std::env::temp_dir().join(format!("postern-fuzz.{}", std::process::id()));
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(file)
+    }
 }

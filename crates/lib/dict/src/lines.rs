@@ -16,6 +16,9 @@ pub struct Line {
     pub last: usize,
 }
 
+/// Room for most lines.
+const LINE: usize = 80;
+
 /// Reads logical lines. Warnings name `source`.
 pub struct LogicalLines<R> {
     input: R,
@@ -31,12 +34,20 @@ pub fn is_space(byte: u8) -> bool {
 
 /// `text` without leading and trailing white space.
 pub fn trim(text: &[u8]) -> &[u8] {
-    text.trim_with(|c| u8::try_from(u32::from(c)).is_ok_and(is_space))
+    let end = text
+        .iter()
+        .rposition(|byte| !is_space(*byte))
+        .map_or(0, |last| last + 1);
+    trim_start(text.get(..end).unwrap_or_default())
 }
 
 /// `text` without leading white space.
 pub fn trim_start(text: &[u8]) -> &[u8] {
-    text.trim_start_with(|c| u8::try_from(u32::from(c)).is_ok_and(is_space))
+    let start = text
+        .iter()
+        .position(|byte| !is_space(*byte))
+        .unwrap_or(text.len());
+    text.get(start..).unwrap_or_default()
 }
 
 impl<R: BufRead> LogicalLines<R> {
@@ -95,7 +106,7 @@ impl<R: BufRead> LogicalLines<R> {
     /// The next physical line that is neither blank nor a comment.
     fn physical(&mut self) -> io::Result<Option<(BString, usize)>> {
         loop {
-            let mut text = Vec::new();
+            let mut text = Vec::with_capacity(LINE);
             if self.input.read_until(b'\n', &mut text)? == 0 {
                 return Ok(None);
             }

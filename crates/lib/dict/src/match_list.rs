@@ -404,6 +404,65 @@ mod tests {
     }
 
     #[test]
+    fn client_lists_answer_as_the_reference() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: String| {
+            let path = dir.path().join(name).display().to_string();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let inner = file("inner", "192.0.2.71 !192.0.2.72\n".to_owned());
+        let outer = file("outer", format!("!192.0.2.70\n!{inner}\n192.0.2.72\n"));
+        let absent = dir.path().join("absent").display().to_string();
+        let (yes, no, error) = (Some(true), Some(false), None);
+        // Answers for trusted.client.example[192.0.2.70], bad.client.example[192.0.2.71] and
+        // unknown[192.0.2.72], seen with smtpd(8).
+        #[rustfmt::skip]
+        let cases: &[(&str, [Option<bool>; 3])] = &[
+            ("!!192.0.2.70, 192.0.2.71",                            [yes, yes, no]),
+            ("OUTER",                                               [no, no, yes]),
+            ("!OUTER 192.0.2.0/24",                                 [yes, yes, no]),
+            ("192.0.2.5/24, 192.0.2.71",                            [error, error, error]),
+            ("192.0.2.71, 192.0.2.0/33",                            [error, yes, error]),
+            ("[192.0.2.70], [192.0.2.72]/31",                       [yes, no, yes]),
+            ("2001:db8::/32, 192.0.2.70",                           [error, error, error]),
+            ("ABSENT 192.0.2.70",                                   [error, error, error]),
+            ("192.0.2.70 ABSENT",                                   [yes, error, error]),
+            ("static:all",                                          [yes, yes, yes]),
+            ("!static:all 192.0.2.70",                              [no, no, no]),
+            ("fail:x 192.0.2.70",                                   [error, error, error]),
+            (".client.example",                                     [no, no, no]),
+            ("trusted.client.example, !client.example, 192.0.2.71", [yes, no, no]),
+            ("Client.EXAMPLE",                                      [yes, yes, no]),
+            ("inline:{192.0.2.70=x client.example=y}",              [yes, yes, no]),
+            ("unionmap:{static:a,static:b}",                        [yes, yes, yes]),
+            ("192.0.2.70 # comment 192.0.2.71",                     [yes, no, no]),
+            ("192.0.2",                                             [no, no, no]),
+            ("192.0.2.",                                            [no, no, no]),
+            ("{192.0.2.70}",                                        [no, no, no]),
+            ("0.0.0.0/0",                                           [yes, yes, yes]),
+            ("!0.0.0.0/0, 192.0.2.70",                              [no, no, no]),
+            ("[::]/0, 192.0.2.71",                                  [no, yes, no]),
+            ("[::ffff:192.0.2.70]",                                 [no, no, no]),
+        ];
+        let clients = [
+            ("trusted.client.example", "192.0.2.70"),
+            ("bad.client.example", "192.0.2.71"),
+            ("unknown", "192.0.2.72"),
+        ];
+        for (value, want) in cases {
+            let value = value.replace("OUTER", &outer).replace("ABSENT", &absent);
+            let mut list = list(MatchKind::NameAddress, true, &value);
+            for ((name, address), want) in clients.iter().zip(want) {
+                let got = list
+                    .matches_client(BStr::new(name), BStr::new(address))
+                    .ok();
+                assert_eq!(got, *want, "{value} {name}");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_asked_is_an_error_and_not_a_miss() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none").display().to_string();

@@ -76,30 +76,47 @@ pub(crate) fn open(
     };
     read_only(kind, name, mode)?;
     let text = pattern_text(kind, name)?;
-    let place = format!("{kind} map {name}");
-    let mut loader = Loader {
-        syntax,
-        place: place.clone(),
-        flags,
-        line: 0,
-    };
-    let steps = loader.load(name, &text.content)?;
-    // A negated pattern applies just where its text is missing, so it is always looked at; so is
-    // an `if`, whose block has to be jumped over.
-    let needs = steps.iter().map(|step| match step {
-        Step::Rule { first, .. } if !first.negated => first.needs.clone(),
-        Step::Rule { .. } | Step::If { .. } => None,
-    });
-    let filter = Prefilter::new(needs.collect());
-    let type_name = format!("{kind}:{name}");
-    Ok(Box::new(Rules {
-        name: type_name,
-        place,
-        flags: flags | Flags::PATTERN,
-        owner: text.owner,
-        steps,
-        filter,
-    }))
+    let rules = Rules::load(syntax, name, &text.content, flags, text.owner)?;
+    Ok(Box::new(rules))
+}
+
+impl Rules {
+    fn load(
+        syntax: Syntax,
+        name: &str,
+        content: &[u8],
+        flags: Flags,
+        owner: Owner,
+    ) -> Result<Self, OpenError> {
+        let kind = if syntax == Syntax::Posix {
+            "regexp"
+        } else {
+            "pcre"
+        };
+        let place = format!("{kind} map {name}");
+        let mut loader = Loader {
+            syntax,
+            place: place.clone(),
+            flags,
+            line: 0,
+        };
+        let steps = loader.load(name, content)?;
+        // A negated pattern applies just where its text is missing, so it is always looked at; so is
+        // an `if`, whose block has to be jumped over.
+        let needs = steps.iter().map(|step| match step {
+            Step::Rule { first, .. } if !first.negated => first.needs.clone(),
+            Step::Rule { .. } | Step::If { .. } => None,
+        });
+        let filter = Prefilter::new(needs.collect());
+        Ok(Self {
+            name: format!("{kind}:{name}"),
+            place,
+            flags: flags | Flags::PATTERN,
+            owner,
+            steps,
+            filter,
+        })
+    }
 }
 
 struct Loader {
@@ -548,5 +565,53 @@ mod tests {
                 ("h", Some("anch")),
             ],
         );
+    }
+
+    /// Lines of a table: rules and blocks from parts that often match.
+    fn table_text() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        let pattern = prop_oneof![
+            "[ab]{2,4}",
+            "[ab]{2}[.*+?]?[ab]{2}",
+            "\\^[ab]{2}",
+            "[abc]{2}\\$",
+            "\\([ab]{2}\\|[bc]{2}\\)[a-c]?",
+            "\\[ab\\][bc]{2}",
+            "[A-C]{2,3}",
+        ];
+        let head = (
+            prop_oneof![Just(""), Just(""), Just("!")],
+            pattern,
+            prop_oneof![Just(""), Just("i")],
+        )
+            .prop_map(|(mark, pattern, option)| format!("{mark}/{pattern}/{option}"));
+        let line = (head, 0..10_u8, 0..1000_u32).prop_map(|(head, kind, value)| match kind {
+            0 => format!("if {head}"),
+            1 | 2 => "endif".to_owned(),
+            _ => format!("{head} value{value}"),
+        });
+        proptest::collection::vec(line, 0..30).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(400))]
+
+        #[test]
+        fn the_filter_never_changes_an_answer(
+            text in table_text(),
+            keys in proptest::collection::vec("[a-cA-C]{0,7}", 1..20),
+        ) {
+            for syntax in [Syntax::Posix, Syntax::Perl] {
+                let load = || {
+                    Rules::load(syntax, "x", text.as_bytes(), Flags::NONE, Owner::Trusted).unwrap()
+                };
+                let (mut filtered, mut linear) = (load(), load());
+                linear.filter = Prefilter::new(vec![None; linear.steps.len()]);
+                for key in &keys {
+                    let key = key.as_bytes();
+                    proptest::prop_assert_eq!(filtered.search(key), linear.search(key));
+                }
+            }
+        }
     }
 }

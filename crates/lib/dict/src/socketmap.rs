@@ -236,6 +236,25 @@ impl Table for Socketmap {
     }
 }
 
+/// Reads and judges a reply of any content.
+#[cfg(fuzzing)]
+pub(crate) fn judge_any(stream: &[u8]) {
+    let server = Server::Unix("/".to_owned());
+    for empty_is_found in [false, true] {
+        let map = Socketmap {
+            name: "socketmap:x".to_owned(),
+            flags: Flags::PATTERN,
+            map: "x".to_owned(),
+            client: client(&server),
+            limit: 100_000,
+            empty_is_found,
+        };
+        if let Ok(reply) = read_netstring(&mut &*stream, 100_000) {
+            let _ = map.judge(&reply);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,13 @@ fn parse(line: &[u8]) -> Reply {
     }
 }
 
+#[cfg(fuzzing)]
+pub(crate) fn parse_any(line: &[u8]) {
+    if let Reply::Found(text) = parse(line) {
+        assert_eq!(unquote(&quote(&text)), Some(text));
+    }
+}
+
 impl Tcp {
     fn ask(&mut self, request: &[u8], limit: Duration) -> io::Result<(Vec<u8>, LineEnd)> {
         let channel = match &mut self.channel {

@@ -1,14 +1,14 @@
 //! `texthash`: a text file read whole when it is opened.
 
-use bstr::ByteSlice;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use bstr::{BStr, BString, ByteSlice};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::layer::{fold_ascii, fold_key};
 use crate::lines::LogicalLines;
-use crate::simple::{Memory, read_only};
+use crate::simple::read_only;
 use crate::source::{EntryError, files_as_base64, read_settled, split_entry};
-use crate::{Flags, OpenError, OpenMode, Table, io_text};
+use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text};
 
 /// Opens `texthash:path`. `utf8` is `smtputf8_enable`.
 pub(crate) fn open(
@@ -20,13 +20,16 @@ pub(crate) fn open(
     read_only("texthash", path, mode)?;
     let file = read_settled(path, "database ")?;
     let utf8 = utf8 && flags.contains(Flags::UTF8_REQUEST);
-    let mut entries = BTreeMap::new();
+    let mut entries = HashMap::new();
     let mut lines = LogicalLines::new(file.content.as_slice(), path);
     while let Some(line) = lines
         .next_line()
         .map_err(|e| OpenError(format!("read {path}: {}", io_text(&e))))?
     {
-        let place = format!("{path}, line {}", line.first);
+        let place = Place {
+            path,
+            line: line.first,
+        };
         let (key, value) = match split_entry(line.text.as_bstr(), utf8) {
             Ok(entry) => entry,
             Err(EntryError::Incomplete) => {
@@ -73,10 +76,57 @@ pub(crate) fn open(
             }
         }
     }
-    Ok(Box::new(Memory::fixed(
-        format!("texthash:{path}"),
-        flags,
-        file.owner,
+    Ok(Box::new(TextHash {
+        name: format!("texthash:{path}"),
+        flags: flags | Flags::FIXED,
+        owner: file.owner,
         entries,
-    )))
+        listed: Vec::new(),
+    }))
+}
+
+/// Where a line is; shown only in warnings.
+struct Place<'a> {
+    path: &'a str,
+    line: usize,
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}, line {}", self.path, self.line)
+    }
+}
+
+struct TextHash {
+    name: String,
+    flags: Flags,
+    owner: Owner,
+    entries: HashMap<BString, BString>,
+    /// Keys that a walk has not reached, the last one first.
+    listed: Vec<BString>,
+}
+
+impl Table for TextHash {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn flags(&self) -> Flags {
+        self.flags
+    }
+    fn lookup(&mut self, key: &BStr) -> Lookup {
+        Ok(self.entries.get(key.as_bytes()).cloned())
+    }
+    fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
+        if restart {
+            self.listed = self.entries.keys().cloned().collect();
+            self.listed.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        Ok(self.listed.pop().and_then(|key| {
+            let value = self.entries.get(&key)?.clone();
+            Some((key, value))
+        }))
+    }
+    fn owner(&self) -> Owner {
+        self.owner
+    }
 }

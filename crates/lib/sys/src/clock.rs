@@ -65,6 +65,39 @@ impl LocalTime {
             self.zone,
         )
     }
+    /// strftime(3) in the C locale, as far as file names need it; other conversions stay as they are.
+    pub fn format(&self, template: &str) -> String {
+        let mut out = String::new();
+        let mut rest = template.chars();
+        while let Some(character) = rest.next() {
+            if character != '%' {
+                out.push(character);
+                continue;
+            }
+            match rest.next() {
+                Some('Y') => out.push_str(&self.year.to_string()),
+                Some('y') => out.push_str(&format!("{:02}", self.year % 100)),
+                Some('m') => out.push_str(&format!("{:02}", self.month)),
+                Some('b' | 'h') => out.push_str(self.month_name()),
+                Some('d') => out.push_str(&format!("{:02}", self.day)),
+                Some('e') => out.push_str(&format!("{:2}", self.day)),
+                Some('a') => out.push_str(self.weekday_name()),
+                Some('w') => out.push_str(&self.weekday.to_string()),
+                Some('H') => out.push_str(&format!("{:02}", self.hour)),
+                Some('M') => out.push_str(&format!("{:02}", self.minute)),
+                Some('S') => out.push_str(&format!("{:02}", self.second)),
+                Some('s') => out.push_str(&unix_time().to_string()),
+                Some('z') => out.push_str(&self.numeric_zone()),
+                Some('Z') => out.push_str(&self.zone),
+                Some('F') => out.push_str(&self.format("%Y-%m-%d")),
+                Some('T') => out.push_str(&self.format("%H:%M:%S")),
+                Some('%') => out.push('%'),
+                Some(other) => out.extend(['%', other]),
+                None => out.push('%'),
+            }
+        }
+        out
+    }
 }
 
 /// Seconds since 1970.
@@ -119,6 +152,17 @@ pub fn local_now() -> LocalTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_formatted_for_file_names() {
+        let time = local_time(1_700_000_000);
+        let text = time.format("%Y%m%d-%H%M%S%%%q");
+        assert!(
+            text.starts_with("2023111") && text.ends_with("%%q"),
+            "{text}"
+        );
+        assert_eq!(text.len(), 18);
+    }
 
     #[test]
     fn mail_date_has_blank_padded_day_and_zone_comment() {

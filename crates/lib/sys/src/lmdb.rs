@@ -56,6 +56,8 @@ pub struct Env {
     dbi: u32,
     /// The write transaction of a bulk job.
     bulk: Option<NonNull<ffi::MDB_txn>>,
+    /// A read transaction that is reset, for the next reader.
+    idle: Option<NonNull<ffi::MDB_txn>>,
 }
 
 // SAFETY: the environment is opened without locks and reader table, so nothing in it is bound to
@@ -81,6 +83,7 @@ impl Env {
             fd: -1,
             dbi: 0,
             bulk: None,
+            idle: None,
         };
         let access = if read_only { ffi::MDB_RDONLY } else { 0 };
         // SAFETY: `env` was just made, is not yet open, and `name` ends with NUL. On failure the
@@ -113,6 +116,7 @@ impl Env {
     /// The library's error.
     pub fn set_map_size(&mut self, size: usize) -> Result<(), Error> {
         self.abort_bulk();
+        self.drop_idle();
         // SAFETY: no transaction of this process is active.
         check(unsafe { ffi::mdb_env_set_mapsize(self.env.as_ptr(), size) })
     }
@@ -157,14 +161,50 @@ impl Env {
     ///
     /// The library's error.
     pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.with_txn(true, |txn, dbi| {
-            let (mut name, mut data) = (value(key), value(&[]));
-            // SAFETY: the transaction is live and both values are valid for the call.
-            match unsafe { ffi::mdb_get(txn, dbi, &raw mut name, &raw mut data) } {
+        let (txn, idle) = match (self.bulk, self.idle.take()) {
+            (Some(bulk), idle) => (bulk, idle),
+            (None, Some(idle)) => {
+                // SAFETY: the transaction was reset and is not in use; on failure it stays reset
+                // and is given up.
+                let code = unsafe { ffi::mdb_txn_renew(idle.as_ptr()) };
+                if code != 0 {
+                    // SAFETY: the handle is not used again.
+                    unsafe { ffi::mdb_txn_abort(idle.as_ptr()) };
+                    return Err(Error::new(code));
+                }
+                (idle, None)
+            }
+            (None, None) => (self.begin(true)?, None),
+        };
+        let (mut name, mut data) = (value(key), value(&[]));
+        // SAFETY: the transaction is live and both values are valid for the call.
+        let found =
+            match unsafe { ffi::mdb_get(txn.as_ptr(), self.dbi, &raw mut name, &raw mut data) } {
                 0 => Ok(Some(copy(&data))),
                 ffi::MDB_NOTFOUND => Ok(None),
                 code => Err(Error::new(code)),
-            }
+            };
+        if self.bulk.is_some() {
+            self.idle = idle;
+        } else {
+            // SAFETY: the read transaction is live; the found data was copied.
+            unsafe { ffi::mdb_txn_reset(txn.as_ptr()) };
+            self.idle = Some(txn);
+        }
+        found
+    }
+
+    /// Stores an entry behind all others.
+    ///
+    /// # Errors
+    ///
+    /// The library's error, also when the key does not sort behind the last one.
+    pub fn append(&mut self, key: &[u8], data: &[u8]) -> Result<(), Error> {
+        self.with_txn(false, |txn, dbi| {
+            let (mut name, mut content) = (value(key), value(data));
+            let flags = ffi::MDB_APPEND;
+            // SAFETY: the transaction is live; the library copies key and data.
+            check(unsafe { ffi::mdb_put(txn, dbi, &raw mut name, &raw mut content, flags) })
         })
     }
 
@@ -276,6 +316,13 @@ impl Env {
         }
     }
 
+    fn drop_idle(&mut self) {
+        if let Some(txn) = self.idle.take() {
+            // SAFETY: the transaction was reset and is not used again.
+            unsafe { ffi::mdb_txn_abort(txn.as_ptr()) }
+        }
+    }
+
     fn begin(&self, read_only: bool) -> Result<NonNull<ffi::MDB_txn>, Error> {
         let mut raw = ptr::null_mut();
         let flags = if read_only { ffi::MDB_RDONLY } else { 0 };
@@ -315,6 +362,7 @@ impl Env {
 impl Drop for Env {
     fn drop(&mut self) {
         self.abort_bulk();
+        self.drop_idle();
         // SAFETY: no transaction is left and the handle is not used again.
         unsafe { ffi::mdb_env_close(self.env.as_ptr()) }
     }
@@ -355,6 +403,9 @@ mod tests {
             env.next(Some(b"a\0")),
             Ok(Some((b"b\0".to_vec(), b"2\0".to_vec())))
         );
+        assert_eq!(env.get(b"b\0"), Ok(Some(b"2\0".to_vec())));
+        assert_eq!(env.put(b"b\0", b"4\0", true), Ok(true));
+        assert_eq!(env.get(b"b\0"), Ok(Some(b"4\0".to_vec())));
         assert_eq!(env.del(b"a\0"), Ok(true));
         assert_eq!(env.get(b"a\0"), Ok(None));
         assert!(env.put(&[b'k'; 600], b"v", true).unwrap_err().is_bad_size());

@@ -226,10 +226,37 @@ fn finish_connect(fd: &OwnedFd, limit: Option<Duration>) -> io::Result<()> {
     if !wait(fd, Interest::Write, limit)? {
         return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
     }
-    match socket::getsockopt(fd, sockopt::SocketError)? {
+    take_error(fd)
+}
+
+/// Begins to connect to a TCP peer and returns a non-blocking socket; it becomes writable when the
+/// attempt has ended, see [`take_error`]. `window` replaces the system's buffer sizes.
+pub fn begin_connect_tcp(address: SocketAddr, window: Option<usize>) -> io::Result<OwnedFd> {
+    let fd = tcp_socket(&address)?;
+    if let Some(window) = window {
+        set_window(&fd, window)?;
+    }
+    crate::file::set_nonblocking(&fd, true)?;
+    match socket::connect(fd.as_raw_fd(), &socket::SockaddrStorage::from(address)) {
+        Ok(()) | Err(nix::Error::EINPROGRESS | nix::Error::EINTR) => Ok(fd),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The error that a socket has met since the last call, such as that of a connection attempt.
+pub fn take_error(fd: impl AsFd) -> io::Result<()> {
+    match socket::getsockopt(&fd, sockopt::SocketError)? {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
+}
+
+/// Sets both buffer sizes of a socket. To change the TCP window, call it before connecting, or on
+/// the listening socket.
+pub fn set_window(fd: impl AsFd, size: usize) -> io::Result<()> {
+    socket::setsockopt(&fd, sockopt::SndBuf, &size)?;
+    socket::setsockopt(&fd, sockopt::RcvBuf, &size)?;
+    Ok(())
 }
 
 fn unix_socket(kind: SockType) -> io::Result<OwnedFd> {

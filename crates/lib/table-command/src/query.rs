@@ -203,20 +203,23 @@ impl Output {
     }
 
     fn pair(&mut self, key: &BStr, value: &BStr) {
-        let mut line = Vec::with_capacity(key.len() + value.len() + 8);
         if self.json {
+            let mut line = Vec::with_capacity(key.len() + value.len() + 8);
             line.push(b'{');
             write_json(&mut line, key);
             line.extend_from_slice(b": ");
             write_json(&mut line, value);
             line.push(b'}');
-        } else {
-            line.extend_from_slice(key);
-            line.extend_from_slice(self.separator.as_bytes());
-            line.extend_from_slice(value);
+            return Self::check(
+                self.out
+                    .write_all(&line)
+                    .and_then(|()| self.out.write_all(b"\n")),
+            );
         }
-        line.push(b'\n');
-        Self::check(self.out.write_all(&line));
+        let parts: [&[u8]; 4] = [key, self.separator.as_bytes(), value, b"\n"];
+        for part in parts {
+            Self::check(self.out.write_all(part));
+        }
     }
 
     fn end(&mut self) {

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::page::{BTREE_INTERNAL, BTREE_LEAF, HEADER, Page, Shape, at, put_u32};
 use super::pager::chain_pages;
-use super::sorter::{Entry, Merge};
 use super::{Kind, btree, hash};
+use crate::sorter::{Entry, Merge};
 
 /// Page size of new files: what libdb takes on common file systems.
 pub(super) const PAGE_SIZE: usize = 4096;
@@ -19,7 +19,7 @@ const CHARKEY_HASH: u32 = 0x5e68_8dd1;
 /// Postfix's files count from here.
 const FIRST_ELEMENT: u32 = 4096;
 /// How full the pages of a new hash table may be, in percent.
-const FILL: u64 = 70;
+const FILL: u64 = 85;
 
 /// The file being written. Pages are written when they are complete, in any order.
 struct Output<'a> {

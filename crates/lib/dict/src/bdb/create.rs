@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use bstr::{BStr, BString};
 use postern_sys::lock::{LockMode, LockStyle, lock};
 
-use super::sorter::{Duplicate, Sorter};
 use super::{Kind, build};
-use crate::dbfile::{NulForms, duplicate, with_nul};
+use crate::dbfile::{NulForms, directory, duplicate, with_nul};
+use crate::sorter::{Duplicate, Sorter};
 use crate::{Builder, Flags, LookupError, OpenError, io_text};
 
 /// Mode of new files before the umask.
@@ -89,16 +89,7 @@ fn write(kind: Kind, file: &File, sorter: Sorter, space: u64) -> io::Result<Vec<
         Kind::Hash => build::write_hash(file, &mut entries, space)?,
         Kind::Btree => build::write_btree(file, &mut entries)?,
     }
-    let mut reported = entries.reported;
-    reported.sort();
-    Ok(reported.into_iter().map(|(_, key)| key).collect())
-}
-
-fn directory(path: &str) -> &Path {
-    match Path::new(path).parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+    Ok(entries.into_reported().collect())
 }
 
 /// A new file beside `path`, with a name as libdb's own.
@@ -256,13 +247,7 @@ impl Builder for Create {
     }
 
     fn add(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
-        let policy = if self.flags.contains(Flags::DUP_REPLACE) {
-            Duplicate::Replace
-        } else if self.flags.contains(Flags::DUP_IGNORE) {
-            Duplicate::Ignore
-        } else {
-            Duplicate::Report
-        };
+        let policy = Duplicate::by_flags(self.flags);
         let stored = if self.nul {
             self.add_stored(with_nul(key).as_ref(), with_nul(value).as_ref(), policy)?
         } else {

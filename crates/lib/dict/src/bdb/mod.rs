@@ -10,7 +10,6 @@ mod create;
 mod hash;
 mod page;
 mod pager;
-mod sorter;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,6 +17,7 @@ mod tests;
 use std::io;
 
 pub(crate) use create::create;
+pub(crate) use page::{at, get_u32};
 pub(crate) use table::open;
 
 /// The two access methods.

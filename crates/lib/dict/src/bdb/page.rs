@@ -3,6 +3,8 @@
 //! Everything read is checked against the page; nothing here knows files. Source: bdb-format.md §1.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// Bytes of a page header.
 pub(super) const HEADER: usize = 26;
@@ -23,7 +25,7 @@ pub(super) fn damaged(page: u32, what: &str) -> io::Error {
 }
 
 /// Index into memory of a number from a file; such numbers have 32 bits.
-pub(super) fn at(number: u32) -> usize {
+pub(crate) fn at(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
@@ -37,7 +39,7 @@ pub(super) fn get_u16(bytes: &[u8], offset: usize) -> Option<u16> {
     Some(u16::from_le_bytes(two.try_into().ok()?))
 }
 
-pub(super) fn get_u32(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(crate) fn get_u32(bytes: &[u8], offset: usize) -> Option<u32> {
     let four = bytes.get(offset..offset.checked_add(4)?)?;
     Some(u32::from_le_bytes(four.try_into().ok()?))
 }
@@ -64,10 +66,34 @@ pub(super) struct Shape {
     pub(super) kind: u8,
 }
 
+/// The bytes of a page. Copies share them until one is changed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bytes(Arc<Vec<u8>>);
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Bytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        Arc::<Vec<u8>>::make_mut(&mut self.0)
+    }
+}
+
 /// One page in memory. `bytes` is never shorter than the header.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     pub(super) number: u32,
 }
 
@@ -84,7 +110,7 @@ impl Page {
         bytes[24] = shape.level;
         bytes[25] = shape.kind;
         Self {
-            bytes,
+            bytes: bytes.into(),
             number: shape.number,
         }
     }
@@ -100,6 +126,7 @@ impl Page {
         let mut end = size;
         let too_much = || damaged(shape.number, "items do not fit");
         let entries = u16::try_from(items.len()).map_err(|_| too_much())?;
+        let bytes: &mut [u8] = &mut page.bytes;
         for (index, item) in items.iter().enumerate() {
             let item = item.as_ref();
             let start = end
@@ -108,16 +135,16 @@ impl Page {
             if start < HEADER + 2 * items.len() {
                 return Err(too_much());
             }
-            page.bytes[start..start + item.len()].copy_from_slice(item);
+            bytes[start..start + item.len()].copy_from_slice(item);
             put_u16(
-                &mut page.bytes,
+                bytes,
                 HEADER + 2 * index,
                 u16::try_from(start).map_err(|_| too_much())?,
             );
             end = start;
         }
-        put_u16(&mut page.bytes, 20, entries);
-        put_u16(&mut page.bytes, 22, u16::try_from(end).unwrap_or(0));
+        put_u16(bytes, 20, entries);
+        put_u16(bytes, 22, u16::try_from(end).unwrap_or(0));
         Ok(page)
     }
 

@@ -5,15 +5,17 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, Metadata};
+use std::fs::File;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::page::{
-    HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u32, number, put_u16, put_u32,
+    Bytes, HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u32, number, put_u16, put_u32,
 };
 use super::{Kind, OpenProblem};
+use crate::dbfile::FRESH;
 
 /// Where meta page fields are.
 const FREE_LIST: usize = 28;
@@ -21,16 +23,41 @@ const LAST_PAGE: usize = 32;
 
 /// Bytes of the meta page that hold fields.
 const META_LENGTH: usize = 512;
-/// Pages that a reader remembers.
-const CACHED_PAGES: usize = 128;
-/// A file changed less than so many seconds ago may change again without a new time.
-const SETTLED: i64 = 2;
+/// Bytes of pages that a reader remembers. A page is remembered when it was needed, so that only
+/// processes that look up much get there.
+const CACHED_BYTES: usize = 16 << 20;
+/// A file changed less than this ago may change again without a new time: file systems that keep
+/// fractions of seconds take them from the kernel's clock tick, others count whole or two seconds.
+const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED_COARSE: Duration = Duration::from_secs(3);
 
 /// Pages that a reader remembers, and the state of the file that they are from.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     stamp: Option<Stamp>,
-    pages: HashMap<u32, Page>,
+    /// When the file last had this stamp.
+    checked: Option<Instant>,
+    pages: HashMap<u32, Page, BuildHasherDefault<PageHasher>>,
+}
+
+/// Spreads page numbers, which nobody can choose to our harm: a file has each only once.
+#[derive(Debug, Default)]
+struct PageHasher(u64);
+
+impl Hasher for PageHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(32);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,31 +68,48 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self {
-            seconds: file.mtime(),
-            nanoseconds: file.mtime_nsec(),
-            length: file.len(),
-        }
+    fn of(file: &File) -> io::Result<Self> {
+        // Cheaper than the standard library's call, and made for every lookup.
+        let status = nix::sys::stat::fstat(file)?;
+        Ok(Self {
+            seconds: status.st_mtime,
+            nanoseconds: status.st_mtime_nsec,
+            length: u64::try_from(status.st_size).unwrap_or(0),
+        })
     }
 
     /// Whether every later change shows in the time.
     fn is_settled(self) -> bool {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        i64::try_from(now).is_ok_and(|now| self.seconds + SETTLED < now)
+        let fraction = u32::try_from(self.nanoseconds).unwrap_or(0);
+        let (Ok(seconds), true) = (u64::try_from(self.seconds), fraction < 1_000_000_000) else {
+            return false;
+        };
+        let limit = if fraction == 0 {
+            SETTLED_COARSE
+        } else {
+            SETTLED
+        };
+        let changed = UNIX_EPOCH + Duration::new(seconds, fraction);
+        SystemTime::now()
+            .duration_since(changed)
+            .is_ok_and(|age| age > limit)
     }
 }
 
 impl Cache {
     /// Whether the pages are still those of the file, so that no lock is needed to use them.
-    pub(super) fn is_current(&self, file: &File) -> io::Result<bool> {
+    pub(super) fn is_current(&mut self, file: &File) -> io::Result<bool> {
         let Some(stamp) = self.stamp else {
             return Ok(false);
         };
-        Ok(Stamp::of(&file.metadata()?) == stamp)
+        let now = Instant::now();
+        let fresh = |then: Instant| now.duration_since(then) < FRESH;
+        if self.checked.is_some_and(fresh) {
+            return Ok(true);
+        }
+        let current = Stamp::of(file)? == stamp;
+        self.checked = current.then_some(now);
+        Ok(current)
     }
 }
 
@@ -88,7 +132,7 @@ pub(super) struct Pager<'a> {
     size: usize,
     /// Whole pages in the file; also the bound for every walk along links.
     pages: u32,
-    meta: Vec<u8>,
+    meta: Bytes,
     meta_changed: bool,
     grown: bool,
     changed: BTreeMap<u32, Page>,
@@ -122,13 +166,13 @@ impl<'a> Pager<'a> {
         let length = match source {
             Source::File => file.metadata()?.len(),
             Source::Fill(cache) => {
-                let status = file.metadata()?;
-                let stamp = Stamp::of(&status);
+                let stamp = Stamp::of(file)?;
                 let mut cache = cache.borrow_mut();
-                if cache.stamp != Some(stamp) || cache.pages.len() >= CACHED_PAGES {
+                if cache.stamp != Some(stamp) || cache.pages.len() * size >= CACHED_BYTES {
                     cache.pages.clear();
                 }
                 cache.stamp = stamp.is_settled().then_some(stamp);
+                cache.checked = None;
                 stamp.length
             }
             Source::Remembered(cache) => cache.borrow().stamp.map_or(0, |stamp| stamp.length),
@@ -141,7 +185,7 @@ impl<'a> Pager<'a> {
             source,
             size,
             pages,
-            meta: Vec::new(),
+            meta: Bytes::default(),
             meta_changed: false,
             grown: false,
             changed,
@@ -166,12 +210,12 @@ impl<'a> Pager<'a> {
             u64::from(page) * u64::try_from(self.size).unwrap_or(0),
         )?;
         let loaded = Page {
-            bytes,
+            bytes: bytes.into(),
             number: page,
         };
         if let Source::Fill(cache) = self.source {
             let mut cache = cache.borrow_mut();
-            if cache.pages.len() < CACHED_PAGES {
+            if cache.pages.len() * self.size < CACHED_BYTES {
                 cache.pages.insert(page, loaded.clone());
             }
         }

@@ -191,7 +191,7 @@ impl Bdb {
 
     /// A reader's answer from pages that it remembers, while the file is as it was.
     fn remembered<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
-        if !self.cache.borrow().is_current(&self.file).ok()? {
+        if !self.cache.borrow_mut().is_current(&self.file).ok()? {
             return None;
         }
         let mut pager =

@@ -6,8 +6,8 @@ use std::path::Path;
 use bstr::{BStr, BString};
 use proptest::prelude::*;
 
-use super::sorter::{Duplicate, Sorter};
 use super::{Kind, create, open};
+use crate::sorter::{Duplicate, Sorter};
 use crate::{Flags, OpenMode, Table};
 
 const KINDS: [Kind; 2] = [Kind::Hash, Kind::Btree];
@@ -339,6 +339,7 @@ fn a_reader_that_remembers_pages_sees_changes_in_place() {
         let mut writer = writable(kind, &source);
         for new in ["x", "y"] {
             writer.update(BStr::new("key1"), BStr::new(new)).unwrap();
+            crate::dbfile::outwait_freshness();
             assert_eq!(value(), Some(BString::from(new)));
         }
     }
@@ -400,7 +401,7 @@ fn sorting_in_files_gives_the_answer_of_sorting_in_memory() {
         while let Some(entry) = merge.next().unwrap() {
             entries.push((entry.order, entry.key, entry.value));
         }
-        (entries, now + merge.reported.len())
+        (entries, now + merge.into_reported().count())
     };
     let memory = sort(Sorter::new(directory.path()));
     let files = sort(Sorter::with_memory(directory.path(), 5000));

@@ -2,22 +2,30 @@
 //!
 //! Source: bdb-format.md §8 of the specification, lmdb_table(5).
 
+mod reader;
+
 use bstr::{BStr, BString};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use postern_sys::lmdb::{Env, Error};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::dbfile::{NulForms, cut_nul, duplicate, warn_if_older, with_nul};
+use self::reader::{Access, Problem, Reader};
+use crate::dbfile::{NulForms, cut_nul, directory, duplicate, warn_if_older, with_nul};
+use crate::sorter::{Duplicate, Merge, Sorter};
 use crate::{Builder, Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table};
 
 /// The library's key limit.
 const LONGEST_KEY: usize = 511;
 /// Free room that an opened map has at least.
 const ROOM: u64 = 10_240;
+/// How often the length of the file is compared with what the library believes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes of a page.
+const PAGE: usize = 4096;
 /// How often one call may be repeated after the map was enlarged.
 const RETRIES: usize = 128;
 const BAD_SIZE: &str =
@@ -63,6 +71,10 @@ struct Lmdb {
     last: Option<Vec<u8>>,
     /// Locked exclusively from open to drop.
     held: bool,
+    /// When the file was found to be whole.
+    checked: Option<Instant>,
+    /// Readers look up without the library.
+    reader: Option<Reader>,
 }
 
 /// Opens the environment with a map that holds the file.
@@ -87,8 +99,7 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Table>, OpenError> {
     let path = format!("{source}.lmdb");
     if mode != OpenMode::ReadWriteCreate {
-        std::fs::File::open(&path)
-            .map_err(|error| OpenError::io(format!("database {path}"), &error))?;
+        File::open(&path).map_err(|error| OpenError::io(format!("database {path}"), &error))?;
     }
     let (env, limit) = open_env(source, mode == OpenMode::Read, limit)?;
     let status = std::fs::metadata(&path)
@@ -101,6 +112,10 @@ pub(crate) fn open(
         lock(&env, LockKind::Exclusive)
             .map_err(|errno| OpenError(format!("{path}: lock dictionary: {}", errno.desc())))?;
     }
+    let reader = (mode == OpenMode::Read)
+        .then(|| env.file().try_clone_to_owned().ok())
+        .flatten()
+        .map(|fd| Reader::new(File::from(fd)));
     Ok(Box::new(Lmdb {
         name: format!("lmdb:{source}"),
         flags: flags | Flags::FIXED | Flags::MULTI_WRITER,
@@ -110,6 +125,8 @@ pub(crate) fn open(
         forms: NulForms::new(flags),
         last: None,
         held,
+        checked: None,
+        reader,
     }))
 }
 
@@ -139,11 +156,53 @@ fn with_room<T>(
 }
 
 impl Lmdb {
+    /// Whether the file is as long as it should be; asked now and then.
+    fn is_whole(&mut self) -> bool {
+        let now = Instant::now();
+        let recently = |then: Instant| now.duration_since(then) < CHECK_INTERVAL;
+        if self.checked.is_some_and(recently) {
+            return true;
+        }
+        let whole = self.env.is_whole();
+        self.checked = whole.then_some(now);
+        whole
+    }
+
     fn failed(&self, verb: &str, why: &dyn std::fmt::Display) -> LookupError {
         LookupError::fatal(
             self.name.clone(),
             format!("error {verb} {}: {why}", self.name),
         )
+    }
+
+    fn take_lock(&self, kind: LockKind) -> Result<(), LookupError> {
+        lock(&self.env, kind).map_err(|errno| {
+            let text = format!("{}: lock dictionary: {}", self.name, errno.desc());
+            LookupError::fatal(self.name.clone(), text)
+        })
+    }
+
+    /// The value of a stored key, read without the library where that is possible.
+    fn read(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, LookupError> {
+        let Some(reader) = &mut self.reader else {
+            return self.locked(LockKind::Shared, "reading", |env| env.get(key));
+        };
+        if let Ok(answer) = reader.get(key, Access::Remembered) {
+            return Ok(answer);
+        }
+        self.take_lock(LockKind::Shared)?;
+        let answer = self
+            .reader
+            .as_mut()
+            .map(|reader| reader.get(key, Access::Locked));
+        let _ = lock(&self.env, LockKind::None);
+        match answer {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(Problem::Io(error))) => Err(self.failed("reading", &crate::io_text(&error))),
+            Some(Err(Problem::Foreign | Problem::Missing)) | None => {
+                self.locked(LockKind::Shared, "reading", |env| env.get(key))
+            }
+        }
     }
 
     /// Runs `work` under the lock.
@@ -154,15 +213,10 @@ impl Lmdb {
         work: impl FnMut(&mut Env) -> Result<T, Error>,
     ) -> Result<T, LookupError> {
         if !self.held {
-            lock(&self.env, kind).map_err(|errno| {
-                LookupError::fatal(
-                    self.name.clone(),
-                    format!("{}: lock dictionary: {}", self.name, errno.desc()),
-                )
-            })?;
+            self.take_lock(kind)?;
         }
         // A file cut short by someone else would kill the process at the first access.
-        let result = if self.env.is_whole() {
+        let result = if self.is_whole() {
             with_room(&mut self.env, &mut self.limit, work)
                 .map_err(|error| self.failed(verb, &error))
         } else {
@@ -183,23 +237,16 @@ impl Table for Lmdb {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        let forms = self.forms;
-        let found = self.locked(LockKind::Shared, "reading", |env| {
-            for (with, form) in forms.keys(key) {
-                if form.is_empty() || form.len() > LONGEST_KEY {
-                    continue;
-                }
-                if let Some(value) = env.get(&form)? {
-                    return Ok(Some((with, value)));
-                }
+        for (with, form) in self.forms.keys(key) {
+            if form.is_empty() || form.len() > LONGEST_KEY {
+                continue;
             }
-            Ok(None)
-        })?;
-        let Some((with, value)) = found else {
-            return Ok(None);
-        };
-        self.forms.settle(with);
-        Ok(Some(cut_nul(value)))
+            if let Some(value) = self.read(&form)? {
+                self.forms.settle(with);
+                return Ok(Some(cut_nul(value)));
+            }
+        }
+        Ok(None)
     }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
         let nul = self.forms.writes_nul(true);
@@ -262,8 +309,9 @@ struct LmdbBuilder {
     nul: bool,
     env: Env,
     limit: usize,
-    entries: BTreeMap<BString, BString>,
-    bytes: usize,
+    sorter: Option<Sorter>,
+    /// Bytes that the entries may take in the file, at most.
+    room: usize,
 }
 
 /// Starts to build `source.lmdb`; the old contents stay until the end.
@@ -279,9 +327,20 @@ pub(crate) fn create(
         nul: NulForms::new(flags).writes_nul(true),
         env,
         limit,
-        entries: BTreeMap::new(),
-        bytes: 0,
+        sorter: Some(Sorter::new(directory(source))),
+        room: 0,
     }))
+}
+
+/// Bytes that an entry takes, at most: pages filled in order are at least half full, and long
+/// values have pages of their own.
+fn room_for(key: &[u8], value: &[u8]) -> usize {
+    let length = key.len() + value.len() + 32;
+    if length > PAGE / 4 {
+        length + 2 * PAGE
+    } else {
+        2 * length
+    }
 }
 
 impl LmdbBuilder {
@@ -294,37 +353,65 @@ impl LmdbBuilder {
 
     fn insert(
         &mut self,
-        key: BString,
-        value: BString,
+        key: &[u8],
+        value: &[u8],
         shown: &BStr,
-        flags: Flags,
+        policy: Duplicate,
     ) -> Result<(), LookupError> {
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(self.failed("updating", &BAD_SIZE));
         }
-        self.bytes += key.len() + value.len();
-        match self.entries.entry(key) {
-            Entry::Vacant(free) => {
-                free.insert(value);
-                Ok(())
-            }
-            Entry::Occupied(mut old) if flags.contains(Flags::DUP_REPLACE) => {
-                old.insert(value);
-                Ok(())
-            }
-            Entry::Occupied(_) => duplicate(flags, &self.name, shown),
+        self.room = self.room.saturating_add(room_for(key, value));
+        let Some(sorter) = &mut self.sorter else {
+            return Ok(());
+        };
+        match sorter.add(0, key, value, policy) {
+            Ok(true) => Ok(()),
+            Ok(false) => duplicate(self.flags, &self.name, shown),
+            Err(error) => Err(self.failed("updating", &crate::io_text(&error))),
         }
     }
 
-    fn store(&mut self) -> Result<(), Error> {
-        let entries = &self.entries;
-        with_room(&mut self.env, &mut self.limit, |env| {
-            env.begin_bulk()?;
-            for (key, value) in entries {
-                env.put(key, value, true)?;
-            }
-            env.commit_bulk()
-        })
+    /// Stores everything, or leaves what was there.
+    fn store(&mut self, entries: &mut Merge) -> Result<(), LookupError> {
+        let result = self.fill(entries);
+        if result.is_err() {
+            self.env.abort_bulk();
+        }
+        result
+    }
+
+    fn fill(&mut self, entries: &mut Merge) -> Result<(), LookupError> {
+        let failed = |name: &str, why: &dyn std::fmt::Display| {
+            LookupError::fatal(name, format!("error updating {name}: {why}"))
+        };
+        let name = self.name.clone();
+        self.env
+            .begin_bulk()
+            .map_err(|error| failed(&name, &error))?;
+        while let Some(entry) = entries
+            .next()
+            .map_err(|error| failed(&name, &crate::io_text(&error)))?
+        {
+            self.env
+                .append(&entry.key, &entry.value)
+                .map_err(|error| failed(&name, &error))?;
+        }
+        self.env
+            .commit_bulk()
+            .map_err(|error| failed(&name, &error))
+    }
+
+    /// Enlarges the map for the entries, beside those that the file has now: the transaction cannot
+    /// be repeated.
+    fn make_room(&mut self) -> Result<(), Error> {
+        let used = usize::try_from(self.env.sizes()?.1).unwrap_or(usize::MAX);
+        let needed = used.saturating_add(self.room).saturating_add(64 * PAGE);
+        if needed > self.limit {
+            self.limit = needed.next_multiple_of(PAGE);
+            self.env.set_map_size(self.limit)?;
+        }
+        Ok(())
     }
 }
 
@@ -333,35 +420,51 @@ impl Builder for LmdbBuilder {
         &self.name
     }
     fn add(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
-        let flags = self.flags;
+        let policy = Duplicate::by_flags(self.flags);
         if self.nul {
-            self.insert(with_nul(key), with_nul(value), key, flags)
+            self.insert(&with_nul(key), &with_nul(value), key, policy)
         } else {
-            self.insert(key.to_owned(), value.to_owned(), key, flags)
+            self.insert(key, value, key, policy)
         }
     }
     fn add_raw(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
-        self.insert(key.to_owned(), value.to_owned(), key, Flags::DUP_REPLACE)
+        self.insert(key, value, key, Duplicate::Replace)
     }
     fn finish(mut self: Box<Self>) -> Result<(), LookupError> {
+        let Some(sorter) = self.sorter.take() else {
+            return Ok(());
+        };
+        let mut entries = sorter
+            .finish()
+            .map_err(|error| self.failed("updating", &crate::io_text(&error)))?;
         lock(&self.env, LockKind::Exclusive).map_err(|errno| {
             LookupError::fatal(
                 self.name.clone(),
                 format!("{}: lock dictionary: {}", self.name, errno.desc()),
             )
         })?;
-        // Pages of a tree built in order are half full at worst; starting with enough room avoids
-        // doing the work again and again.
-        let estimate = (self.bytes + self.entries.len() * 32).saturating_mul(3);
-        if estimate > self.limit {
-            self.limit = estimate;
-            self.env
-                .set_map_size(self.limit)
-                .map_err(|error| self.failed("updating", &error))?;
-        }
-        let result = self.store();
+        let result = self
+            .make_room()
+            .map_err(|error| self.failed("updating", &error))
+            .and_then(|()| self.store(&mut entries));
         let _ = lock(&self.env, LockKind::None);
-        result.map_err(|error| self.failed("updating", &error))
+        result?;
+        for key in entries.into_reported() {
+            let shown = BStr::new(key.strip_suffix(b"\0").unwrap_or(&key));
+            duplicate(self.flags, &self.name, shown)?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks keys up in a file of any content.
+#[cfg(fuzzing)]
+pub(crate) fn read_any(file: File, keys: &[&[u8]]) {
+    let mut reader = Reader::new(file);
+    for key in keys {
+        for access in [Access::Remembered, Access::Locked, Access::Remembered] {
+            let _ = reader.get(key, access);
+        }
     }
 }
 
@@ -408,6 +511,46 @@ mod tests {
         assert_eq!(table.delete(BStr::new("key0001")), Ok(false));
         assert_eq!(table.sequence(true).unwrap().unwrap().0, "key0000");
         assert_eq!(table.sequence(false).unwrap().unwrap().0, "key0002");
+    }
+
+    #[test]
+    fn a_reader_sees_what_the_library_sees_whoever_changes_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("t").to_str().unwrap().to_owned();
+        let limit = 16 << 20;
+        let mut builder = create(&source, Flags::DUP_WARN, limit).unwrap();
+        let key = |n: usize| format!("key{:05}{}", n * 7919 % 30_000, "k".repeat(n % 200));
+        let value = |n: usize| "v".repeat(if n.is_multiple_of(50) { n } else { n % 90 });
+        for n in 0..5000 {
+            builder
+                .add(BStr::new(&key(n)), BStr::new(&value(n)))
+                .unwrap();
+        }
+        builder.finish().unwrap();
+        let flags = Flags::LOCK;
+        let mut reader = open(&source, OpenMode::Read, flags, limit).unwrap();
+        let writing = flags | Flags::DUP_REPLACE;
+        let mut writer = open(&source, OpenMode::ReadWrite, writing, limit).unwrap();
+        let mut check = |writer: &mut dyn Table| {
+            for n in 0..5003 {
+                let (got, want) = (
+                    reader.lookup(key(n).as_str().into()),
+                    writer.lookup(key(n).as_str().into()),
+                );
+                assert_eq!(got, want, "{n}");
+            }
+        };
+        check(&mut *writer);
+        for n in (0..5000).step_by(3) {
+            assert_eq!(writer.delete(BStr::new(&key(n))), Ok(true));
+        }
+        crate::dbfile::outwait_freshness();
+        check(&mut *writer);
+        for n in 4000..5003 {
+            writer.update(BStr::new(&key(n)), BStr::new("new")).unwrap();
+        }
+        crate::dbfile::outwait_freshness();
+        check(&mut *writer);
     }
 
     #[test]

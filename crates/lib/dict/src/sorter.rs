@@ -14,14 +14,22 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of entries kept in memory.
-const MEMORY: usize = 64 << 20;
+use crate::Flags;
+use crate::bdb::{at, get_u32};
+
+/// Bytes of entries kept in memory, with what is kept about them. Postfix's programs need about twice
+/// this for a large table.
+const MEMORY: usize = 10 << 20;
+/// What remembering a key costs, roughly.
+const KNOWN: usize = 34;
+/// Bytes for reading all runs.
+const READ_AHEAD: usize = 2 << 20;
 /// Bytes of a run's record before the key.
 const RECORD_HEADER: usize = 17;
 
 /// What happens to the second entry with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Duplicate {
+pub(crate) enum Duplicate {
     /// It takes the place of the first.
     Replace,
     /// It is dropped.
@@ -30,13 +38,26 @@ pub(super) enum Duplicate {
     Report,
 }
 
+impl Duplicate {
+    /// What the flags of a builder ask for.
+    pub(crate) fn by_flags(flags: Flags) -> Self {
+        if flags.contains(Flags::DUP_REPLACE) {
+            Self::Replace
+        } else if flags.contains(Flags::DUP_IGNORE) {
+            Self::Ignore
+        } else {
+            Self::Report
+        }
+    }
+}
+
 /// An entry of the table, in stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Sorts before the key.
-    pub(super) order: u32,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
+    pub(crate) order: u32,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
     sequence: u32,
     duplicate: Duplicate,
 }
@@ -58,15 +79,32 @@ impl PartialOrd for Entry {
 struct Slot {
     order: u32,
     sequence: u32,
-    start: usize,
-    key: usize,
-    value: usize,
+    start: u32,
+    key: u32,
+    value: u32,
     duplicate: Duplicate,
+}
+
+impl Slot {
+    fn key<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let start = at(self.start);
+        arena.get(start..start + at(self.key)).unwrap_or_default()
+    }
+
+    fn value<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let start = at(self.start) + at(self.key);
+        arena.get(start..start + at(self.value)).unwrap_or_default()
+    }
+}
+
+/// A length or position in memory; more than 4 GiB at once are refused.
+fn small(length: usize) -> io::Result<u32> {
+    u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))
 }
 
 /// Collects entries.
 #[derive(Debug)]
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     arena: Vec<u8>,
     slots: Vec<Slot>,
     /// Slots by the hash of their key, as long as nothing was moved to a file.
@@ -82,7 +120,7 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// `directory` is where a temporary file may go.
-    pub(super) fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         Self {
             arena: Vec::new(),
             slots: Vec::new(),
@@ -98,7 +136,7 @@ impl Sorter {
     }
 
     #[cfg(test)]
-    pub(super) fn with_memory(directory: &Path, memory: usize) -> Self {
+    pub(crate) fn with_memory(directory: &Path, memory: usize) -> Self {
         Self {
             memory,
             ..Self::new(directory)
@@ -106,7 +144,7 @@ impl Sorter {
     }
 
     /// Takes an entry; `false` when its key is known to be there and it was dropped to be reported.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         order: u32,
         key: &[u8],
@@ -119,19 +157,17 @@ impl Sorter {
                 .get(&hash)
                 .and_then(|&index| self.slots.get_mut(index));
             match slot {
-                Some(slot) if self.arena.get(slot.start..slot.start + slot.key) == Some(key) => {
-                    match duplicate {
-                        Duplicate::Report => return Ok(false),
-                        Duplicate::Ignore => return Ok(true),
-                        Duplicate::Replace => {
-                            slot.start = self.arena.len();
-                            slot.value = value.len();
-                            self.arena.extend_from_slice(key);
-                            self.arena.extend_from_slice(value);
-                            return self.make_room().map(|()| true);
-                        }
+                Some(slot) if slot.key(&self.arena) == key => match duplicate {
+                    Duplicate::Report => return Ok(false),
+                    Duplicate::Ignore => return Ok(true),
+                    Duplicate::Replace => {
+                        slot.start = small(self.arena.len())?;
+                        slot.value = small(value.len())?;
+                        self.arena.extend_from_slice(key);
+                        self.arena.extend_from_slice(value);
+                        return self.make_room().map(|()| true);
                     }
-                }
+                },
                 // Another key with the same hash: merging finds its duplicates.
                 Some(_) => {}
                 None => {
@@ -143,13 +179,12 @@ impl Sorter {
         self.next_sequence = sequence
             .checked_add(1)
             .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        let start = self.arena.len();
         self.slots.push(Slot {
             order,
             sequence,
-            start,
-            key: key.len(),
-            value: value.len(),
+            start: small(self.arena.len())?,
+            key: small(key.len())?,
+            value: small(value.len())?,
             duplicate,
         });
         self.arena.extend_from_slice(key);
@@ -158,7 +193,9 @@ impl Sorter {
     }
 
     fn make_room(&mut self) -> io::Result<()> {
-        if self.arena.len() + self.slots.len() * size_of::<Slot>() > self.memory {
+        let known = self.known.as_ref().map_or(0, HashMap::len);
+        let used = self.arena.len() + self.slots.len() * size_of::<Slot>() + known * KNOWN;
+        if used > self.memory {
             self.spill()?;
         }
         Ok(())
@@ -166,14 +203,11 @@ impl Sorter {
 
     fn sort(&mut self) {
         let arena = &self.arena;
-        let key = |slot: &Slot| {
-            (
-                slot.order,
-                arena.get(slot.start..slot.start + slot.key),
-                slot.sequence,
-            )
-        };
-        self.slots.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        self.slots.sort_unstable_by(|a, b| {
+            (a.order.cmp(&b.order))
+                .then_with(|| a.key(arena).cmp(b.key(arena)))
+                .then(a.sequence.cmp(&b.sequence))
+        });
     }
 
     /// Moves everything in memory to a sorted run.
@@ -193,7 +227,8 @@ impl Sorter {
         let start = self.spool_end;
         for slot in &self.slots {
             write_record(&mut out, slot, &self.arena)?;
-            self.spool_end += u64::try_from(RECORD_HEADER + slot.key + slot.value).unwrap_or(0);
+            let length = RECORD_HEADER + at(slot.key) + at(slot.value);
+            self.spool_end += u64::try_from(length).unwrap_or(0);
         }
         out.flush()?;
         self.runs.push((start, self.spool_end));
@@ -203,21 +238,22 @@ impl Sorter {
     }
 
     /// All entries in order, one for each key. Keys whose later entries were dropped to be
-    /// reported are collected in [`Merge::reported`].
-    pub(super) fn finish(mut self) -> io::Result<Merge> {
+    /// reported are given by [`Merge::into_reported`].
+    pub(crate) fn finish(mut self) -> io::Result<Merge> {
         self.sort();
         let mut sources = vec![Source::Memory {
             arena: self.arena,
             slots: self.slots.into_iter(),
         }];
         if let Some(spool) = &self.spool {
+            let ahead = (READ_AHEAD / self.runs.len().max(1)).clamp(1 << 12, 1 << 16);
             for &(start, end) in &self.runs {
                 let run = Run {
                     file: Arc::clone(spool),
                     at: start,
                     end,
                 };
-                sources.push(Source::Run(BufReader::with_capacity(1 << 16, run)));
+                sources.push(Source::Run(BufReader::with_capacity(ahead, run)));
             }
         }
         let mut heap = BinaryHeap::new();
@@ -250,9 +286,6 @@ fn anonymous_file(directory: &Path) -> io::Result<File> {
 }
 
 fn write_record(out: &mut impl Write, slot: &Slot, arena: &[u8]) -> io::Result<()> {
-    let length = |length: usize| {
-        u32::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))
-    };
     let duplicate = match slot.duplicate {
         Duplicate::Replace => 0,
         Duplicate::Ignore => 1,
@@ -261,13 +294,10 @@ fn write_record(out: &mut impl Write, slot: &Slot, arena: &[u8]) -> io::Result<(
     out.write_all(&slot.order.to_le_bytes())?;
     out.write_all(&slot.sequence.to_le_bytes())?;
     out.write_all(&[duplicate])?;
-    out.write_all(&length(slot.key)?.to_le_bytes())?;
-    out.write_all(&length(slot.value)?.to_le_bytes())?;
-    out.write_all(
-        arena
-            .get(slot.start..slot.start + slot.key + slot.value)
-            .unwrap_or_default(),
-    )
+    out.write_all(&slot.key.to_le_bytes())?;
+    out.write_all(&slot.value.to_le_bytes())?;
+    out.write_all(slot.key(arena))?;
+    out.write_all(slot.value(arena))
 }
 
 /// A part of the spool as a stream.
@@ -299,17 +329,12 @@ enum Source {
 impl Source {
     fn next(&mut self) -> io::Result<Option<Entry>> {
         match self {
-            Self::Memory { arena, slots } => Ok(slots.next().map(|slot| {
-                let part = |from: usize, length: usize| {
-                    arena.get(from..from + length).unwrap_or_default().to_vec()
-                };
-                Entry {
-                    order: slot.order,
-                    key: part(slot.start, slot.key),
-                    value: part(slot.start + slot.key, slot.value),
-                    sequence: slot.sequence,
-                    duplicate: slot.duplicate,
-                }
+            Self::Memory { arena, slots } => Ok(slots.next().map(|slot| Entry {
+                order: slot.order,
+                key: slot.key(arena).to_vec(),
+                value: slot.value(arena).to_vec(),
+                sequence: slot.sequence,
+                duplicate: slot.duplicate,
             })),
             Self::Run(run) => read_record(run),
         }
@@ -322,9 +347,9 @@ fn read_record(run: &mut BufReader<Run>) -> io::Result<Option<Entry>> {
     }
     let mut header = [0; RECORD_HEADER];
     run.read_exact(&mut header)?;
-    let field = |at: usize| super::page::get_u32(&header, at).unwrap_or(0);
+    let field = |at: usize| get_u32(&header, at).unwrap_or(0);
     let mut part = |length: u32| -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; super::page::at(length)];
+        let mut bytes = vec![0; at(length)];
         run.read_exact(&mut bytes)?;
         Ok(bytes)
     };
@@ -342,16 +367,22 @@ fn read_record(run: &mut BufReader<Run>) -> io::Result<Option<Entry>> {
 }
 
 /// The entries in order.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     sources: Vec<Source>,
     heap: BinaryHeap<std::cmp::Reverse<(Entry, usize)>>,
     /// Keys of dropped duplicates with their place in the source.
-    pub(super) reported: Vec<(u32, Vec<u8>)>,
+    reported: Vec<(u32, Vec<u8>)>,
 }
 
 impl Merge {
+    /// The keys of dropped duplicates that nobody was told about, in the order of the source.
+    pub(crate) fn into_reported(mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.reported.sort();
+        self.reported.into_iter().map(|(_, key)| key)
+    }
+
     /// The next entry.
-    pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Entry>> {
         let Some(mut current) = self.pop()? else {
             return Ok(None);
         };

@@ -1,0 +1,99 @@
+//! Blocks of a file that were read, in bounded memory.
+//!
+//! Each block has one possible place, so that a lookup costs a comparison. The memory is one piece,
+//! of which only the blocks that were needed exist.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bytes of a block.
+pub(crate) const BLOCK: usize = 4096;
+/// Blocks that are remembered at most, 16 MiB. A block is remembered when it was needed, so that
+/// only processes that look up much get there.
+const MOST: usize = 4096;
+
+/// The blocks.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    data: Vec<u8>,
+    /// The number of the block at each place, counted from 1; 0 for none.
+    owners: Vec<u32>,
+}
+
+impl Blocks {
+    /// Room for the blocks of a file of `length` bytes.
+    pub(crate) fn for_length(length: u64) -> Self {
+        let block = u64::try_from(BLOCK).unwrap_or(u64::MAX);
+        let wanted = usize::try_from(length.div_ceil(block)).unwrap_or(MOST);
+        let places = wanted.clamp(1, MOST).next_power_of_two();
+        Self {
+            data: vec![0; places * BLOCK],
+            owners: vec![0; places],
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.owners.fill(0);
+    }
+
+    fn place(&self, number: u32) -> usize {
+        usize::try_from(number).unwrap_or(0) & self.owners.len().wrapping_sub(1)
+    }
+
+    /// A block, if it is remembered.
+    pub(crate) fn get(&self, number: u32) -> Option<&[u8]> {
+        let place = self.place(number);
+        if *self.owners.get(place)? != number.wrapping_add(1) {
+            return None;
+        }
+        self.data.get(place * BLOCK..(place + 1) * BLOCK)
+    }
+
+    /// Reads a block of which `available` bytes are in the file; the rest is zero.
+    pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
+        let place = self.place(number);
+        let outside = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let owner = self.owners.get_mut(place).ok_or_else(outside)?;
+        let block = self
+            .data
+            .get_mut(place * BLOCK..(place + 1) * BLOCK)
+            .ok_or_else(outside)?;
+        *owner = 0;
+        let (part, rest) = block.split_at_mut(available.min(BLOCK));
+        file.read_exact_at(part, u64::from(number) * u64::try_from(BLOCK).unwrap_or(0))?;
+        rest.fill(0);
+        *owner = number.checked_add(1).ok_or_else(outside)?;
+        Ok(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn blocks_are_those_of_the_file_also_when_they_share_a_place() {
+        let mut file = tempfile::tempfile().unwrap();
+        let count = u32::try_from(MOST).unwrap() + 3;
+        for number in 0..count {
+            file.write_all(&[number.to_le_bytes(); BLOCK / 4].concat())
+                .unwrap();
+        }
+        let mut blocks = Blocks::for_length(u64::from(count) * 4096);
+        for _ in 0..2 {
+            for number in (0..count).rev() {
+                let first = match blocks.get(number) {
+                    Some(block) => block[..4].to_vec(),
+                    None => blocks.load(&file, number, BLOCK).unwrap()[..4].to_vec(),
+                };
+                assert_eq!(first, number.to_le_bytes());
+            }
+        }
+        assert!(blocks.get(2).is_some() || blocks.get(2 + count - 3).is_some());
+        blocks.clear();
+        assert_eq!(blocks.get(2), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! Bytes of a constant database, which nobody changes once it has its name.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::malformed;
+use crate::blocks::{BLOCK, Blocks};
+
+/// The file and what was read of it.
+pub(super) struct Reader {
+    file: File,
+    length: u64,
+    blocks: Blocks,
+}
+
+impl Reader {
+    /// `length` is that of the file.
+    pub(super) fn new(file: File, length: u64) -> Self {
+        Self {
+            file,
+            length,
+            blocks: Blocks::for_length(length),
+        }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes of the file; what lies beyond its end makes it malformed.
+    pub(super) fn read(&mut self, offset: u64, length: u32) -> io::Result<Cow<'_, [u8]>> {
+        let wanted = usize::try_from(length).map_err(|_| malformed())?;
+        if offset.saturating_add(u64::from(length)) > self.length {
+            return Err(malformed());
+        }
+        let position = usize::try_from(offset).map_err(|_| malformed())?;
+        let start = position % BLOCK;
+        let number = u32::try_from(position / BLOCK).map_err(|_| malformed())?;
+        if start + wanted <= BLOCK {
+            let block = self.block(number)?;
+            return Ok(Cow::Borrowed(
+                block.get(start..start + wanted).unwrap_or_default(),
+            ));
+        }
+        let mut bytes = Vec::with_capacity(wanted);
+        if wanted > BLOCK {
+            bytes.resize(wanted, 0);
+            self.file.read_exact_at(&mut bytes, offset)?;
+            return Ok(Cow::Owned(bytes));
+        }
+        bytes.extend_from_slice(self.block(number)?.get(start..).unwrap_or_default());
+        let rest = wanted - bytes.len();
+        bytes.extend_from_slice(self.block(number + 1)?.get(..rest).unwrap_or_default());
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// Two numbers.
+    pub(super) fn pair(&mut self, offset: u64) -> io::Result<(u32, u32)> {
+        let bytes = self.read(offset, 8)?;
+        let (first, second) = bytes.split_first_chunk::<4>().ok_or_else(malformed)?;
+        let second = second.first_chunk::<4>().ok_or_else(malformed)?;
+        Ok((u32::from_le_bytes(*first), u32::from_le_bytes(*second)))
+    }
+
+    fn block(&mut self, number: u32) -> io::Result<&[u8]> {
+        if self.blocks.get(number).is_none() {
+            let start = u64::from(number) * u64::try_from(BLOCK).unwrap_or(0);
+            let left = usize::try_from(self.length.saturating_sub(start)).unwrap_or(BLOCK);
+            return self.blocks.load(&self.file, number, left);
+        }
+        self.blocks.get(number).ok_or_else(malformed)
+    }
+}

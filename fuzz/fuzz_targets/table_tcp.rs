@@ -1,0 +1,6 @@
+//! Replies of `tcp:` servers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| postern_dict::fuzzing::tcp_reply(bytes));
