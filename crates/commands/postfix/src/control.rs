@@ -1,6 +1,5 @@
 //! Starting, stopping and telling whether the mail system runs.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -199,35 +198,5 @@ impl Program {
         self.check_fatal()?;
         self.check_warn();
         Ok(0)
-    }
-
-    pub(crate) fn post_install(&self, arguments: &[OsString]) -> Result<u8, Failure> {
-        let mut wants_permissions = false;
-        let mut known = false;
-        for word in arguments {
-            match word.to_string_lossy().as_ref() {
-                "create-missing" => known = true,
-                "set-permissions" | "upgrade-permissions" => {
-                    (known, wants_permissions) = (true, true)
-                }
-                "upgrade-configuration" => return self.upgrade_configuration(),
-                text if text.contains('=') => {}
-                text => {
-                    return Err(Failure::new(format!(
-                        "post-install: unknown command: '{text}'"
-                    )));
-                }
-            }
-        }
-        if !known {
-            return Err(Failure::new(
-                "usage: postfix post-install [name=value] create-missing|set-permissions|upgrade-configuration",
-            ));
-        }
-        if wants_permissions {
-            self.set_permissions()
-        } else {
-            self.create_missing().map(|()| 0)
-        }
     }
 }

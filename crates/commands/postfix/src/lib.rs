@@ -6,9 +6,12 @@
 
 mod check;
 mod control;
+mod files;
 mod install;
 mod log_file;
 mod program;
+mod tls;
+mod upgrade;
 mod walk;
 
 use std::ffi::OsString;

@@ -45,6 +45,17 @@ impl Program {
         }
     }
 
+    /// The same for another configuration, after main.cf was changed.
+    pub(crate) fn with_config(&self, config: Config) -> Self {
+        Self {
+            command_directory: PathBuf::from(config.get(params::COMMAND_DIRECTORY)),
+            daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
+            queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
+            is_root: self.is_root,
+            config,
+        }
+    }
+
     /// Runs the command in `operands` and gives the exit status.
     pub(crate) fn run(&self, operands: &[OsString]) -> u8 {
         let verb = operands
@@ -77,11 +88,14 @@ impl Program {
             "flush" => Err(self.replace_by("postqueue", &["-f".into()])),
             "status" => self.status(),
             "check" => self.check(),
-            "logrotate" => self.rotate_log(),
-            "set-permissions" | "upgrade-permissions" => self.set_permissions(),
-            "upgrade-configuration" => self.upgrade_configuration(),
-            "post-install" => self.post_install(&operands[1..]),
-            "tls" => self.run_tls_script(&operands[1..]),
+            "logrotate" => self.rotate_log(operands.len() > 1),
+            "set-permissions" | "upgrade-configuration" => {
+                let mut words: Vec<OsString> = vec!["create-missing".into()];
+                words.extend_from_slice(operands);
+                self.post_install(&words)
+            }
+            "post-install" => self.post_install(operands.get(1..).unwrap_or_default()),
+            "tls" => self.tls(operands.get(1..).unwrap_or_default()),
             _ => Err(Failure::new(format!(
                 "unknown command: '{verb}'. Usage: postfix start (or stop, reload, abort, flush, check, status, \
                  set-permissions, upgrade-configuration, logrotate)"
@@ -91,15 +105,21 @@ impl Program {
 
     /// Logs a line; shows it on a terminal, and from level 3.8 on also elsewhere.
     pub(crate) fn say(&self, severity: &str, text: &str) {
+        self.say_as("postfix-script", severity, text);
+    }
+
+    /// The same in the name of another script, for which the log's tag is set already.
+    pub(crate) fn say_as(&self, script: &str, severity: &str, text: &str) {
         let level = match severity {
             "" => postern_maillog::Severity::Info,
             "fatal: " => postern_maillog::Severity::Fatal,
+            "error: " => postern_maillog::Severity::Error,
             _ => postern_maillog::Severity::Warning,
         };
         postern_maillog::log(level, text);
         if self.config.look().command_stderr() || crate::is_terminal() {
             let name = self.config.get(params::SYSLOG_NAME);
-            eprintln!("{name}/postfix-script: {severity}{text}");
+            eprintln!("{name}/{script}: {severity}{text}");
         }
     }
 
@@ -187,20 +207,14 @@ impl Program {
             return 1;
         };
         let error = Command::new(path).args(arguments).exec();
-        self.say(
-            "fatal: ",
-            &format!("{}: {}", path.to_string_lossy(), error_text(&error)),
-        );
-        1
-    }
-
-    fn run_tls_script(&self, arguments: &[OsString]) -> Result<u8, Failure> {
-        let path = self.daemon_directory.join("postfix-tls-script");
-        let error = Command::new(&path).args(arguments).exec();
-        Err(Failure::new(format!(
-            "{}: {}",
-            path.display(),
-            error_text(&error)
-        )))
+        // As a shell would.
+        let shown = path.to_string_lossy();
+        if error.kind() == std::io::ErrorKind::NotFound {
+            eprintln!("{shown}: not found");
+            127
+        } else {
+            eprintln!("{shown}: {}", error_text(&error));
+            126
+        }
     }
 }
