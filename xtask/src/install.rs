@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "postlock",
     "postlog",
     "postmap",
+    "postmulti",
     "postqueue",
     "postsuper",
     "sendmail",
