@@ -35,7 +35,8 @@ struct Expected {
 impl Program {
     /// Refuses to go on without queue directories, services and a sound queue.
     pub(crate) fn check_fatal(&self) -> Result<(), Failure> {
-        self.create_missing()?;
+        self.create_missing()
+            .map_err(|_| Failure::new("unable to create missing queue directories"))?;
         let path = self.config.directory().join("master.cf");
         let shown = path.display().to_string();
         let Ok(content) = fs::read(&path) else {
@@ -210,14 +211,13 @@ impl Program {
             .map(|name| self.command_directory.join(name))
             .collect();
         for path in commands.iter().chain(&directories) {
-            if !path.exists() {
-                eprintln!("find: '{}': No such file or directory", path.display());
-            }
+            tell_missing(path);
             if fs::metadata(path).is_ok_and(|metadata| metadata.gid() != *gid) {
                 warn(format!("not owned by group {name}: {}", path.display()));
             }
         }
         for path in &commands {
+            tell_missing(path);
             if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o2111 != 0o2111) {
                 warn(format!(
                     "not set-gid or not owner+group+world executable: {}",
@@ -257,6 +257,13 @@ impl Program {
                 }
             });
         }
+    }
+}
+
+/// As find(1) does, once for each look.
+fn tell_missing(path: &Path) {
+    if !path.exists() {
+        eprintln!("find: '{}': No such file or directory", path.display());
     }
 }
 

@@ -84,6 +84,7 @@ impl Program {
     }
 
     pub(crate) fn start_in_foreground(&self) -> Result<u8, Failure> {
+        self.check_before_start()?;
         let others = self.config.get(params::MULTI_INSTANCE_DIRECTORIES);
         let is_primary = self.config.directory() == Path::new(DEFAULT_DIRECTORY);
         if is_primary && !others.trim().is_empty() {
@@ -91,7 +92,6 @@ impl Program {
                 "start-fg does not support multi_instance_directories",
             ));
         }
-        self.check_before_start()?;
         let mode = if std::process::id() == 1 { "-i" } else { "-s" };
         let master = self.daemon_directory.join("master");
         let error = Command::new(&master).arg(mode).exec();
@@ -135,7 +135,10 @@ impl Program {
     }
 
     pub(crate) fn quick_stop(&self) -> Result<u8, Failure> {
-        self.stop()?;
+        // The next start is quick also when nothing runs now.
+        if let Err(Failure(Some(text))) = self.stop() {
+            self.say("fatal: ", &text);
+        }
         let path = self.queue_directory.join("quick-start");
         File::create(&path)
             .map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;

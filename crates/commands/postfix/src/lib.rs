@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(Program::new(config, &name).run(&operands))
 }
 
-/// Reads main.cf. The program's own name needs no repetition in the log's tag.
+/// Reads main.cf. The log's tag stays the program's name, whatever `syslog_name` says.
 fn load(directory: Option<&Path>) -> Config {
     if let Some(directory) = directory {
         postern_sys::env::set_env("MAIL_CONFIG", directory);
@@ -87,9 +87,7 @@ fn load(directory: Option<&Path>) -> Config {
     let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
     postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
-    if config.get(params::SYSLOG_NAME) == "postfix" {
-        postern_maillog::set_tag("postfix");
-    }
+    postern_maillog::set_tag("postfix");
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
@@ -115,6 +113,9 @@ fn options() -> (Option<PathBuf>, Vec<OsString>) {
     let mut directory = None;
     let mut options = Getopt::from_process("c:Dv");
     for option in options.by_ref() {
+        if let Some(complaint) = option.complaint("postfix") {
+            eprintln!("{complaint}");
+        }
         match option {
             Opt::Value('c', value) if value.as_bytes().starts_with(b"/") => {
                 directory = Some(PathBuf::from(value))

@@ -27,7 +27,9 @@ pub fn main() -> ExitCode {
     postern_command::begin("postmulti");
     postern_maillog::set_tag("postmulti");
     postern_maillog::set_echo(echo(false));
-    postern_maillog::allow_direct_file();
+    if postern_sys::user::uid() == 0 {
+        postern_maillog::allow_direct_file();
+    }
     let primary = load();
     if primary.directory() != Path::new(DEFAULT_DIRECTORY) {
         fatal!(
@@ -98,6 +100,8 @@ fn echo(always: bool) -> Echo {
 /// Logs a line in the name of `postmulti-script`.
 fn say(instances: &Instances, severity: Severity, text: &str) {
     let name = instances.config.get(params::SYSLOG_NAME);
-    postern_maillog::set_tag(&format!("{name}/postmulti-script"));
+    let tag = format!("{name}/postmulti-script");
+    postern_maillog::set_tag(&tag);
+    postern_maillog::set_stderr_name(&tag);
     postern_maillog::log(severity, text);
 }

@@ -209,29 +209,32 @@ fn write_new(instances: &Instances, new: &Instance) -> Result<(), Failure> {
             .map_err(|_| Failure::Script(format!("Missing {name} prototype: {}", path.display())))
     };
     let (main_cf, master_cf) = (stock("main.cf")?, stock("master.cf")?);
-    for directory in [
-        &new.config_directory,
-        &new.queue_directory,
-        &new.data_directory,
-    ] {
-        make_parents(directory)?;
-    }
-    if !Path::new(&new.config_directory).is_dir() {
-        make_directory(Path::new(&new.config_directory))?;
+    make_parents(&new.data_directory)?;
+    for directory in [&new.config_directory, &new.queue_directory] {
+        make_directory(Path::new(directory))?;
     }
     let target = |name: &str| Path::new(&new.config_directory).join(name);
-    write(&target("main.cf"), &main_cf)?;
-    edit::apply(
-        &new.config_directory,
-        &edit::for_new_instance(&instances.config, new),
-    )?;
-    write(&target("master.cf"), &master_cf)?;
-    let words = run::postfix_command(new, &["post-install".into(), "create-missing".into()]);
-    if run::run_one(new, &words) {
-        Ok(())
-    } else {
-        Err(Failure::Told)
+    let made = write(&target("main.cf"), &main_cf)
+        .and_then(|()| {
+            let changes = edit::for_new_instance(&instances.config, new);
+            edit::apply(&new.config_directory, &changes)
+        })
+        .and_then(|()| write(&target("master.cf"), &master_cf))
+        .and_then(|()| {
+            let words = ["post-install".into(), "create-missing".into()];
+            if run::run_one(new, &run::postfix_command(new, &words)) {
+                Ok(())
+            } else {
+                Err(Failure::Told)
+            }
+        });
+    if made.is_err() {
+        // Half a configuration would be taken for one to import at the next try.
+        for name in ["main.cf", "master.cf"] {
+            let _ = fs::remove_file(target(name));
+        }
     }
+    made
 }
 
 fn make_parents(directory: &str) -> Result<(), Failure> {
