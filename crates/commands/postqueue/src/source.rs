@@ -37,6 +37,14 @@ impl Source {
         let at = Endpoint::new(PUBLIC, &config.get(params::SHOWQ_SERVICE_NAME));
         let mut source = match at.connect(config.get(params::IPC_TIMEOUT)) {
             Ok(channel) => Self::Service(channel),
+            Err(ClientError::Connect { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                die(
+                    i32::from(exit::UNAVAILABLE),
+                    format_args!("{}", complaint(config, &error_text(&source))),
+                )
+            }
             Err(ClientError::Connect { source, .. }) => {
                 Self::without_service(config, &error_text(&source))
             }
@@ -54,10 +62,7 @@ impl Source {
     }
 
     fn without_service(config: &Config, reason: &str) -> Self {
-        let why = format!(
-            "Connect to the {} showq service: {reason}",
-            config.get(params::MAIL_NAME)
-        );
+        let why = complaint(config, reason);
         if user::uid() != 0 && !postern_command::is_administrator(config).unwrap_or(false) {
             die(
                 i32::from(exit::UNAVAILABLE),
@@ -110,6 +115,11 @@ impl Source {
         }
         Ok(Some((message, recipients)))
     }
+}
+
+fn complaint(config: &Config, reason: &str) -> String {
+    let name = config.get(params::MAIL_NAME);
+    format!("Connect to the {name} showq service: {reason}")
 }
 
 /// Takes the terminator of a list, if that is what comes next.
