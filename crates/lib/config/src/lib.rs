@@ -22,6 +22,8 @@ mod net;
 pub mod params;
 mod reading;
 mod sanity;
+pub mod suggest;
+pub mod tables;
 pub mod value;
 pub mod words;
 

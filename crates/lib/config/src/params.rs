@@ -8,6 +8,7 @@ use std::time::Duration;
 
 mod cleanup;
 mod common;
+mod deprecated;
 mod lmtp;
 mod local;
 mod postern;
@@ -22,6 +23,7 @@ mod verify;
 
 pub use self::cleanup::*;
 pub use self::common::*;
+pub use self::deprecated::{DEPRECATION_HINT, Deprecation, deprecation};
 pub use self::lmtp::*;
 pub use self::local::*;
 pub use self::postern::*;
