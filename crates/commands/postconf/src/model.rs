@@ -112,7 +112,7 @@ impl MasterEntry {
                 if value.starts_with('{') {
                     warn(&format!("master.cf: {}", error.describe(&text)));
                 }
-                self.arguments.push(text);
+                self.arguments.push(in_group(text));
             }
         }
     }
@@ -149,15 +149,19 @@ pub(crate) fn setting_text(name: &str, value: &str) -> String {
 
 /// An argument in braces where it needs them, without blanks next to them.
 fn normal_group(word: &str) -> String {
-    let inner = if word.starts_with('{') {
+    in_group(if word.starts_with('{') {
         strip(word)
     } else {
         word.to_string()
-    };
-    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
-        format!("{{{inner}}}")
+    })
+}
+
+/// Puts braces around an argument that is empty or holds white space.
+fn in_group(text: String) -> String {
+    if text.is_empty() || text.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{text}}}")
     } else {
-        inner
+        text
     }
 }
 

@@ -245,7 +245,7 @@ impl<'m> Scopes<'m> {
         };
         let text = scope
             .config
-            .expand_explicit(text, &[])
+            .expand_explicit(text, &["process_name", "service_name"])
             .map_err(Fatal::from_expansion)?;
         Ok(words::words(&text).map(str::to_string).collect())
     }
