@@ -7,6 +7,7 @@
 //! (`$name`), [`master_cf`] (services), [`edit`] (changing the files).
 #![forbid(unsafe_code)]
 
+pub mod compat;
 mod computed;
 mod config;
 pub mod edit;
