@@ -1,6 +1,7 @@
 //! Changes master.cf: entries, fields, and `-o` settings. Untouched entries keep their bytes.
 
 use postern_config::edit::Replacement;
+use postern_config::lines;
 use postern_config::master_cf::{self, FIELD_NAMES};
 
 use crate::edit_main::check_word;
@@ -310,9 +311,9 @@ impl Block {
         let parsed = match (self.entry.take(), &self.raw) {
             (Some(entry), _) => entry,
             (None, Some(raw)) => {
-                let lines = self.lines.iter().filter(|line| !is_comment(line));
-                let text: Vec<u8> = lines.flatten().copied().collect();
-                let text = String::from_utf8_lossy(&text).into_owned();
+                let own = self.lines.iter().filter(|line| !is_comment(line));
+                let text: Vec<u8> = own.flatten().copied().collect();
+                let text = lines::to_text(&text);
                 let quoted = text.replace('\n', " ");
                 let raw = master_cf::Entry {
                     text: quoted,
@@ -368,7 +369,7 @@ impl Block {
 fn folded(entry: &MasterEntry) -> Vec<u8> {
     let mut text = master_entry(&entry.fields, &entry.arguments, entry.options, true);
     text.push('\n');
-    text.into_bytes()
+    lines::to_bytes(&text)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ fn line_of(content: &[u8], name: &str) -> Option<usize> {
         .iter()
         .rev()
         .find(|line| {
-            let text = String::from_utf8_lossy(&line.text);
+            let text = lines::to_text(&line.text);
             lines::split_name_value(&text).is_ok_and(|(found, _)| found == name)
         })
         .map(|line| line.first)

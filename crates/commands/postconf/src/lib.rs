@@ -18,6 +18,7 @@ mod show_master;
 mod table_files;
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use postern_config::ConfigError;
@@ -77,8 +78,8 @@ pub(crate) fn inform(text: &str) {
 
 fn complain(severity: &str, text: &str) {
     // Byte by byte, as in the log: what is not printable ASCII becomes a question mark.
-    let printable: String = text
-        .bytes()
+    let printable: String = postern_config::lines::to_bytes(text)
+        .into_iter()
         .map(|byte| match byte {
             b' '..=b'~' => char::from(byte),
             _ => '?',
@@ -113,7 +114,7 @@ pub fn main() -> ExitCode {
     });
     let arguments = std::env::args_os()
         .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| postern_config::lines::to_text(word.as_bytes()))
         .collect();
     let mut out = Vec::new();
     let result = run(arguments, &mut out);

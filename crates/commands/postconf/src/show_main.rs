@@ -1,7 +1,7 @@
 //! Shows main.cf parameters.
 
-use postern_config::Config;
 use postern_config::params::{self, Kind};
+use postern_config::{Config, lines};
 
 use crate::layout::{json_string, main_line};
 use crate::model::Model;
@@ -101,6 +101,6 @@ pub(crate) fn print(options: &Options, name: &str, value: &str, out: &mut Vec<u8
             options.has(Flag::Fold),
         )
     };
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(&lines::to_bytes(&line));
     out.push(b'\n');
 }

@@ -1,5 +1,6 @@
 //! Shows master.cf: entries, single fields, and `-o` settings.
 
+use postern_config::lines;
 use postern_config::master_cf::FIELD_NAMES;
 
 use crate::layout::{argument_text, json_string, master_entry};
@@ -160,7 +161,7 @@ fn show_entry(
             options.has(Flag::Fold),
         )
     };
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(&lines::to_bytes(&line));
     out.push(b'\n');
 }
 
@@ -199,7 +200,7 @@ fn show_fields(
             head.len(),
             options.has(Flag::Fold),
         );
-        out.extend_from_slice(format!("{head}{arguments}\n").as_bytes());
+        out.extend_from_slice(&lines::to_bytes(&format!("{head}{arguments}\n")));
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn check_table_file(kind: &str, settings: Suffixes, path: &str) -> Re
     };
     let mut set = BTreeMap::new();
     for line in lines::logical_lines(&content, |_, text| warn(&lines::orphan_warning(path, text))) {
-        let text = String::from_utf8_lossy(&line.text).into_owned();
+        let text = lines::to_text(&line.text);
         let (name, value) = lines::split_name_value(&text).map_err(|error| {
             Fatal::Text(format!(
                 "{path}, line {}: {}",

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::lines::{logical_lines, split_name_value};
+use crate::lines::{logical_lines, split_name_value, to_text};
 use crate::params::{self, Kind};
 use crate::words::unbrace;
 use crate::{Config, ConfigError, master_cf, suggest, tables};
@@ -134,7 +134,7 @@ impl Finder<'_> {
         let content =
             fs::read(&path).map_err(|error| ConfigError::Text(format!("open {path}: {error}")))?;
         for line in logical_lines(&content, |_, _| ()) {
-            let text = String::from_utf8_lossy(&line.text);
+            let text = to_text(&line.text);
             let Ok((name, value)) = split_name_value(&text) else {
                 continue;
             };

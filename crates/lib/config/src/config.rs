@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::expand::{self, Found};
-use crate::lines::{logical_lines, orphan_warning, split_name_value};
+use crate::lines::{logical_lines, orphan_warning, split_name_value, to_text};
 use crate::net::InterfaceAddress;
 use crate::params::{self, Kind, Param, ParamInfo, flag};
 use crate::reading::{check_directory, open_error, read_cool, require_listed};
@@ -151,7 +151,7 @@ impl Config {
                 }
                 None => &line.text[..],
             };
-            let text = String::from_utf8_lossy(text);
+            let text = to_text(text);
             let (name, value) = split_name_value(&text)
                 .map_err(|error| error.into_error(path, line.first, &text))?;
             let directory = (name == "config_directory")

@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 
 use crate::ConfigError;
 use crate::computed::reason;
-use crate::lines::{physical_lines, split_name_value};
+use crate::lines::{physical_lines, split_name_value, to_bytes, to_text};
 use crate::value::is_space;
 
 /// What to do with main.cf entries.
@@ -58,7 +58,7 @@ pub fn main_cf(
 }
 
 fn push_entry(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(format!("{name} = {value}\n").as_bytes());
+    out.extend_from_slice(&to_bytes(&format!("{name} = {value}\n")));
 }
 
 /// What happens to the continuation lines of the entry that was read last.
@@ -101,7 +101,7 @@ impl Editor<'_> {
     }
 
     fn entry(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let text = String::from_utf8_lossy(line);
+        let text = to_text(line);
         let end = text
             .find(|character| is_space(character) || character == '=')
             .unwrap_or(text.len());
