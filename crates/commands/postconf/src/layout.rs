@@ -38,7 +38,9 @@ pub(crate) fn main_line(name: Option<&str>, value: &str, is_folded: bool) -> Str
     let mut is_first = true;
     for word in value.split(' ').filter(|word| !word.is_empty()) {
         if !is_first || name.is_some() {
-            if length + width(word) < LINE_LIMIT {
+            // A blank counts once it is written, and the first one is in the head already.
+            let written = length - usize::from(is_first);
+            if written + width(word) < LINE_LIMIT {
                 if !is_first {
                     out.push(' ');
                     length += 1;
@@ -162,6 +164,12 @@ mod tests {
             format!("x =\n    {long}\n    b")
         );
         assert_eq!(main_line(Some("x"), "", true), "x =");
+        let (fits, too_long) = ("b".repeat(76), "b".repeat(77));
+        assert_eq!(main_line(Some("x"), &fits, true), format!("x = {fits}"));
+        assert_eq!(
+            main_line(Some("x"), &too_long, true),
+            format!("x =\n    {too_long}")
+        );
         assert_eq!(main_line(None, " a \t b ", false), "a b");
     }
 

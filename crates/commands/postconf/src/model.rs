@@ -297,10 +297,11 @@ fn share_settings(entries: &mut [MasterEntry]) {
     if shared.len() == entries.len() {
         return;
     }
-    for entry in entries
-        .iter_mut()
-        .filter(|entry| !entry.settings.is_empty())
-    {
+    let has_options = |entry: &&mut MasterEntry| {
+        let options = &entry.arguments[..entry.options];
+        options.iter().any(|word| word == "-o")
+    };
+    for entry in entries.iter_mut().filter(has_options) {
         let key = (entry.name().to_string(), entry.kind().to_string());
         if let Some(settings) = shared.get(&key) {
             entry.settings.clone_from(settings);
