@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run|test|install|deps|layers|fuzz|ci`.
+//! The project's own commands: `cargo xtask run|test|install|deps|layers|parameters|fuzz|ci`.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -7,6 +7,7 @@ mod deps;
 mod fuzz;
 mod install;
 mod layers;
+mod parameters;
 mod run;
 mod test;
 
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   install --root DIR [--debug]          lay out a Postfix-like tree below DIR
   deps                                  install the peers that tests talk to (Debian packages)
   layers                                check that dependencies only point downwards
+  parameters [--check]                  write, or check, the table of who obeys which parameter
   fuzz [SECONDS] [TARGET]               run the fuzz targets
   ci                                    what .ci/run does";
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         "install" => install::install(rest),
         "deps" => deps::deps(),
         "layers" => layers::layers(),
+        "parameters" if rest.iter().any(|word| word == "--check") => parameters::check(),
+        "parameters" => parameters::write(),
         "fuzz" => fuzz::fuzz(rest),
         "ci" => ci::ci(),
         _ => Err(USAGE.to_owned()),

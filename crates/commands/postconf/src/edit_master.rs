@@ -1,6 +1,7 @@
 //! Changes master.cf: entries, fields, and `-o` settings. Untouched entries keep their bytes.
 
 use postern_config::edit::Replacement;
+use postern_config::lines;
 use postern_config::master_cf::{self, FIELD_NAMES};
 
 use crate::edit_main::check_word;
@@ -30,8 +31,14 @@ enum Action {
 }
 
 /// A piece of the file: an entry with the comments and blank lines after it, or what precedes all.
+/// Only entries that change need to be right.
 struct Block {
     lines: Vec<Vec<u8>>,
+    /// Where the file was read, for complaints.
+    path: String,
+    /// The entry as it stands in the file.
+    raw: Option<master_cf::Entry>,
+    /// The entry's new form, when it changes.
     entry: Option<MasterEntry>,
 }
 
@@ -53,9 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
     let path = options.directory.join("master.cf");
     let shown = path.to_string_lossy().into_owned();
     let replacement = Replacement::open(&path)?;
-    let mut blocks = blocks(&shown, &replacement.old_text()?)?;
+    let mut blocks = blocks(&shown, &replacement.old_text()?);
     for request in &mut requests {
-        apply(request, &mut blocks);
+        apply(request, &mut blocks)?;
     }
     for request in requests.iter().filter(|request| !request.is_matched) {
         if matches!(
@@ -165,21 +172,15 @@ fn param_action(item: &str, value: Option<&str>) -> Result<Action, Fatal> {
 }
 
 /// Takes the file apart into entries.
-fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
-    let mut made = vec![Block {
-        lines: Vec::new(),
-        entry: None,
-    }];
+fn blocks(path: &str, content: &[u8]) -> Vec<Block> {
+    let mut made = vec![Block::new(path)];
     let entries = master_cf::entries(path, content, |text| warn(&text));
-    let mut starts = entries.iter().peekable();
+    let mut starts = entries.into_iter().peekable();
     for (index, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
         if let Some(entry) = starts.next_if(|entry| entry.line == index + 1) {
-            let parsed = MasterEntry::from_entry(entry, &|| {
-                format!("file {path}: line {}: bad field count", entry.line)
-            })?;
             made.push(Block {
-                lines: Vec::new(),
-                entry: Some(parsed),
+                raw: Some(entry),
+                ..Block::new(path)
             });
         }
         let mut line = line.to_vec();
@@ -190,7 +191,7 @@ fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
             block.lines.push(line);
         }
     }
-    Ok(made)
+    made
 }
 
 fn is_comment(line: &[u8]) -> bool {
@@ -203,25 +204,13 @@ fn is_match(pattern: &str, text: &str) -> bool {
     pattern == "*" || pattern == text
 }
 
-fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
-    let mut replaced = false;
+fn apply(request: &mut Request, blocks: &mut Vec<Block>) -> Result<(), Fatal> {
+    if let Action::ReplaceEntry(new) = &request.action {
+        replace_entry(request, new, blocks);
+        return Ok(());
+    }
     for block in blocks.iter_mut() {
-        let Some(entry) = &mut block.entry else {
-            continue;
-        };
-        let is_selected =
-            is_match(&request.service, entry.name()) && is_match(&request.kind, entry.kind());
-        if let Action::ReplaceEntry(new) = &request.action {
-            let is_same = entry.name() == new.name() && entry.kind() == new.kind();
-            if is_selected && !replaced {
-                replaced = true;
-                block.replace((**new).clone());
-            } else if is_selected || is_same {
-                block.remove();
-            }
-            continue;
-        }
-        if !is_selected {
+        if !block.is_named(&request.service, &request.kind) {
             continue;
         }
         request.is_matched = true;
@@ -229,6 +218,7 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
             Action::CommentOut => block.comment_out(),
             Action::RemoveEntry => block.remove(),
             Action::SetField(index, value) => {
+                let entry = block.parsed()?;
                 if index + 1 < FIELD_NAMES.len() {
                     entry.fields[*index].clone_from(value);
                 } else {
@@ -241,10 +231,11 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
                 block.rewrite();
             }
             Action::SetParam(value) => {
-                set_param(entry, &request.item, value);
+                set_param(block.parsed()?, &request.item, value);
                 block.rewrite();
             }
             Action::RemoveParam => {
+                let entry = block.parsed()?;
                 for at in entry.setting_positions(&request.item).into_iter().rev() {
                     entry.arguments.drain(at - 1..=at);
                     entry.options -= 2;
@@ -255,14 +246,25 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
             Action::ReplaceEntry(_) => {}
         }
     }
-    if let Action::ReplaceEntry(new) = &request.action
-        && !replaced
-    {
-        let mut block = Block {
-            lines: Vec::new(),
-            entry: None,
-        };
-        block.replace((**new).clone());
+    Ok(())
+}
+
+/// Puts `new` in place of the first entry that the request names; others that it names, and those of
+/// the new entry's own name, go.
+fn replace_entry(request: &Request, new: &MasterEntry, blocks: &mut Vec<Block>) {
+    let mut is_replaced = false;
+    for block in blocks.iter_mut() {
+        let is_selected = block.is_named(&request.service, &request.kind);
+        if is_selected && !is_replaced {
+            is_replaced = true;
+            block.replace(new.clone());
+        } else if is_selected || block.is_named(new.name(), new.kind()) {
+            block.remove();
+        }
+    }
+    if !is_replaced {
+        let mut block = Block::new("");
+        block.replace(new.clone());
         blocks.push(block);
     }
 }
@@ -282,6 +284,50 @@ fn set_param(entry: &mut MasterEntry, name: &str, value: &str) {
 }
 
 impl Block {
+    fn new(path: &str) -> Self {
+        Self {
+            lines: Vec::new(),
+            path: path.to_string(),
+            raw: None,
+            entry: None,
+        }
+    }
+
+    /// Whether the block's entry, as it is now, has this name and type; `*` stands for any.
+    fn is_named(&self, service: &str, kind: &str) -> bool {
+        match (&self.entry, &self.raw) {
+            (Some(entry), _) => is_match(service, entry.name()) && is_match(kind, entry.kind()),
+            (None, Some(raw)) => {
+                let field = |index: usize| raw.fields.get(index).map_or("", String::as_str);
+                is_match(service, field(0)) && is_match(kind, field(1))
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// The entry, checked now that it changes. The reference keeps line ends in arguments that it
+    /// quotes, and blanks in their place in an entry that it quotes.
+    fn parsed(&mut self) -> Result<&mut MasterEntry, Fatal> {
+        let parsed = match (self.entry.take(), &self.raw) {
+            (Some(entry), _) => entry,
+            (None, Some(raw)) => {
+                let own = self.lines.iter().filter(|line| !is_comment(line));
+                let text: Vec<u8> = own.flatten().copied().collect();
+                let text = lines::to_text(&text);
+                let quoted = text.replace('\n', " ");
+                let raw = master_cf::Entry {
+                    text: quoted,
+                    ..master_cf::entry(raw.line, raw.last_line, text)
+                };
+                MasterEntry::from_entry(&raw, &|| {
+                    format!("file {}: line {}: bad field count", self.path, raw.line)
+                })?
+            }
+            (None, None) => return Err(Fatal::text("no entry")),
+        };
+        Ok(self.entry.insert(parsed))
+    }
+
     fn comments(&self) -> Vec<Vec<u8>> {
         self.lines
             .iter()
@@ -309,21 +355,21 @@ impl Block {
 
     fn remove(&mut self) {
         self.lines = self.comments();
-        self.entry = None;
+        (self.entry, self.raw) = (None, None);
     }
 
     fn comment_out(&mut self) {
         for line in self.lines.iter_mut().filter(|line| !is_comment(line)) {
             line.insert(0, b'#');
         }
-        self.entry = None;
+        (self.entry, self.raw) = (None, None);
     }
 }
 
 fn folded(entry: &MasterEntry) -> Vec<u8> {
     let mut text = master_entry(&entry.fields, &entry.arguments, entry.options, true);
     text.push('\n');
-    text.into_bytes()
+    lines::to_bytes(&text)
 }
 
 #[cfg(test)]
@@ -337,10 +383,10 @@ mod tests {
         let options = Options::parse(words)
             .and_then(Options::complete)
             .map_err(|error| error.to_string())?;
-        let mut blocks = blocks("/m", OLD.as_bytes()).map_err(|error| error.to_string())?;
+        let mut blocks = blocks("/m", OLD.as_bytes());
         for word in &options.words {
             let mut request = request(&options, word).map_err(|error| error.to_string())?;
-            apply(&mut request, &mut blocks);
+            apply(&mut request, &mut blocks).map_err(|error| error.to_string())?;
         }
         let text = blocks
             .iter()

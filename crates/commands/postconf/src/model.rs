@@ -21,6 +21,8 @@ pub(crate) struct MasterEntry {
     pub(crate) options: usize,
     /// The `-o` settings; the last of a name counts.
     pub(crate) settings: BTreeMap<String, String>,
+    /// First and last physical line, counted from 1.
+    pub(crate) lines: (usize, usize),
 }
 
 impl MasterEntry {
@@ -50,6 +52,7 @@ impl MasterEntry {
             arguments: Vec::new(),
             options: 0,
             settings: BTreeMap::new(),
+            lines: (entry.line, entry.last_line),
         };
         made.set_arguments(&entry.arguments);
         Ok(made)
@@ -62,7 +65,7 @@ impl MasterEntry {
         let mut at = 0;
         while let Some(word) = words.get(at) {
             if word.starts_with('{') {
-                self.arguments.push(strip(word));
+                self.arguments.push(normal_group(word));
                 at += 1;
                 break;
             }
@@ -106,8 +109,10 @@ impl MasterEntry {
                 self.arguments.push(setting_text(name, value));
             }
             Err(error) => {
-                warn(&format!("master.cf: {}", error.describe(&text)));
-                self.arguments.push(value.to_string());
+                if value.starts_with('{') {
+                    warn(&format!("master.cf: {}", error.describe(&text)));
+                }
+                self.arguments.push(in_group(text));
             }
         }
     }
@@ -126,6 +131,12 @@ impl MasterEntry {
     }
 }
 
+/// The value in `name=value` or `{name=value}`.
+pub(crate) fn setting_value(text: &str) -> &str {
+    let bare = unbrace(text).unwrap_or(text);
+    lines::split_name_value(bare).map_or("", |(_, value)| value)
+}
+
 /// `name=value`, in braces when the value has white space.
 pub(crate) fn setting_text(name: &str, value: &str) -> String {
     let text = format!("{name}={value}");
@@ -136,26 +147,41 @@ pub(crate) fn setting_text(name: &str, value: &str) -> String {
     }
 }
 
-/// An argument without braces where it does not need them, and without blanks next to them.
+/// An argument in braces where it needs them, without blanks next to them.
 fn normal_group(word: &str) -> String {
-    if !word.starts_with('{') {
-        return word.to_string();
-    }
-    let inner = strip(word);
-    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
-        format!("{{{inner}}}")
+    in_group(if word.starts_with('{') {
+        strip(word)
     } else {
-        inner
+        word.to_string()
+    })
+}
+
+/// Puts braces around an argument that is empty or holds white space.
+fn in_group(text: String) -> String {
+    if text.is_empty() || text.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{text}}}")
+    } else {
+        text
     }
 }
 
-/// Takes braces off, with a complaint where they do not match.
+/// Takes braces off, with a complaint where they do not match; text behind them is lost.
 fn strip(text: &str) -> String {
     match unbrace(text) {
         Ok(inner) => inner.to_string(),
         Err(problem) => {
             warn(&format!("master.cf: {problem}"));
-            text.trim_start_matches('{').trim().to_string()
+            let inner = &text[1..];
+            let mut depth = 1_usize;
+            let end = inner.find(|character| {
+                match character {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            });
+            inner[..end.unwrap_or(inner.len())].trim().to_string()
         }
     }
 }
@@ -164,7 +190,8 @@ fn strip(text: &str) -> String {
 pub(crate) struct Model {
     pub(crate) config: Config,
     pub(crate) entries: Vec<MasterEntry>,
-    warnings: Vec<String>,
+    /// Overrides of the command line that have no effect.
+    pub(crate) ignored: Vec<(String, String)>,
     directory: String,
 }
 
@@ -172,34 +199,39 @@ impl Model {
     /// Reads both files as the options say. A missing master.cf stops only modes that are about it.
     pub(crate) fn load(options: &Options, needs_master: bool) -> Result<Self, Fatal> {
         let directory = &options.directory;
+        let entries = if needs_master {
+            Some(read_master(directory)?)
+        } else {
+            None
+        };
         let mut config = if options.has(Flag::Defaults) {
             Config::defaults(Path::new(DEFAULT_DIRECTORY))
         } else {
             Config::load_now(directory)?
         };
+        config.warnings().iter().for_each(|text| warn(text));
+        let mut ignored = Vec::new();
         for (name, value) in &options.overrides {
-            config.set_override(name, value);
-        }
-        config.try_get(params::MYHOSTNAME)?;
-        config.try_get(params::MYDOMAIN)?;
-        let mut model = Self {
-            warnings: config.warnings().to_vec(),
-            config,
-            entries: Vec::new(),
-            directory: directory.to_string_lossy().into_owned(),
-        };
-        match read_master(directory, &mut model.warnings) {
-            Ok(entries) => model.entries = entries,
-            Err(Fatal::Config(error @ ConfigError::Open { .. })) if !needs_master => {
-                model.warnings.push(error.to_string());
+            if params::find(name).is_some_and(|info| info.has(params::flag::READ_ONLY)) {
+                ignored.push((name.clone(), value.clone()));
+            } else {
+                config.set_override(name, value);
             }
-            Err(error) => return Err(error),
         }
-        Ok(model)
-    }
-
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+        let mut entries = match entries.map_or_else(|| read_master(directory), Ok) {
+            Err(Fatal::Config(error @ ConfigError::Open { .. })) => {
+                warn(&error.to_string());
+                Vec::new()
+            }
+            result => result?,
+        };
+        share_settings(&mut entries);
+        Ok(Self {
+            config,
+            entries,
+            ignored,
+            directory: directory.to_string_lossy().into_owned(),
+        })
     }
 
     /// `DIR/main.cf` as messages name it.
@@ -234,6 +266,10 @@ impl Model {
     /// Expands `text` as `config` sees it, with the defaults of service-derived names.
     pub(crate) fn expand(&self, config: &Config, text: &str) -> Result<String, Fatal> {
         let service_default = |name: &str| -> Option<String> {
+            // Programs read the file that myorigin names; here the name is shown.
+            if name == params::MYORIGIN.info.name {
+                return config.raw(name).filter(|text| text.starts_with('/'));
+            }
             if config.is_set(name) || params::find(name).is_some() {
                 return None;
             }
@@ -246,14 +282,41 @@ impl Model {
     }
 }
 
-fn read_master(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<MasterEntry>, Fatal> {
+/// Entries of one name and type are one service to the reference: each has the settings of all, unless
+/// it has none of its own.
+fn share_settings(entries: &mut [MasterEntry]) {
+    let mut shared: BTreeMap<(String, String), BTreeMap<String, String>> = BTreeMap::new();
+    for entry in entries.iter() {
+        let key = (entry.name().to_string(), entry.kind().to_string());
+        let settings = entry.settings.iter();
+        shared
+            .entry(key)
+            .or_default()
+            .extend(settings.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    if shared.len() == entries.len() {
+        return;
+    }
+    let has_options = |entry: &&mut MasterEntry| {
+        let options = &entry.arguments[..entry.options];
+        options.iter().any(|word| word == "-o")
+    };
+    for entry in entries.iter_mut().filter(has_options) {
+        let key = (entry.name().to_string(), entry.kind().to_string());
+        if let Some(settings) = shared.get(&key) {
+            entry.settings.clone_from(settings);
+        }
+    }
+}
+
+fn read_master(directory: &Path) -> Result<Vec<MasterEntry>, Fatal> {
     let path = directory.join("master.cf");
     let shown = path.to_string_lossy().into_owned();
     let content = std::fs::read(&path).map_err(|error| ConfigError::Open {
         path: shown.clone(),
         reason: postern_sys::error_text(&error),
     })?;
-    master_cf::entries(&shown, &content, |text| warnings.push(text))
+    master_cf::entries(&shown, &content, |text| warn(&text))
         .iter()
         .map(|entry| {
             MasterEntry::from_entry(entry, &|| {

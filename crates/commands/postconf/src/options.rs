@@ -27,6 +27,7 @@ pub(crate) enum Flag {
     Override,
     MainParam,
     MasterParam,
+    AllMasterParams,
     RawTemplates,
     Tls,
     Expand,
@@ -54,6 +55,7 @@ const FLAGS: &[(Flag, char)] = &[
     (Override, 'o'),
     (MainParam, 'p'),
     (MasterParam, 'P'),
+    (AllMasterParams, 'P'),
     (RawTemplates, 't'),
     (Tls, 'T'),
     (Expand, 'x'),
@@ -79,6 +81,7 @@ const MODES: &[Flag] = &[
 /// Sets of options of which one may be given.
 const EXCLUSIVE: &[&[Flag]] = &[
     MODES,
+    &[AllMasterParams, Edit, Remove, CommentOut],
     &[Defaults, Edit, NonDefault, Remove, CommentOut],
     &[Fold, Edit, Remove, CommentOut],
     &[Expand, Edit, Remove, CommentOut],
@@ -99,7 +102,15 @@ const ALLOWED: &[(Flag, &[Flag])] = &[
     (
         MasterParam,
         &[
-            Edit, Remove, Fold, HideName, HideValue, Override, Expand, Json,
+            AllMasterParams,
+            Edit,
+            Remove,
+            Fold,
+            HideName,
+            HideValue,
+            Override,
+            Expand,
+            Json,
         ],
     ),
     (SaslServer, &[]),
@@ -127,6 +138,8 @@ pub(crate) struct Options {
     pub(crate) classes: u32,
     pub(crate) tls_mode: Option<String>,
     pub(crate) is_quiet: bool,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u32,
     /// The other arguments.
     pub(crate) words: Vec<String>,
 }
@@ -143,6 +156,10 @@ impl Options {
         while let Some(word) = rest.next() {
             if word == "--" {
                 break;
+            }
+            if word == "--json" {
+                options.add(Json);
+                continue;
             }
             let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
                 options.words.push(word);
@@ -179,9 +196,10 @@ impl Options {
 
     fn letter(&mut self, letter: char) -> Result<(), Fatal> {
         match letter {
-            'v' => {}
+            'v' => self.verbosity += 1,
             'q' => self.is_quiet = true,
             'E' => return Err(Fatal::text(usage_text())),
+            'P' if self.has(MasterParam) => self.add(AllMasterParams),
             _ => {
                 let known = FLAGS.iter().find(|(_, known)| *known == letter);
                 let (flag, _) =

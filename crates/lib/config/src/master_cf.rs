@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::computed::{reason, valid_hostname};
 use crate::config::Config;
-use crate::lines::{logical_lines, orphan_warning};
+use crate::lines::{logical_lines, orphan_warning, to_text};
 use crate::value::is_space;
 use crate::words::{split_grouped, unbrace};
 use crate::{ConfigError, Level};
@@ -49,13 +49,7 @@ pub struct Entry {
 pub fn entries(path: &str, content: &[u8], mut warn: impl FnMut(String)) -> Vec<Entry> {
     logical_lines(content, |_, text| warn(orphan_warning(path, text)))
         .into_iter()
-        .map(|line| {
-            entry(
-                line.first,
-                line.last,
-                String::from_utf8_lossy(&line.text).into_owned(),
-            )
-        })
+        .map(|line| entry(line.first, line.last, to_text(&line.text)))
         .collect()
 }
 

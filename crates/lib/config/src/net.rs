@@ -80,17 +80,47 @@ fn find_own_addresses(config: &Config) -> Result<Vec<InterfaceAddress>, ConfigEr
     Ok(unique)
 }
 
-/// The default of mynetworks.
+/// The default of mynetworks; empty without network protocols.
 pub fn own_networks(config: &Config) -> Result<String, ConfigError> {
+    if families(config)? == (false, false) {
+        return Ok(String::new());
+    }
+    // Expanded first, so that of two bad values this one is reported, as by the reference.
+    config.try_get(params::INET_INTERFACES)?;
     let style = style(&config.try_get(params::MYNETWORKS_STYLE)?)?;
+    let own_addresses = own_addresses(config)?;
+    require_interfaces(&own_addresses)?;
     let mut networks: Vec<String> = Vec::new();
-    for own in own_addresses(config)? {
+    for own in own_addresses {
         let network = network(own, style);
         if !networks.contains(&network) {
             networks.push(network);
         }
     }
     Ok(networks.join(" "))
+}
+
+/// Refuses an address that no interface has: its network is unknown. The kernel is asked only when an
+/// address looks like one.
+fn require_interfaces(own: &[InterfaceAddress]) -> Result<(), ConfigError> {
+    let is_doubtful = |own: &&InterfaceAddress| {
+        own.prefix == host_prefix(&own.address) && !own.address.is_loopback()
+    };
+    let doubtful: Vec<&InterfaceAddress> = own.iter().filter(is_doubtful).collect();
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let local = interface_addresses()?;
+    match doubtful
+        .iter()
+        .find(|own| local.iter().all(|known| known.address != own.address))
+    {
+        Some(own) => Err(ConfigError::Text(format!(
+            "parameter inet_interfaces: no local interface found for {}",
+            own.address
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// mynetworks_style.
