@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod compat;
 mod control;
 mod files;
 mod install;
@@ -61,6 +62,11 @@ pub fn main() -> ExitCode {
     postern_maillog::set_echo(echo(false));
     postern_maillog::allow_direct_file();
     let (directory, operands) = options();
+    if operands.first().is_some_and(|word| word == "check")
+        && operands.iter().any(|word| word == "--compat")
+    {
+        return compat::run(directory.as_deref());
+    }
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
     let config = load(directory.as_deref());
     let name = config.get(params::SYSLOG_NAME);
