@@ -9,7 +9,7 @@ use nix::unistd::{Group, User, geteuid};
 use crate::build::{self, Profile};
 
 /// Programs in `usr/sbin`; the others go to `usr/lib/postfix/sbin`.
-const COMMANDS: &[&str] = &[
+pub(crate) const COMMANDS: &[&str] = &[
     "postalias",
     "postcat",
     "postconf",
@@ -29,7 +29,7 @@ const COMMANDS: &[&str] = &[
 const SETGID: &[&str] = &["postdrop", "postqueue"];
 
 /// Daemons.
-const DAEMONS: &[&str] = &[
+pub(crate) const DAEMONS: &[&str] = &[
     "anvil",
     "bounce",
     "cleanup",
@@ -118,6 +118,7 @@ fn lay_out(root: &Path, bin: &Path) -> std::io::Result<()> {
     for name in ["mailq", "newaliases"] {
         link("../sbin/sendmail", &usr_bin.join(name))?;
     }
+    crate::man::write(&root.join("usr/share/man"))?;
     fs::create_dir_all(root.join("usr/lib"))?;
     link("../sbin/sendmail", &root.join("usr/lib/sendmail"))?;
     configuration(root)?;

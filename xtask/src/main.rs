@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run|test|install|deps|layers|parameters|fuzz|ci`.
+//! The project's own commands: `cargo xtask run|test|install|man|deps|layers|parameters|fuzz|ci`.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -7,6 +7,7 @@ mod deps;
 mod fuzz;
 mod install;
 mod layers;
+mod man;
 mod parameters;
 mod run;
 mod test;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
   run [--once] [--release] [--port N]   build, start an instance, send mail through it, keep serving
   test [--strict] [CARGO TEST OPTIONS]  every test; --strict: a skipped peer is a failure
   install --root DIR [--debug]          lay out a Postfix-like tree below DIR
+  man [DIR]                             make the manual pages, by default in target/man
   deps                                  install the peers that tests talk to (Debian packages)
   layers                                check that dependencies only point downwards
   parameters [--check]                  write, or check, the table of who obeys which parameter
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         "install" => install::install(rest),
         "deps" => deps::deps(),
         "layers" => layers::layers(),
+        "man" => man::man(rest),
         "parameters" if rest.iter().any(|word| word == "--check") => parameters::check(),
         "parameters" => parameters::write(),
         "fuzz" => fuzz::fuzz(rest),

@@ -39,8 +39,6 @@ pub(super) const UNREAD: Reasons = &[
     ("maps_rbl_*",                       "DNS lists are not built yet"),
     ("qmqpd_*",                          "qmqpd is not built yet"),
     ("qmgr_fudge_factor",                "oqmgr is not built yet"),
-    ("postmulti_*",                      "postmulti is not part of Postern"),
-    ("multi_instance_*",                 "postmulti is not part of Postern"),
     ("non_bdb_*",                        "`hash:` and `btree:` need no Berkeley DB library here"),
     ("berkeley_db_*",                    "the own reader of these files has no such buffer"),
     ("debug_peer_*",                     "debug logging of single peers is not built yet"),
