@@ -143,6 +143,7 @@ impl Work {
         name: &OsStr,
         jobs: Jobs,
     ) -> Result<(), Failure> {
+        self.progress.step();
         let meta = match std::fs::symlink_metadata(path) {
             Ok(meta) => meta,
             Err(error) => {

@@ -7,6 +7,7 @@
 
 mod getopt;
 mod interrupts;
+mod progress;
 
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
@@ -17,6 +18,7 @@ use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
 pub use interrupts::Interrupts;
+pub use progress::Progress;
 
 /// Exit statuses of sysexits(3) that the commands use.
 pub mod exit {
