@@ -115,6 +115,10 @@ fn lay_out(root: &Path, bin: &Path) -> std::io::Result<()> {
         &root.join("usr/lib/postfix/prepare-jail"),
         0o755,
     )?;
+    for name in ["post-install", "postfix-tls-script"] {
+        let script = build::top().join("packaging/script");
+        copy(&script, &libexec.join(name), 0o755)?;
+    }
     for name in ["mailq", "newaliases"] {
         link("../sbin/sendmail", &usr_bin.join(name))?;
     }

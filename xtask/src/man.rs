@@ -299,9 +299,8 @@ mod tests {
         for info in params::ALL {
             assert!(meanings.contains_key(info.name), "{}", info.name);
         }
-        let page = page("postconf", "5");
-        assert!(page.contains("\n\\fBmyhostname\\fR"));
-        assert!(super::tests::page("smtpd", "8").contains("\\fBsmtpd_banner\\fR"));
+        assert!(page("postconf", "5").contains("\n\\fBmyhostname\\fR"));
+        assert!(page("smtpd", "8").contains("\\fBsmtpd_banner\\fR"));
     }
 
     #[test]

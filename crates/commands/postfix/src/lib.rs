@@ -67,6 +67,8 @@ pub fn main() -> ExitCode {
     {
         return compat::run(directory.as_deref());
     }
+    // `post-install` calls on behalf of a script, which must not be called again.
+    let is_built_in = std::env::var_os("POSTERN_BUILT_IN").is_some();
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
     let config = load(directory.as_deref());
     let name = config.get(params::SYSLOG_NAME);
@@ -81,8 +83,10 @@ pub fn main() -> ExitCode {
     if !is_chosen {
         run_wrapper(&config, &operands);
     }
-    obey_script(&config, &operands);
-    ExitCode::from(Program::new(config, &name).run(&operands))
+    if !is_built_in {
+        obey_script(&config, &operands);
+    }
+    ExitCode::from(Program::new(config, &name, is_built_in).run(&operands))
 }
 
 /// Reads main.cf. The log's tag stays the program's name, whatever `syslog_name` says.

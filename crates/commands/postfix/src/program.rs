@@ -17,6 +17,8 @@ pub(crate) struct Program {
     pub(crate) queue_directory: PathBuf,
     /// Whether the command runs as root, so that owners can be set and must be right.
     pub(crate) is_root: bool,
+    /// Whether a script asks for what this program does itself.
+    pub(crate) is_built_in: bool,
 }
 
 /// Why a command fails. The text is logged with `fatal: `.
@@ -33,7 +35,7 @@ impl Failure {
 
 impl Program {
     /// Takes the directories from `config`. From here on lines are tagged `NAME/postfix-script`.
-    pub(crate) fn new(config: Config, name: &str) -> Self {
+    pub(crate) fn new(config: Config, name: &str, is_built_in: bool) -> Self {
         set_tag(&format!("{name}/postfix-script"));
         set_echo(Echo::Nothing);
         Self {
@@ -41,6 +43,7 @@ impl Program {
             daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
             queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
             is_root: postern_sys::user::euid() == 0,
+            is_built_in,
             config,
         }
     }
@@ -52,6 +55,7 @@ impl Program {
             daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
             queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
             is_root: self.is_root,
+            is_built_in: self.is_built_in,
             config,
         }
     }

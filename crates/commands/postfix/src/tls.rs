@@ -27,7 +27,7 @@ impl Program {
     /// Runs `postfix tls` with these words.
     pub(crate) fn tls(&self, words: &[OsString]) -> Result<u8, Failure> {
         let path = self.daemon_directory.join("postfix-tls-script");
-        if path.exists() {
+        if !self.is_built_in && path.exists() {
             let error = Command::new(&path).args(words).exec();
             return Err(Failure::new(format!(
                 "{}: {}",
