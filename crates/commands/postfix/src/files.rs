@@ -52,14 +52,12 @@ $command_directory/postdrop:f:root:$setgid_group:2755:u
 $command_directory/postqueue:f:root:$setgid_group:2755:u
 ";
 
-/// What the installation consists of: `postfix-files` and `postfix-files.d/*` of the meta directory, or
-/// the built-in list where there are none.
+/// What the installation consists of: `postfix-files` of the meta directory, or the built-in list where
+/// there is none, and `postfix-files.d/*`.
 pub(crate) fn read(config: &Config) -> Result<Vec<Entry>, Failure> {
     let meta = PathBuf::from(config.get(params::META_DIRECTORY));
     let main = meta.join("postfix-files");
-    let Ok(text) = fs::read_to_string(&main) else {
-        return parse(BUILT_IN, "postfix-files", config);
-    };
+    let text = fs::read_to_string(&main).unwrap_or_else(|_| BUILT_IN.to_owned());
     let mut entries = parse(&text, &main.display().to_string(), config)?;
     for path in additions(&meta.join("postfix-files.d")) {
         if let Ok(text) = fs::read_to_string(&path) {
