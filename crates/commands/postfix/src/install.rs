@@ -114,13 +114,7 @@ impl Program {
             .config_directory
             .as_ref()
             .map_or_else(|| self.config.directory(), Into::into);
-        let load = || {
-            Config::load_now(&directory).map_err(|error| {
-                let postconf = self.command_directory.join("postconf");
-                eprintln!("{}: fatal: {error}", postconf.display());
-                Failure::TOLD
-            })
-        };
+        let load = || Config::load_now(&directory).map_err(|error| self.complain(&error));
         let config = if request.config_directory.is_some() {
             load()?
         } else {
@@ -137,7 +131,7 @@ impl Program {
         let path = directory.join("main.cf");
         let shown = path.display().to_string();
         edit::replace(&path, |old| Ok(edit::main_cf(&shown, old, &changes).0))
-            .map_err(|error| Failure::new(error.to_string()))?;
+            .map_err(|error| self.complain(&error))?;
         load().map(|config| Some(self.with_config(config)))
     }
 

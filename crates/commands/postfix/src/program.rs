@@ -187,6 +187,13 @@ impl Program {
         }
     }
 
+    /// Tells of a configuration file that cannot be read or changed, in the name of postconf(1).
+    pub(crate) fn complain(&self, error: &ConfigError) -> Failure {
+        let postconf = self.command_directory.join("postconf");
+        eprintln!("{}: fatal: {error}", postconf.display());
+        Failure::TOLD
+    }
+
     /// Runs a program of ours and gives its exit status.
     pub(crate) fn run_program(&self, path: &Path, arguments: &[&str]) -> Result<i32, Failure> {
         let status = Command::new(path)

@@ -188,7 +188,6 @@ impl Program {
     pub(crate) fn upgrade_configuration(&self) -> Result<(), Failure> {
         let path = self.config.directory().join("master.cf");
         let shown = path.display().to_string();
-        let fail = |error: postern_config::ConfigError| Failure::new(error.to_string());
         let old = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -207,7 +206,8 @@ impl Program {
         let (_, messages) = upgrade(&shown, &old);
         if !messages.is_empty() {
             // The file is looked at again under the lock: another editor may have been faster.
-            edit::replace(&path, |old| Ok(upgrade(&shown, old).0)).map_err(fail)?;
+            edit::replace(&path, |old| Ok(upgrade(&shown, old).0))
+                .map_err(|error| self.complain(&error))?;
             for message in &messages {
                 println!("Editing {shown}, {message}");
             }
@@ -230,7 +230,7 @@ impl Program {
         let change =
             BTreeMap::from([("inet_protocols".to_owned(), Change::Set("ipv4".to_owned()))]);
         edit::replace(&path, |old| Ok(edit::main_cf(&shown, old, &change).0))
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(|error| self.complain(&error))
     }
 }
 
