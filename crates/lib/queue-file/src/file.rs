@@ -60,6 +60,17 @@ pub struct NewFile {
     pub created: SystemTime,
 }
 
+/// An empty file of an earlier message, under a name outside of the queues.
+#[derive(Debug)]
+pub struct Spare {
+    /// The open file, at position 0.
+    pub file: File,
+    /// Its path; others may know it, too.
+    pub path: PathBuf,
+    /// Its inode number.
+    pub inode: u64,
+}
+
 /// Which form of queue ID a new file gets (`enable_long_queue_ids`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdForm {
@@ -82,7 +93,8 @@ impl NewFile {
         form: IdForm,
         hashing: &Hashing,
     ) -> io::Result<Self> {
-        let (file, temporary) = create_temporary(&root.join(queue), MODE_WRITING | extra_mode)?;
+        let (file, temporary) = create_temporary(root, queue, MODE_WRITING | extra_mode)?;
+        let temporary = root.join(temporary);
         let named = file
             .metadata()
             .and_then(|meta| give_name(root, queue, &temporary, meta.ino(), form, hashing));
@@ -98,6 +110,50 @@ impl NewFile {
                 Err(error)
             }
         }
+    }
+
+    /// As [`NewFile::create`], but the file keeps a temporary name, which no scanner takes for mail,
+    /// until it is renamed. Its ID is settled: no other file has the inode.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2).
+    pub fn prepare(root: &Path, queue: &str, form: IdForm) -> io::Result<Self> {
+        let (file, path) = create_temporary(root, queue, MODE_WRITING)?;
+        let created = SystemTime::now();
+        match file.metadata() {
+            Ok(meta) => Ok(Self {
+                id: make_id(created, meta.ino(), form),
+                file,
+                path,
+                created,
+            }),
+            Err(error) => {
+                let _ = std::fs::remove_file(root.join(path));
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves an empty file of an earlier message to `queue`, under a new ID.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when another process was faster, and those of rename(2).
+    pub fn reuse(
+        root: &Path,
+        queue: &str,
+        spare: Spare,
+        form: IdForm,
+        hashing: &Hashing,
+    ) -> io::Result<Self> {
+        let (id, path, created) = give_name(root, queue, &spare.path, spare.inode, form, hashing)?;
+        Ok(Self {
+            file: spare.file,
+            id,
+            path,
+            created,
+        })
     }
 
     /// Makes the file mail: mode 0700 plus `extra_mode`, then everything to the disk. Only after
@@ -122,16 +178,16 @@ pub fn commit(file: &File, extra_mode: u32) -> io::Result<()> {
 }
 
 /// A file under a name that no scanner takes for a queue ID (it has a dot).
-fn create_temporary(directory: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+fn create_temporary(root: &Path, queue: &str, mode: u32) -> io::Result<(File, PathBuf)> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for attempt in 0..NAME_TRIES {
         let (_, microseconds) = split_time(SystemTime::now());
         // Two threads of one process may ask in the same microsecond.
         let number = u64::from(microseconds) + u64::from(attempt);
-        let path = directory.join(format!("{number}.{}", std::process::id()));
+        let path = Path::new(queue).join(format!("{number}.{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(mode);
-        match options.open(&path) {
+        match options.open(root.join(&path)) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
             Err(error) => return Err(error),
@@ -152,15 +208,14 @@ fn give_name(
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..NAME_TRIES {
         let created = SystemTime::now();
-        let (seconds, microseconds) = split_time(created);
-        let id = match form {
-            IdForm::Short => QueueId::short(microseconds, inode),
-            IdForm::Long => QueueId::long(seconds, microseconds, inode),
-        };
+        let id = make_id(created, inode, form);
         let path = hashing.path(queue, &id);
         match rename_new(temporary, &root.join(&path)) {
             Ok(()) => return Ok((id, path, created)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !temporary.exists() {
+                    return Err(error);
+                }
                 make_directories(root, queue, &id, hashing)?;
                 last = error;
             }
@@ -171,9 +226,21 @@ fn give_name(
     Err(last)
 }
 
+fn make_id(created: SystemTime, inode: u64, form: IdForm) -> QueueId {
+    let (seconds, microseconds) = split_time(created);
+    match form {
+        IdForm::Short => QueueId::short(microseconds, inode),
+        IdForm::Long => QueueId::long(seconds, microseconds, inode),
+    }
+}
+
 /// rename(2) that fails with `EEXIST` instead of replacing, also where the file system lacks
 /// that flag.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Those of rename(2) and link(2).
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
