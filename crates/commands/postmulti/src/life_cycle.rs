@@ -15,7 +15,7 @@ use crate::{Failure, run, say};
 /// Directories of a queue, in the order in which they are removed.
 const QUEUES: &[&str] = &[
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
-    "pid", "private", "public", "saved", "trace",
+    "pid", "private", "public", "recycled", "saved", "trace",
 ];
 
 /// Does what `-e` says.
@@ -314,6 +314,7 @@ fn is_running(instance: &Instance) -> bool {
 /// administrator's, mail above all.
 fn destroy(instances: &Instances, instance: &Instance) {
     let queue = Path::new(&instance.queue_directory);
+    remove_empty_files(&queue.join("recycled"));
     for name in QUEUES {
         remove_directory(instances, &queue.join(name), name);
     }
@@ -337,6 +338,19 @@ fn destroy(instances: &Instances, instance: &Instance) {
         }
     }
     remove_directory(instances, config, &instance.config_directory);
+}
+
+/// Files that wait to be used again hold nothing.
+fn remove_empty_files(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+            // What stays is told when the directory cannot be removed.
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 /// Removes a directory; `shown` is how rmdir(1) would call it.
