@@ -149,6 +149,8 @@ impl Program {
         let pid = self.running_pid()?;
         self.say("", "aborting the Postfix mail system");
         self.signal(pid, Signal::SIGTERM)?;
+        // Whoever asks next is to see that it is gone.
+        self.is_gone_within(Duration::from_secs(1));
         Ok(0)
     }
 
