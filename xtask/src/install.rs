@@ -117,8 +117,12 @@ fn lay_out(root: &Path, bin: &Path) -> std::io::Result<()> {
         0o755,
     )?;
     for name in ["post-install", "postfix-tls-script"] {
-        let script = build::top().join("packaging/script");
-        copy(&script, &libexec.join(name), 0o755)?;
+        let target = libexec.join(name);
+        // Postfix's own scripts work with our programs, and can do more.
+        let old = fs::read_to_string(&target).unwrap_or_default();
+        if old.is_empty() || old.contains("POSTERN_BUILT_IN") {
+            copy(&build::top().join("packaging/script"), &target, 0o755)?;
+        }
     }
     for name in ["mailq", "newaliases"] {
         link("../sbin/sendmail", &usr_bin.join(name))?;
