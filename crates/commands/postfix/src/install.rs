@@ -36,13 +36,7 @@ const SETTABLE: &[params::Param<String>] = &[
     params::SHLIB_DIRECTORY,
 ];
 /// Directories that an installation may lack; their value is `no` then.
-const OPTIONAL: &[&str] = &[
-    "html_directory",
-    "manpage_directory",
-    "readme_directory",
-    "sample_directory",
-    "shlib_directory",
-];
+const OPTIONAL: &[&str] = &["html_directory", "readme_directory", "shlib_directory"];
 
 /// What the words of a `post-install` command line ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -268,13 +262,14 @@ fn parse_words(words: &[String]) -> Result<Request, Option<String>> {
 
 fn check_setting(name: &str, value: &str) -> Result<(), Option<String>> {
     let is_path = name.ends_with("_directory") || name.ends_with("_path");
-    let is_absent = value == "no" && OPTIONAL.contains(&name);
-    if is_path && !is_absent && !value.starts_with('/') {
-        return Err(Some(format!(
-            "\"{value}\" should be an absolute path name."
-        )));
+    let is_optional = OPTIONAL.contains(&name);
+    if !is_path || value.starts_with('/') || (is_optional && value == "no") {
+        return Ok(());
     }
-    Ok(())
+    let alternative = if is_optional { "\"no\" or " } else { "" };
+    Err(Some(format!(
+        "\"{value}\" should be {alternative}an absolute path name."
+    )))
 }
 
 /// What to write to main.cf: nothing when all settings are in force already.
@@ -403,6 +398,10 @@ mod tests {
             (
                 "set-permissions|queue_directory=rel",
                 Some("\"rel\" should be an absolute path name."),
+            ),
+            (
+                "set-permissions|html_directory=rel",
+                Some("\"rel\" should be \"no\" or an absolute path name."),
             ),
             (
                 "set-permissions|mail_owner=a b",
