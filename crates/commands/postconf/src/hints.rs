@@ -4,8 +4,10 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use postern_config::compat::{self, Installation, What};
 use postern_config::{lines, suggest};
 
+use crate::lists::TABLES;
 use crate::model::Model;
 use crate::names::{Names, Unknown};
 use crate::tag;
@@ -44,6 +46,24 @@ pub(crate) fn unmatched_service(pattern: &str, model: &Model) {
 pub(crate) fn unused(unknown: &Unknown, model: &Model, names: &Names) {
     if is_wanted() {
         note(&unused_text(unknown, model, names));
+    }
+}
+
+/// Follows a listing of main.cf: table types that do not exist and look like one that does.
+pub(crate) fn table_types(model: &Model) {
+    if !is_wanted() {
+        return;
+    }
+    let installation = Installation {
+        table_types: TABLES,
+        has_program: &|_| true,
+    };
+    // The files were read a moment ago; a failure now is nothing to complain about.
+    let found = compat::differences(&model.config.directory(), &installation).unwrap_or_default();
+    for difference in &found {
+        if matches!(&difference.what, What::TableType { meant: Some(_), .. }) {
+            note(&difference.to_string());
+        }
     }
 }
 

@@ -127,8 +127,8 @@ pub fn main() -> ExitCode {
         .and_then(|()| std::io::stdout().flush());
     match result {
         Ok(shown) => {
-            if let Some((model, names)) = shown {
-                warn_late(&model, &names);
+            if let Some(shown) = shown {
+                warn_late(&shown);
             }
             match written {
                 Ok(()) => ExitCode::SUCCESS,
@@ -142,18 +142,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What was listed.
+struct Shown {
+    model: Model,
+    names: Names,
+    /// It was main.cf, not defaults and not master.cf.
+    is_main_cf: bool,
+}
+
 /// Shows the warnings that follow the listing.
-fn warn_late(model: &Model, names: &Names) {
-    for late in &names.late {
+fn warn_late(shown: &Shown) {
+    for late in &shown.names.late {
         warn(&late.text);
         if let Some(unknown) = &late.unknown {
-            hints::unused(unknown, model, names);
+            hints::unused(unknown, &shown.model, &shown.names);
         }
+    }
+    if shown.is_main_cf {
+        hints::table_types(&shown.model);
     }
 }
 
 /// Does what the arguments ask for. Returns what was shown, for the warnings that follow it.
-fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<(Model, Names)>, Fatal> {
+fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<Shown>, Fatal> {
     let options = Options::parse(arguments)?.complete()?;
     if lists::run(&options, out)? {
         return Ok(None);
@@ -174,5 +185,9 @@ fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<(Model, Names
     } else {
         show_main::run(&options, &model, &names, out)?;
     }
-    Ok(Some((model, names)))
+    Ok(Some(Shown {
+        model,
+        names,
+        is_main_cf: !is_master && !options.has(Flag::Defaults),
+    }))
 }
