@@ -260,3 +260,18 @@ fn damage(good: &[u8]) -> Vec<Vec<u8>> {
     }
     damaged
 }
+
+#[test]
+fn held_mail_does_not_use_up_the_flow_control() {
+    // The pause is longer than the client's patience: one message without a token would fail.
+    let instance = Instance::started(
+        "default_process_limit = 10\nin_flow_delay = 1000s\n\
+         smtpd_client_restrictions = check_client_access static:HOLD\n",
+        "",
+    );
+    for _ in 0..15 {
+        send(&instance, &["alice@example.test"]);
+    }
+    assert_eq!(instance.queue("hold").len(), 15);
+    assert_eq!(instance.defects(), Vec::<String>::new());
+}

@@ -41,6 +41,11 @@ $queue_directory/saved:d:$mail_owner:-:700:ucr
 $queue_directory/trace:d:$mail_owner:-:700:ucr
 ";
 
+/// Directories that Postfix's `postfix-files` does not list.
+const OURS: &str = "\
+$queue_directory/recycled:d:$mail_owner:-:700:ucr
+";
+
 /// Services that every installation needs: name, type, and the entry.
 const SERVICES: &[(&str, &str, &str)] = &[
     (
@@ -190,11 +195,13 @@ impl Program {
     fn directories(&self) -> Vec<Directory> {
         let file = PathBuf::from(self.config.get(params::META_DIRECTORY)).join("postfix-files");
         let text = fs::read_to_string(file).unwrap_or_default();
-        let listed = parse_directories(&text, &|text| self.expand(text));
-        if listed.iter().any(|directory| directory.is_created) {
-            return listed;
+        let parse = |text: &str| parse_directories(text, &|text| self.expand(text));
+        let mut listed = parse(&text);
+        if !listed.iter().any(|directory| directory.is_created) {
+            listed = parse(BUILT_IN);
         }
-        parse_directories(BUILT_IN, &|text| self.expand(text))
+        listed.extend(parse(OURS));
+        listed
     }
 
     fn expand(&self, text: &str) -> String {

@@ -74,6 +74,7 @@ impl Message<'_> {
             };
         }
         if queue == INCOMING {
+            self.cleanup.handed_on = true;
             wake_queue_manager(&self.cleanup.settings);
         }
         Reply {

@@ -48,6 +48,8 @@ pub(crate) struct Cleanup {
     pub(crate) settings: Settings,
     pub(crate) tables: Tables,
     pub(crate) queue: QueueDirectory,
+    /// The last message went to the queue manager.
+    pub(crate) handed_on: bool,
 }
 
 impl Cleanup {
@@ -56,6 +58,7 @@ impl Cleanup {
             settings: Settings::new(config)?,
             tables: Tables::open(config),
             queue: QueueDirectory::new(config),
+            handed_on: false,
         })
     }
 }
@@ -77,6 +80,11 @@ impl SingleServer for Cleanup {
     }
 
     fn serve(&mut self, context: &Context, client: Client) {
+        self.handed_on = false;
         session::serve(self, client.channel, &context.socket_name());
+        // The queue manager gives a token back for each message that it sees.
+        if !self.handed_on {
+            context.give_token_back();
+        }
     }
 }

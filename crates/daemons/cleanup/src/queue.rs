@@ -1,21 +1,19 @@
-//! The queue file of one message: created without a name, linked when complete.
+//! The queue file of one message: created with mode 0600, which every reader takes for
+//! incomplete, and made mail when its last byte is written.
 //!
-//! The file gets its name after its last byte and before fsync(2), so that one journal commit
-//! makes data and directory entry durable; a process that dies leaves nothing behind. Where a
-//! file system has no unnamed files, the file is created under its name with mode 0600, which
-//! every reader takes for incomplete.
+//! Mode and data become durable by one fsync(2), before the client is told. Files of finished
+//! messages are used again where there are some.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use postern_config::{Config, params};
-use postern_queue_file::file::{IdForm, MODE_READY, MODE_WRITING, NewFile, commit, split_time};
+use postern_queue::recycled::Spares;
+use postern_queue_file::file::{IdForm, NewFile, commit};
 use postern_queue_file::path::make_directories;
 use postern_queue_file::{Hashing, QueueId, RecordType, SizeRecord, Writer};
-use postern_sys::file::{DescriptorDirectory, create_unnamed};
 
 /// Queue of messages that the queue manager may take.
 pub(crate) const INCOMING: &str = "incoming";
@@ -30,9 +28,7 @@ pub(crate) struct QueueDirectory {
     hashing: Hashing,
     form: IdForm,
     limit: Option<u64>,
-    descriptors: Option<DescriptorDirectory>,
-    /// Unnamed files did not work here; do not try again.
-    named_only: bool,
+    spares: Spares,
 }
 
 /// Why a record did not get into the file.
@@ -58,8 +54,7 @@ impl QueueDirectory {
                 IdForm::Short
             },
             limit: limit.filter(|limit| *limit > 0),
-            descriptors: DescriptorDirectory::open().ok(),
-            named_only: false,
+            spares: Spares::new(Path::new("")),
         }
     }
 
@@ -67,53 +62,29 @@ impl QueueDirectory {
     #[cfg(test)]
     pub(crate) fn below(mut self, root: &Path) -> Self {
         self.root = root.to_owned();
+        self.spares = Spares::new(root);
         self
     }
 
     /// Starts a file in the incoming queue.
     pub(crate) fn create(&mut self) -> io::Result<QueueFile> {
-        let (file, id, created, named) = match self.unnamed() {
-            Some((file, id, created)) => (file, id, created, None),
-            None => {
-                let new = NewFile::create(&self.root, INCOMING, 0, self.form, &self.hashing)?;
-                (new.file, new.id, new.created, Some(INCOMING))
-            }
+        let new = match self.reuse() {
+            Some(new) => new,
+            None => NewFile::create(&self.root, INCOMING, 0, self.form, &self.hashing)?,
         };
-        self.remove_stale_logs(&id);
+        self.remove_stale_logs(&new.id);
         Ok(QueueFile {
-            id,
-            created,
-            writer: Writer::with_capacity(file, BUFFER),
+            id: new.id,
+            created: new.created,
+            writer: Writer::with_capacity(new.file, BUFFER),
             limit: self.limit,
-            named,
+            queue: INCOMING,
         })
     }
 
-    fn unnamed(&mut self) -> Option<(File, QueueId, SystemTime)> {
-        if self.named_only || self.descriptors.is_none() {
-            return None;
-        }
-        // The mode is final: nobody sees the file before it is complete.
-        match create_unnamed(&self.root.join(INCOMING), MODE_READY) {
-            Ok(file) => {
-                let inode = file.metadata().ok()?.ino();
-                let created = SystemTime::now();
-                let (seconds, microseconds) = split_time(created);
-                let id = match self.form {
-                    IdForm::Short => QueueId::short(microseconds, inode),
-                    IdForm::Long => QueueId::long(seconds, microseconds, inode),
-                };
-                Some((file, id, created))
-            }
-            Err(error) => {
-                // EOPNOTSUPP, or EISDIR from kernels that do not know the flag, will not go away.
-                self.named_only = matches!(
-                    error.raw_os_error(),
-                    Some(nix::libc::EOPNOTSUPP | nix::libc::EISDIR)
-                );
-                None
-            }
-        }
+    fn reuse(&mut self) -> Option<NewFile> {
+        let spare = self.spares.candidate()?;
+        NewFile::reuse(&self.root, INCOMING, spare, self.form, &self.hashing).ok()
     }
 
     /// Logs of an earlier message with the same ID must not be taken for this one's.
@@ -129,33 +100,19 @@ impl QueueDirectory {
         self.root.join(self.hashing.path(queue, id))
     }
 
-    /// Puts the file under its name into `queue`.
-    fn name(&self, file: &mut QueueFile, queue: &'static str) -> io::Result<()> {
-        let path = self.path(queue, &file.id);
-        self.place(file, &path).or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            make_directories(&self.root, queue, &file.id, &self.hashing)?;
-            self.place(file, &path)
-        })?;
-        file.named = Some(queue);
-        Ok(())
-    }
-
-    fn place(&self, file: &QueueFile, path: &Path) -> io::Result<()> {
-        match (file.named, &self.descriptors) {
-            (Some(queue), _) => {
-                let now = self.path(queue, &file.id);
-                if now == path {
-                    Ok(())
-                } else {
-                    std::fs::rename(now, path)
+    fn move_to(&self, file: &mut QueueFile, queue: &'static str) -> io::Result<()> {
+        if file.queue != queue {
+            let (from, to) = (self.path(file.queue, &file.id), self.path(queue, &file.id));
+            std::fs::rename(&from, &to).or_else(|error| {
+                if error.kind() != io::ErrorKind::NotFound {
+                    return Err(error);
                 }
-            }
-            (None, Some(descriptors)) => descriptors.link(file.writer.get_ref(), path),
-            (None, None) => Err(io::ErrorKind::Unsupported.into()),
+                make_directories(&self.root, queue, &file.id, &self.hashing)?;
+                std::fs::rename(&from, &to)
+            })?;
+            file.queue = queue;
         }
+        Ok(())
     }
 
     /// Makes the file mail in `queue`. Only after this may the client be told so.
@@ -168,49 +125,26 @@ impl QueueDirectory {
         mut file: QueueFile,
         queue: &'static str,
     ) -> Result<(), QueueError> {
-        let was_named = file.named.is_some();
-        let done = file
-            .flush()
-            .and_then(|()| self.name(&mut file, queue).map_err(QueueError::Io))
-            .and_then(|()| {
-                let out = file.writer.get_ref();
-                let synced = if was_named {
-                    commit(out, 0)
-                } else {
-                    out.sync_all()
-                };
-                synced.map_err(QueueError::Io)
-            });
+        let done = file.flush().and_then(|()| {
+            self.move_to(&mut file, queue)?;
+            Ok(commit(file.writer.get_ref(), 0)?)
+        });
         if done.is_err() {
             self.discard(file);
         }
         done
     }
 
-    /// Shows the file, incomplete as it is, to bounce(8).
-    pub(crate) fn publish(&self, file: &mut QueueFile) -> Result<(), QueueError> {
-        file.flush()?;
-        if file.named.is_none() {
-            file.writer
-                .get_ref()
-                .set_permissions(Permissions::from_mode(MODE_WRITING))?;
-            self.name(file, INCOMING)?;
-        }
-        Ok(())
-    }
-
     /// Removes the file.
     pub(crate) fn discard(&self, file: QueueFile) {
-        if let Some(queue) = file.named {
-            let path = self.path(queue, &file.id);
-            let removed = std::fs::remove_file(&path);
-            if let Err(error) = removed.or_else(ignore_missing) {
-                log::warn!(
-                    "remove {}: {}",
-                    path.display(),
-                    postern_sys::error_text(&error)
-                );
-            }
+        let path = self.path(file.queue, &file.id);
+        let removed = std::fs::remove_file(&path);
+        if let Err(error) = removed.or_else(ignore_missing) {
+            log::warn!(
+                "remove {}: {}",
+                path.display(),
+                postern_sys::error_text(&error)
+            );
         }
     }
 }
@@ -231,8 +165,8 @@ pub(crate) struct QueueFile {
     pub(crate) created: SystemTime,
     writer: Writer<File>,
     limit: Option<u64>,
-    /// The queue where it has a name.
-    named: Option<&'static str>,
+    /// Where it is.
+    queue: &'static str,
 }
 
 impl QueueFile {
@@ -275,7 +209,8 @@ impl QueueFile {
         Ok(self.writer.rewrite_size(size)?)
     }
 
-    fn flush(&mut self) -> Result<(), QueueError> {
+    /// Brings what was put so far into the file.
+    pub(crate) fn flush(&mut self) -> Result<(), QueueError> {
         Ok(self.writer.flush()?)
     }
 

@@ -7,7 +7,7 @@ use bstr::BString;
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_ipc::cleanup::{Hello, Options, PROTOCOL, status};
 use postern_queue_file::RecordType;
-use postern_queue_file::record::read_record;
+use postern_queue_file::record::read_record_into;
 use postern_wire::Channel;
 use serde::Serialize;
 
@@ -61,9 +61,10 @@ pub(crate) fn receive(message: &mut Message<'_>, input: &mut impl BufRead, name:
         }
     }
     let mut at_end = false;
+    let mut data = BString::default();
     while !at_end {
-        match read_record(input) {
-            Ok(Some((kind, data))) => {
+        match read_record_into(input, &mut data) {
+            Ok(Some(kind)) => {
                 at_end = kind == RecordType::END;
                 if message.is_going_on() {
                     message.record(kind, &data);

@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::deliver::{MessageStats, Moment, Recipient};
 use postern_queue::Queues;
+use postern_queue::recycled::Retiring;
 use postern_queue_file::QueueId;
 use postern_queue_file::file::{self, OpenError, Readiness};
 use std::collections::{HashMap, HashSet};
@@ -54,6 +55,8 @@ impl Active {
 /// The active queue on disk and its messages.
 pub(crate) struct Desk {
     pub(crate) queues: Queues,
+    /// Takes finished messages out of the queue.
+    pub(crate) retiring: Retiring,
     pub(crate) settings: Settings,
     pub(crate) resolver: Box<dyn Resolve>,
     pub(crate) messages: HashMap<MessageId, Active>,
@@ -81,6 +84,7 @@ pub(crate) struct Fatal {
 impl Desk {
     pub(crate) fn new(queues: Queues, settings: Settings, resolver: Box<dyn Resolve>) -> Self {
         Self {
+            retiring: Retiring::new(queues.root()),
             queues,
             settings,
             resolver,

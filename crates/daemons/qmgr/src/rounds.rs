@@ -207,7 +207,8 @@ impl Round<'_> {
             let delay = self.retry_delay(&active);
             return self.desk.postpone(&active.id, "deferred", delay);
         }
-        match self.desk.queues.remove("active", &active.id) {
+        let path = self.desk.queues.path("active", &active.id);
+        match self.desk.retiring.remove(&path) {
             Ok(true) => log::info!("{}: removed", active.id),
             Ok(false) => {
                 let text = io::Error::from_raw_os_error(nix::libc::ENOENT);

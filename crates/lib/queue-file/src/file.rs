@@ -60,6 +60,17 @@ pub struct NewFile {
     pub created: SystemTime,
 }
 
+/// An empty file of an earlier message, under a name outside of the queues.
+#[derive(Debug)]
+pub struct Spare {
+    /// The open file, at position 0.
+    pub file: File,
+    /// Its path; others may know it, too.
+    pub path: PathBuf,
+    /// Its inode number.
+    pub inode: u64,
+}
+
 /// Which form of queue ID a new file gets (`enable_long_queue_ids`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdForm {
@@ -98,6 +109,27 @@ impl NewFile {
                 Err(error)
             }
         }
+    }
+
+    /// Moves an empty file of an earlier message to `queue`, under a new ID.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when another process was faster, and those of rename(2).
+    pub fn reuse(
+        root: &Path,
+        queue: &str,
+        spare: Spare,
+        form: IdForm,
+        hashing: &Hashing,
+    ) -> io::Result<Self> {
+        let (id, path, created) = give_name(root, queue, &spare.path, spare.inode, form, hashing)?;
+        Ok(Self {
+            file: spare.file,
+            id,
+            path,
+            created,
+        })
     }
 
     /// Makes the file mail: mode 0700 plus `extra_mode`, then everything to the disk. Only after
@@ -161,6 +193,9 @@ fn give_name(
         match rename_new(temporary, &root.join(&path)) {
             Ok(()) => return Ok((id, path, created)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !temporary.exists() {
+                    return Err(error);
+                }
                 make_directories(root, queue, &id, hashing)?;
                 last = error;
             }

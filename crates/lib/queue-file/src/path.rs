@@ -58,35 +58,6 @@ impl Default for Hashing {
 /// Mode of a directory made on demand.
 pub const SUBDIRECTORY_MODE: u32 = 0o700;
 
-/// Who owns a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// root.
-    Root,
-    /// `mail_owner`.
-    Mail,
-    /// `mail_owner`, with the group `setgid_group`.
-    MailWithSetgidGroup,
-}
-
-/// The directories below `queue_directory`, with owner and mode.
-pub const DIRECTORIES: &[(&str, Owner, u32)] = &[
-    ("maildrop", Owner::MailWithSetgidGroup, 0o730),
-    ("incoming", Owner::Mail, 0o700),
-    ("active", Owner::Mail, 0o700),
-    ("deferred", Owner::Mail, 0o700),
-    ("hold", Owner::Mail, 0o700),
-    ("corrupt", Owner::Mail, 0o700),
-    ("saved", Owner::Mail, 0o700),
-    ("bounce", Owner::Mail, 0o700),
-    ("defer", Owner::Mail, 0o700),
-    ("trace", Owner::Mail, 0o700),
-    ("flush", Owner::Mail, 0o700),
-    ("private", Owner::Mail, 0o700),
-    ("public", Owner::MailWithSetgidGroup, 0o710),
-    ("pid", Owner::Root, 0o755),
-];
-
 /// Makes the hash directories of a file that go below `root`/`queue`.
 ///
 /// # Errors

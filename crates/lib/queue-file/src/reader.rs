@@ -1,7 +1,7 @@
 //! Reads a queue file record by record, along its pointers.
 
 use crate::record::{self, Record, RecordError, RecordType};
-use bstr::{BStr, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -91,7 +91,8 @@ impl<R: Read + Seek> Reader<R> {
     pub fn next_record(&mut self) -> Result<Option<Record>, RecordError> {
         loop {
             let offset = self.offset;
-            let Some((kind, data, length)) = record::read_counted(&mut self.input)? else {
+            let mut data = BString::default();
+            let Some((kind, length)) = record::read_counted(&mut self.input, &mut data)? else {
                 return Ok(None);
             };
             self.offset += length;

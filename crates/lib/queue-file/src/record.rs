@@ -179,29 +179,79 @@ impl RecordError {
 ///
 /// See [`RecordError`].
 pub fn read_record(input: &mut impl BufRead) -> Result<Option<(RecordType, BString)>, RecordError> {
-    Ok(read_counted(input)?.map(|(kind, data, _)| (kind, data)))
+    let mut data = BString::default();
+    Ok(read_record_into(input, &mut data)?.map(|kind| (kind, data)))
+}
+
+/// As [`read_record`], with the payload in `data`, whose room is used again.
+///
+/// # Errors
+///
+/// See [`RecordError`].
+pub fn read_record_into(
+    input: &mut impl BufRead,
+    data: &mut BString,
+) -> Result<Option<RecordType>, RecordError> {
+    Ok(read_counted(input, data)?.map(|(kind, _)| kind))
 }
 
 /// As [`read_record`]; the number is that of the bytes consumed. (Not always the shortest
 /// encoding: the format allows lengths with leading zero groups.)
 pub(crate) fn read_counted(
     input: &mut impl BufRead,
-) -> Result<Option<(RecordType, BString, u64)>, RecordError> {
+    data: &mut BString,
+) -> Result<Option<(RecordType, u64)>, RecordError> {
+    data.clear();
+    if let Some(found) = read_buffered(input, data)? {
+        return Ok(Some(found));
+    }
     let Some(letter) = read_byte(input)? else {
         return Ok(None);
     };
     let kind = RecordType(letter);
     let (length, length_bytes) = read_length(input, kind)?;
-    let mut data = Vec::with_capacity(usize::try_from(length.min(4096)).unwrap_or_default());
-    input
-        .by_ref()
-        .take(u64::from(length))
-        .read_to_end(&mut data)?;
+    data.reserve(usize::try_from(length.min(4096)).unwrap_or_default());
+    input.by_ref().take(u64::from(length)).read_to_end(data)?;
     if data.len() as u64 != u64::from(length) {
         return Err(RecordError::EofInData(kind, length));
     }
-    let consumed = 1 + length_bytes + u64::from(length);
-    Ok(Some((kind, data.into(), consumed)))
+    Ok(Some((kind, 1 + length_bytes + u64::from(length))))
+}
+
+/// A record that is in the buffer as a whole, as most are. `None`, and nothing consumed, for anything
+/// else: the end of input, damage, a record at the end of the buffer.
+fn read_buffered(
+    input: &mut impl BufRead,
+    data: &mut Vec<u8>,
+) -> std::io::Result<Option<(RecordType, u64)>> {
+    let buffered = match input.fill_buf() {
+        Ok(buffered) => buffered,
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some((kind, payload, used)) = whole_record(buffered) else {
+        return Ok(None);
+    };
+    data.extend_from_slice(payload);
+    input.consume(used);
+    Ok(Some((kind, used as u64)))
+}
+
+/// Letter, payload, and the bytes of all.
+fn whole_record(buffered: &[u8]) -> Option<(RecordType, &[u8], usize)> {
+    let (letter, rest) = buffered.split_first()?;
+    let mut length = 0usize;
+    // Lengths of four bytes are enough for every payload below the limit.
+    for (at, byte) in rest.iter().enumerate().take(4) {
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            let start = at + 1;
+            let payload = rest.get(start..start + length)?;
+            let is_legal = length <= usize::try_from(PAYLOAD_LIMIT).unwrap_or(usize::MAX);
+            return is_legal.then_some((RecordType(*letter), payload, 1 + start + length));
+        }
+    }
+    None
 }
 
 fn read_length(input: &mut impl BufRead, kind: RecordType) -> Result<(u32, u64), RecordError> {
@@ -245,18 +295,26 @@ fn read_byte(input: &mut impl BufRead) -> std::io::Result<Option<u8>> {
 ///
 /// Never for payloads up to 4 GiB; longer ones are cut.
 pub fn encode(out: &mut Vec<u8>, kind: RecordType, data: &[u8]) {
-    let mut length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    out.push(kind.0);
-    loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or_default();
-        length >>= 7;
-        if length == 0 {
-            out.push(low);
+    let (head, length) = head(kind, data.len());
+    out.extend_from_slice(head.get(..length).unwrap_or_default());
+    out.extend_from_slice(data);
+}
+
+/// Letter and length, and how many bytes they take.
+fn head(kind: RecordType, payload: usize) -> ([u8; 6], usize) {
+    let mut rest = u32::try_from(payload).unwrap_or(u32::MAX);
+    let mut bytes = [kind.0, 0, 0, 0, 0, 0];
+    let mut used = 1;
+    for place in bytes.iter_mut().skip(1) {
+        *place = u8::try_from(rest & 0x7f).unwrap_or_default();
+        rest >>= 7;
+        used += 1;
+        if rest == 0 {
             break;
         }
-        out.push(low | 0x80);
+        *place |= 0x80;
     }
-    out.extend_from_slice(data);
+    (bytes, used)
 }
 
 /// Writes one record to a stream; give it a buffered one.
@@ -265,9 +323,21 @@ pub fn encode(out: &mut Vec<u8>, kind: RecordType, data: &[u8]) {
 ///
 /// Those of the stream.
 pub fn write_record(out: &mut impl Write, kind: RecordType, data: &[u8]) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(data.len() + 6);
-    encode(&mut bytes, kind, data);
-    out.write_all(&bytes)
+    let (head, head_length) = head(kind, data.len());
+    let head = head.get(..head_length).unwrap_or_default();
+    // Text lines are short: one write takes less than two.
+    let mut whole = [0; 128];
+    let length = head.len() + data.len();
+    let Some((to_head, to_data)) = whole
+        .get_mut(..length)
+        .and_then(|whole| whole.split_at_mut_checked(head.len()))
+    else {
+        out.write_all(head)?;
+        return out.write_all(data);
+    };
+    to_head.copy_from_slice(head);
+    to_data.copy_from_slice(data);
+    out.write_all(whole.get(..length).unwrap_or_default())
 }
 
 /// Bytes that a record with this payload takes in the file.
@@ -342,9 +412,35 @@ mod tests {
         }
 
         #[test]
+        fn the_size_of_the_buffer_changes_nothing(
+            lengths in proptest::collection::vec(0usize..300, 0..20),
+            damage: Vec<u8>,
+            room in 1usize..500,
+        ) {
+            let mut bytes = Vec::new();
+            for length in lengths {
+                encode(&mut bytes, RecordType::TEXT, &vec![b'a'; length]);
+            }
+            bytes.extend_from_slice(&damage);
+            let mut whole = bytes.as_slice();
+            let mut pieces = std::io::BufReader::with_capacity(room, bytes.as_slice());
+            loop {
+                let want = read_record(&mut whole).map_err(|error| error.to_string());
+                let got = read_record(&mut pieces).map_err(|error| error.to_string());
+                prop_assert_eq!(&got, &want);
+                if !matches!(want, Ok(Some(_))) {
+                    break;
+                }
+            }
+        }
+
+        #[test]
         fn a_written_record_is_read_back(kind: u8, data in proptest::collection::vec(any::<u8>(), 0..600)) {
             let mut out = Vec::new();
             encode(&mut out, RecordType(kind), &data);
+            let mut written = Vec::new();
+            write_record(&mut written, RecordType(kind), &data).unwrap();
+            prop_assert_eq!(&written, &out);
             let got = read_record(&mut out.as_slice()).unwrap().unwrap();
             prop_assert_eq!(got, (RecordType(kind), data.into()));
         }

@@ -7,6 +7,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 /// Bytes collected before they go to the file. Most messages fit, so that a queue file is
 /// written by one system call.
 const BUFFER: usize = 64 * 1024;
+/// Room for a small message. Larger pieces of memory cost more to get and to give back.
+const FIRST_ROOM: usize = 8 * 1024;
 
 /// A queue file being written. Bytes reach the file on [`Writer::flush`] and when the buffer is
 /// full; dropping the writer loses what was not flushed.
@@ -32,7 +34,7 @@ impl<W: Write> Writer<W> {
     pub fn with_capacity(out: W, capacity: usize) -> Self {
         Self {
             out,
-            buffer: Vec::with_capacity(capacity.min(BUFFER)),
+            buffer: Vec::with_capacity(capacity.min(FIRST_ROOM)),
             capacity,
             start: 0,
             failed: false,

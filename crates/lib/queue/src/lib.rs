@@ -1,4 +1,4 @@
-//! Queue directories: walks, look-ups, moves between queues, removal.
+//! Queue directories: walks, look-ups, moves between queues, removal, and files used again.
 //!
 //! Shared by the queue manager, showq, pickup, flush and postsuper. Moves are single rename(2)
 //! calls, so a crash leaves a message in one queue or the other and never in none. The content
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod queues;
+pub mod recycled;
 mod walk;
 
 pub use queues::{FileInfo, Queues};

@@ -1,7 +1,7 @@
 //! What a program knows about its process.
 
 use crate::{Flow, Options};
-use postern_config::{Config, ConfigError};
+use postern_config::{Config, ConfigError, params};
 use postern_sys::user::User;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -135,6 +135,24 @@ impl Context {
     /// Whether the process keeps root privileges.
     pub fn is_privileged(&self) -> bool {
         !self.options.unprivileged && postern_sys::user::uid() == 0
+    }
+
+    /// Takes a token of the flow-control pipe, or waits `in_flow_delay` when there is none.
+    pub(crate) fn take_token(&self) {
+        let wait = self.config.get(params::IN_FLOW_DELAY);
+        if let Some(flow) = self.flow.as_ref().filter(|_| !wait.is_zero())
+            && flow.take(1) == 0
+        {
+            std::thread::sleep(wait);
+        }
+    }
+
+    /// Puts a token back for a message that the queue manager will not see.
+    pub fn give_token_back(&self) {
+        let is_on = !self.config.get(params::IN_FLOW_DELAY).is_zero();
+        if let Some(flow) = self.flow.as_ref().filter(|_| is_on) {
+            flow.put(1);
+        }
     }
 
     /// How the name of this process's own socket reads in warnings about its clients,

@@ -5,7 +5,6 @@ use crate::cycle::Cycle;
 use crate::start::{self, Program, Runtime, Skeleton};
 use crate::{Context, Limits, Needs, StartError, Transport};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use postern_config::params;
 use postern_maillog::fatal;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -116,7 +115,7 @@ fn serve_waiting<T: SingleServer>(
         if let Ok(Some(client)) = accepted {
             let wanted = runtime.status.taken().is_ok();
             if T::NEEDS.flow_control {
-                delay(context);
+                context.take_token();
             }
             server.serve(context, client);
             cycle.served();
@@ -132,15 +131,6 @@ fn serve_waiting<T: SingleServer>(
             Some(Wake::MasterGone) => return false,
             None => return runtime.status.available().is_ok(),
         }
-    }
-}
-
-/// Takes a token of the flow-control pipe, or waits a moment when there is none.
-pub(crate) fn delay(context: &Context) {
-    let Some(flow) = &context.flow else { return };
-    let wait = context.config.get(params::IN_FLOW_DELAY);
-    if !wait.is_zero() && flow.take(1) == 0 {
-        std::thread::sleep(wait);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A buffered duplex stream with time limits per operation and, when wanted, per request.
 
 use crate::{Layer, LineEnd, Raw};
+use bstr::ByteSlice;
 use postern_sys::socket::{self, Interest};
 use std::fmt;
 use std::io::{self, BufRead, Read, Write};
@@ -215,7 +216,7 @@ impl Channel {
             let window = available
                 .get(..room.min(available.len()))
                 .unwrap_or_default();
-            if let Some(at) = window.iter().position(|byte| *byte == b'\n') {
+            if let Some(at) = window.find_byte(b'\n') {
                 line.extend_from_slice(window.get(..at).unwrap_or_default());
                 self.consume(at + 1);
                 let end = if line.last() == Some(&b'\r') {
@@ -260,7 +261,7 @@ impl Channel {
             if available.is_empty() {
                 return Ok(LineEnd::Eof);
             }
-            match available.iter().position(|byte| *byte == b'\n') {
+            match available.find_byte(b'\n') {
                 Some(at) => {
                     self.consume(at + 1);
                     return Ok(LineEnd::Lf);

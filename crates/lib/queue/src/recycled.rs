@@ -1,0 +1,298 @@
+//! Emptied files of finished messages, kept in `recycled` for the next messages.
+//!
+//! Creating and removing thousands of files a second makes some file systems (ext4) search past
+//! all inodes that were freed a moment ago, with every creation. A file that is used again costs
+//! the same under any load. The queue manager puts files in ([`Retiring`]), cleanup(8) takes them
+//! out ([`Spares`]). Where the directory does not exist, files are removed and created as ever.
+//!
+//! Secrecy and crashes: a file leaves the queue by one rename(2), is cut to length 0, and gets
+//! mode 0600 last; only an empty file of mode 0600 is taken. The cut is an operation of the
+//! journal, as renames and modes are, so that after a power loss no old content can stand under a
+//! new name. Overwriting in place, which is cheaper still, does not have this property.
+
+use postern_queue_file::file::{MODE_WRITING, Spare};
+use postern_sys::lock::{LockMode, LockStyle, try_lock};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directory below `queue_directory`.
+pub const DIRECTORY: &str = "recycled";
+/// Files that are kept at most.
+const ROOM: usize = 1024;
+/// Files that stay when others are taken. A server with little mail never uses a file twice, and
+/// on a busy one it takes a while until the same inode, and with it half of the queue ID, is seen
+/// again.
+const STOCK: usize = 128;
+/// Files that one process looks up at once.
+const BATCH: usize = 32;
+/// Files that are created before a process looks for spare ones again.
+const PAUSE: u32 = 64;
+/// Candidates that are tried for one message; other processes may have been faster.
+const TRIES: usize = 4;
+
+/// The queue manager's side.
+#[derive(Debug)]
+pub struct Retiring {
+    directory: PathBuf,
+    /// Files that may be put in before they are counted again.
+    room: usize,
+    /// Removals until the count.
+    wait: usize,
+}
+
+impl Retiring {
+    /// Removes what a crash left half emptied.
+    pub fn new(root: &Path) -> Self {
+        let mut retiring = Self {
+            directory: root.join(DIRECTORY),
+            room: 0,
+            wait: 0,
+        };
+        retiring.count(true);
+        retiring
+    }
+
+    /// Takes a finished message's file out of the queue; `false` when it was gone already.
+    ///
+    /// # Errors
+    ///
+    /// Those of unlink(2).
+    pub fn remove(&mut self, path: &Path) -> io::Result<bool> {
+        if self.has_room() && self.keep(path) {
+            return Ok(true);
+        }
+        match std::fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.room == 0 {
+            match self.wait.checked_sub(1) {
+                Some(less) => self.wait = less,
+                None => self.count(false),
+            }
+        }
+        self.room > 0
+    }
+
+    fn count(&mut self, tidy: bool) {
+        self.wait = ROOM / 4;
+        let Ok(entries) = std::fs::read_dir(&self.directory) else {
+            return;
+        };
+        let mut files = 0;
+        for entry in entries.flatten() {
+            let is_spare = !tidy || entry.metadata().is_ok_and(|meta| is_spare(&meta));
+            if is_spare {
+                files += 1;
+            } else if let Err(error) = std::fs::remove_file(entry.path()) {
+                let path = entry.path();
+                let text = postern_sys::error_text(&error);
+                log::warn!("remove {}: {text}", path.display());
+            }
+        }
+        self.room = ROOM.saturating_sub(files);
+    }
+
+    /// Whether the file is out of the queue now.
+    fn keep(&mut self, path: &Path) -> bool {
+        let Ok(meta) = path.symlink_metadata() else {
+            return false;
+        };
+        // Somebody who made a link wants to keep the content.
+        if !meta.is_file() || meta.nlink() != 1 {
+            return false;
+        }
+        let spare = self.directory.join(format!("{:X}", meta.ino()));
+        if std::fs::rename(path, &spare).is_err() {
+            self.room = 0;
+            return false;
+        }
+        self.room -= 1;
+        let emptied = nix::unistd::truncate(&spare, 0)
+            .map_err(io::Error::from)
+            .and_then(|()| std::fs::set_permissions(&spare, Permissions::from_mode(MODE_WRITING)));
+        if emptied.is_err() {
+            // It is mail no more in any case, and nobody takes it as it is.
+            let _ = std::fs::remove_file(spare);
+        }
+        true
+    }
+}
+
+/// cleanup(8)'s side.
+#[derive(Debug)]
+pub struct Spares {
+    directory: PathBuf,
+    /// Candidates, taken from the end.
+    names: Vec<PathBuf>,
+    /// Messages until the next look into the directory.
+    pause: u32,
+}
+
+impl Spares {
+    /// Looks for nothing yet.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            directory: root.join(DIRECTORY),
+            names: Vec::new(),
+            pause: 0,
+        }
+    }
+
+    /// An empty file, open and still under its old name; others may be about to take it, too, and
+    /// the first who renames it has it.
+    pub fn candidate(&mut self) -> Option<Spare> {
+        for _ in 0..TRIES {
+            if self.names.is_empty() {
+                self.look();
+            }
+            let path = self.names.pop()?;
+            if let Some(spare) = open(path) {
+                return Some(spare);
+            }
+        }
+        None
+    }
+
+    fn look(&mut self) {
+        if let Some(less) = self.pause.checked_sub(1) {
+            self.pause = less;
+            return;
+        }
+        self.pause = PAUSE;
+        let Ok(entries) = std::fs::read_dir(&self.directory) else {
+            return;
+        };
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let Some(free) = names.len().checked_sub(STOCK).filter(|free| *free > 0) else {
+            return;
+        };
+        self.pause = 0;
+        // Processes that look at the same time start at different places.
+        let place = usize::try_from(std::process::id())
+            .unwrap_or(0)
+            .wrapping_mul(BATCH);
+        let start = place % names.len();
+        names.rotate_left(start);
+        names.truncate(free.min(BATCH));
+        self.names = names.iter().map(|name| self.directory.join(name)).collect();
+    }
+}
+
+fn is_spare(meta: &std::fs::Metadata) -> bool {
+    meta.is_file() && meta.len() == 0 && meta.nlink() == 1 && meta.mode() & 0o7777 == MODE_WRITING
+}
+
+fn open(path: PathBuf) -> Option<Spare> {
+    let file = postern_queue_file::file::open_for_update(&path).ok()?;
+    let meta = file.metadata().ok()?;
+    (is_spare(&meta) && is_unused(&file)).then(|| Spare {
+        inode: meta.ino(),
+        file,
+        path,
+    })
+}
+
+/// A delivery agent may have the file of its last message open, and locked, for a moment longer:
+/// the queue manager would take the next message for one that is being delivered.
+fn is_unused(file: &File) -> bool {
+    let locked = try_lock(file, LockStyle::Flock, LockMode::Exclusive);
+    locked.is_ok_and(|locked| locked) && try_lock(file, LockStyle::Flock, LockMode::Unlock).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for queue in ["active", DIRECTORY] {
+            std::fs::create_dir(root.path().join(queue)).unwrap();
+        }
+        root
+    }
+
+    fn message(root: &Path, name: &str) -> PathBuf {
+        let path = root.join("active").join(name);
+        std::fs::write(&path, "secret").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_finished_file_is_emptied_and_taken_once_there_are_enough() {
+        let root = root();
+        let mut retiring = Retiring::new(root.path());
+        let mut spares = Spares::new(root.path());
+        for number in 0..=STOCK {
+            let path = message(root.path(), "A");
+            assert!(spares.candidate().is_none(), "after {number}");
+            spares.pause = 0;
+            assert!(retiring.remove(&path).unwrap());
+            assert!(!path.exists());
+        }
+        let spare = spares.candidate().unwrap();
+        assert_eq!(spare.file.metadata().unwrap().len(), 0);
+        assert_eq!(spare.file.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(spare.file.metadata().unwrap().ino(), spare.inode);
+        std::fs::rename(&spare.path, root.path().join("active/B")).unwrap();
+        assert!(spares.candidate().is_none(), "the others are kept back");
+    }
+
+    #[test]
+    fn a_file_in_use_or_half_emptied_is_not_taken() {
+        let root = root();
+        let directory = root.path().join(DIRECTORY);
+        let cases = [("1", "", 0o600), ("2", "old", 0o600), ("3", "", 0o700)];
+        for (name, content, mode) in cases {
+            std::fs::write(directory.join(name), content).unwrap();
+            let mode = Permissions::from_mode(mode);
+            std::fs::set_permissions(directory.join(name), mode).unwrap();
+        }
+        let reader = File::open(directory.join("1")).unwrap();
+        assert!(try_lock(&reader, LockStyle::Flock, LockMode::Shared).unwrap());
+        for (name, ..) in cases {
+            assert!(open(directory.join(name)).is_none(), "{name}");
+        }
+        drop(reader);
+        assert!(open(directory.join("1")).is_some());
+        Retiring::new(root.path());
+        assert!(directory.join("1").exists());
+        assert!(!directory.join("2").exists());
+        assert!(!directory.join("3").exists());
+    }
+
+    #[test]
+    fn files_with_links_and_full_or_missing_directories_are_removed_as_ever() {
+        let root = root();
+        let mut retiring = Retiring::new(root.path());
+        let path = message(root.path(), "A");
+        let link = root.path().join("kept");
+        std::fs::hard_link(&path, &link).unwrap();
+        assert!(retiring.remove(&path).unwrap());
+        assert_eq!(std::fs::read(&link).unwrap(), b"secret");
+        assert!(!retiring.remove(&path).unwrap());
+
+        for number in 0..ROOM + 10 {
+            let path = message(root.path(), &format!("{number}"));
+            assert!(retiring.remove(&path).unwrap());
+        }
+        let kept = std::fs::read_dir(root.path().join(DIRECTORY))
+            .unwrap()
+            .count();
+        assert_eq!(kept, ROOM);
+
+        std::fs::remove_dir_all(root.path().join(DIRECTORY)).unwrap();
+        let mut retiring = Retiring::new(root.path());
+        let path = message(root.path(), "A");
+        assert!(retiring.remove(&path).unwrap());
+        assert!(!path.exists());
+        assert!(Spares::new(root.path()).candidate().is_none());
+    }
+}
