@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use postern_config::compat::{self, Installation, What};
-use postern_config::{lines, suggest};
+use postern_config::{Config, expand, lines, suggest};
 
 use crate::lists::TABLES;
 use crate::model::Model;
@@ -64,6 +64,40 @@ pub(crate) fn table_types(model: &Model) {
         if matches!(&difference.what, What::TableType { meant: Some(_), .. }) {
             note(&difference.to_string());
         }
+    }
+}
+
+/// Follows `macro processing error`: which settings of main.cf cannot be expanded.
+pub(crate) fn bad_values(directory: &Path) {
+    if !is_wanted() {
+        return;
+    }
+    let Ok(config) = Config::load_now(directory) else {
+        return;
+    };
+    let path = config.main_cf();
+    let content = std::fs::read(&path).unwrap_or_default();
+    for name in unexpandable(&config) {
+        let place = place(&path, line_of(&content, &name));
+        note(&format!("{place}: \"{name}\" cannot be expanded"));
+    }
+}
+
+/// The names whose own text is at fault; all that cannot be expanded when there is none, because
+/// values refer to each other in a circle.
+fn unexpandable(config: &Config) -> Vec<String> {
+    let fails = |(name, value): (&str, &str)| {
+        let is_bad = config.expand(value, &|_| None).is_err();
+        is_bad.then(|| (name.to_string(), value.to_string()))
+    };
+    let all: Vec<(String, String)> = config.entries().filter_map(fails).collect();
+    let is_wrong = |value: &str| expand::references(value, &mut |_| ()).is_err();
+    let own = all.iter().filter(|(_, value)| is_wrong(value));
+    let own: Vec<String> = own.map(|(name, _)| name.clone()).collect();
+    if own.is_empty() {
+        all.into_iter().map(|(name, _)| name).collect()
+    } else {
+        own
     }
 }
 
@@ -134,6 +168,14 @@ fn is_name(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_setting_that_cannot_be_expanded_is_named() {
+        let bad = |text: &str| unexpandable(&Config::from_text(text).unwrap());
+        assert_eq!(bad("a = ${x\nb = $a\nc = $b"), ["a"]);
+        assert_eq!(bad("a = $b\nb = $a\nc = 1"), ["a", "b"]);
+        assert_eq!(bad("a = 1"), [] as [&str; 0]);
+    }
 
     #[test]
     fn settings_are_found_in_their_files() {

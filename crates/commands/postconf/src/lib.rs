@@ -19,6 +19,7 @@ mod table_files;
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use postern_config::ConfigError;
@@ -117,7 +118,8 @@ pub fn main() -> ExitCode {
         .map(|word| postern_config::lines::to_text(word.as_bytes()))
         .collect();
     let mut out = Vec::new();
-    let result = run(arguments, &mut out);
+    let mut directory = PathBuf::new();
+    let result = run(arguments, &mut directory, &mut out);
     if result.is_err() {
         // A listing that cannot be completed is not begun.
         out.clear();
@@ -137,6 +139,12 @@ pub fn main() -> ExitCode {
         }
         Err(fatal) => {
             report(&fatal);
+            if matches!(
+                fatal,
+                Fatal::Macro(_) | Fatal::Config(ConfigError::Macro { .. })
+            ) {
+                hints::bad_values(&directory);
+            }
             ExitCode::FAILURE
         }
     }
@@ -163,9 +171,15 @@ fn warn_late(shown: &Shown) {
     }
 }
 
-/// Does what the arguments ask for. Returns what was shown, for the warnings that follow it.
-fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<Shown>, Fatal> {
+/// Does what the arguments ask for. Returns what was shown, for the warnings that follow it;
+/// `directory` gets the configuration directory, for complaints.
+fn run(
+    arguments: Vec<String>,
+    directory: &mut PathBuf,
+    out: &mut Vec<u8>,
+) -> Result<Option<Shown>, Fatal> {
     let options = Options::parse(arguments)?.complete()?;
+    directory.clone_from(&options.directory);
     if lists::run(&options, out)? {
         return Ok(None);
     }

@@ -270,7 +270,12 @@ impl Model {
             if name == params::MYORIGIN.info.name {
                 return config.raw(name).filter(|text| text.starts_with('/'));
             }
-            if config.is_set(name) || params::find(name).is_some() {
+            let info = params::find(name);
+            if info.is_some_and(|info| info.kind == params::Kind::Raw) {
+                // Inserted as it stands from 3.11 on; before, expanded like any other.
+                return config.raw(name).filter(|_| config.look().message_texts());
+            }
+            if config.is_set(name) || info.is_some() {
                 return None;
             }
             let base = self.service_default(name)?;

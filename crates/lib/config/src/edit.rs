@@ -102,9 +102,7 @@ impl Editor<'_> {
 
     fn entry(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let text = to_text(line);
-        let end = text
-            .find(|character| is_space(character) || character == '=')
-            .unwrap_or(text.len());
+        let end = text.find([' ', '\t', '\r', '=']).unwrap_or(text.len());
         let Some((name, change)) = self.changes.get_key_value(&text[..end]) else {
             self.state = State::Keep;
             return push_line(out, b"", line);
