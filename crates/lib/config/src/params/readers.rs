@@ -181,7 +181,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("ipc_idle", "bounce,cleanup,discard,error,flush,lmtp,local,postalias,postdrop,postmap,postqueue,proxymap,qmgr,smtp,smtpd,tlsmgr,trivial-rewrite,verify,virtual", ""),
     ("ipc_timeout", "all", ""),
     ("ipc_ttl", "bounce,cleanup,discard,error,flush,lmtp,local,postalias,postdrop,postmap,postqueue,proxymap,qmgr,smtp,smtpd,tlsmgr,trivial-rewrite,verify,virtual", ""),
-    ("known_tcp_ports", "lmtp,smtp", ""),
+    ("known_tcp_ports", "all", ""),
     ("line_length_limit", "cleanup,lmtp,local,pickup,postdrop,sendmail,smtp,smtpd", ""),
     ("lmdb_map_size", "bounce,cleanup,discard,error,flush,lmtp,local,postalias,postdrop,postmap,postqueue,proxymap,qmgr,smtp,smtpd,tlsmgr,trivial-rewrite,verify,virtual", ""),
     ("lmtp_address_preference", "lmtp", ""),
