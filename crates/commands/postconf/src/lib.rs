@@ -93,7 +93,7 @@ fn report(fatal: &Fatal) {
     match fatal {
         Fatal::Silent => {}
         Fatal::Macro(warning) => {
-            warn(warning);
+            warning.lines().for_each(warn);
             complain("fatal: ", &fatal.to_string());
         }
         Fatal::Config(error) => {
