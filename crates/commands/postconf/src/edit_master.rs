@@ -147,13 +147,10 @@ fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
             "invalid service attribute name: \"{item}\""
         )));
     };
-    if index + 1 < FIELD_NAMES.len() {
-        if value.contains([' ', '\t', '\r']) {
-            return Err(Fatal::text(
-                "-Fe does not accept whitespace in non-command field",
-            ));
-        }
-        master_cf::check_field(index, value, value).map_err(Fatal::Text)?;
+    if index + 1 < FIELD_NAMES.len() && value.contains([' ', '\t', '\r']) {
+        return Err(Fatal::text(
+            "-Fe does not accept whitespace in non-command field",
+        ));
     }
     Ok(Action::SetField(index, value.to_string()))
 }
@@ -242,6 +239,7 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) -> Result<(), Fatal> {
             Action::SetField(index, value) => {
                 let entry = block.parsed()?;
                 if index + 1 < FIELD_NAMES.len() {
+                    master_cf::check_field(*index, value, value).map_err(Fatal::Text)?;
                     entry.fields[*index].clone_from(value);
                 } else {
                     let mut words = command_words(value);
