@@ -85,7 +85,7 @@ impl Message<'_> {
 
     /// Returns the message to its sender. True: nobody needs to be told anything else.
     pub(crate) fn bounce(&mut self) -> bool {
-        if let Err(error) = self.file.flush() {
+        if let Err(error) = self.cleanup.queue.publish(&mut self.file) {
             log::warn!("{}: {error}", self.queue_id);
             return false;
         }

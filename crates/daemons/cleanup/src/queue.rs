@@ -1,8 +1,8 @@
-//! The queue file of one message: created with mode 0600, which every reader takes for
-//! incomplete, and made mail when its last byte is written.
+//! The queue file of one message: created under a temporary name, with mode 0600, which every
+//! reader takes for incomplete; named and made mail when its last byte is written.
 //!
-//! Mode and data become durable by one fsync(2), before the client is told. Files of finished
-//! messages are used again where there are some.
+//! Name, mode and data become durable by one fsync(2), before the client is told. Files of
+//! finished messages are used again where there are some.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use postern_config::{Config, params};
 use postern_queue::recycled::Spares;
-use postern_queue_file::file::{IdForm, NewFile, commit};
+use postern_queue_file::file::{IdForm, NewFile, commit, rename_new};
 use postern_queue_file::path::make_directories;
 use postern_queue_file::{Hashing, QueueId, RecordType, SizeRecord, Writer};
 
@@ -43,11 +43,10 @@ pub(crate) enum QueueError {
 impl QueueDirectory {
     /// Files go below the working directory.
     pub(crate) fn new(config: &Config) -> Self {
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
         let limit = u64::try_from(config.get(params::MESSAGE_SIZE_LIMIT)).ok();
         Self {
             root: PathBuf::new(),
-            hashing: Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth),
+            hashing: postern_queue::hashing(config),
             form: if config.get(params::ENABLE_LONG_QUEUE_IDS) {
                 IdForm::Long
             } else {
@@ -70,7 +69,7 @@ impl QueueDirectory {
     pub(crate) fn create(&mut self) -> io::Result<QueueFile> {
         let new = match self.reuse() {
             Some(new) => new,
-            None => NewFile::create(&self.root, INCOMING, 0, self.form, &self.hashing)?,
+            None => NewFile::prepare(&self.root, INCOMING, self.form)?,
         };
         self.remove_stale_logs(&new.id);
         Ok(QueueFile {
@@ -78,7 +77,7 @@ impl QueueDirectory {
             created: new.created,
             writer: Writer::with_capacity(new.file, BUFFER),
             limit: self.limit,
-            queue: INCOMING,
+            path: new.path,
         })
     }
 
@@ -96,23 +95,27 @@ impl QueueDirectory {
         }
     }
 
-    fn path(&self, queue: &str, id: &QueueId) -> PathBuf {
-        self.root.join(self.hashing.path(queue, id))
-    }
-
+    /// Gives the file its name in `queue`.
     fn move_to(&self, file: &mut QueueFile, queue: &'static str) -> io::Result<()> {
-        if file.queue != queue {
-            let (from, to) = (self.path(file.queue, &file.id), self.path(queue, &file.id));
-            std::fs::rename(&from, &to).or_else(|error| {
+        let path = self.hashing.path(queue, &file.id);
+        if file.path != path {
+            let (from, to) = (self.root.join(&file.path), self.root.join(&path));
+            rename_new(&from, &to).or_else(|error| {
                 if error.kind() != io::ErrorKind::NotFound {
                     return Err(error);
                 }
                 make_directories(&self.root, queue, &file.id, &self.hashing)?;
-                std::fs::rename(&from, &to)
+                rename_new(&from, &to)
             })?;
-            file.queue = queue;
+            file.path = path;
         }
         Ok(())
+    }
+
+    /// Shows the file, incomplete as it is, to bounce(8).
+    pub(crate) fn publish(&self, file: &mut QueueFile) -> Result<(), QueueError> {
+        file.flush()?;
+        Ok(self.move_to(file, INCOMING)?)
     }
 
     /// Makes the file mail in `queue`. Only after this may the client be told so.
@@ -137,7 +140,7 @@ impl QueueDirectory {
 
     /// Removes the file.
     pub(crate) fn discard(&self, file: QueueFile) {
-        let path = self.path(file.queue, &file.id);
+        let path = self.root.join(&file.path);
         let removed = std::fs::remove_file(&path);
         if let Err(error) = removed.or_else(ignore_missing) {
             log::warn!(
@@ -165,8 +168,8 @@ pub(crate) struct QueueFile {
     pub(crate) created: SystemTime,
     writer: Writer<File>,
     limit: Option<u64>,
-    /// Where it is.
-    queue: &'static str,
+    /// Where it is, below the queue directory.
+    path: PathBuf,
 }
 
 impl QueueFile {
@@ -209,8 +212,7 @@ impl QueueFile {
         Ok(self.writer.rewrite_size(size)?)
     }
 
-    /// Brings what was put so far into the file.
-    pub(crate) fn flush(&mut self) -> Result<(), QueueError> {
+    fn flush(&mut self) -> Result<(), QueueError> {
         Ok(self.writer.flush()?)
     }
 

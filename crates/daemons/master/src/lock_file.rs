@@ -61,9 +61,15 @@ impl LockFile {
 
     /// Writes the process id: right-aligned in 32 columns, newline.
     pub(crate) fn write_pid(&mut self, pid: u32) -> std::io::Result<()> {
-        self.file.set_len(0)?;
+        let line = pid_line(pid);
         self.file.rewind()?;
-        self.file.write_all(pid_line(pid).as_bytes())
+        self.file.write_all(line.as_bytes())?;
+        // The line of an earlier master was as long; anything else was not written by one.
+        let end = line.len() as u64;
+        if self.file.metadata()?.len() > end {
+            self.file.set_len(end)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::reload::Baseline;
 use nix::sys::signal::Signal;
 use postern_config::{Config, params};
 use postern_maillog::{Echo, die_of_config, fatal};
-use postern_server::SignalFlags;
+use postern_server::{SignalFlags, run_debugger, wants_debugger};
 use postern_sys::process::{self, Fork, Standard};
 use postern_sys::signal::{Disposition, set_disposition};
 use postern_sys::user::{self, User};
@@ -137,6 +137,9 @@ fn run(config: Config, options: Options, ready: Option<OwnedFd>) -> ExitCode {
         return test_lock();
     }
     let _locks = take_locks(&config, &owner);
+    if options.debug || wants_debugger() {
+        run_debugger(&config).unwrap_or_else(|error| fatal!("{error}"));
+    }
     let baseline = Baseline::read(&config).unwrap_or_else(|error| die_of_config(&error));
     let flags = ChildFlags {
         foreground: options.foreground,
@@ -233,6 +236,8 @@ fn start_services(master: &mut Master, plans: Plans) {
 fn serve(master: &mut Master, signals: &mut SignalFlags) -> ExitCode {
     match master.run(signals) {
         Ok(End::Time) => {
+            // postlogd would see the line only when nobody starts it any more.
+            postern_maillog::leave_postlogd();
             log::info!("master exit time has arrived");
             ExitCode::SUCCESS
         }

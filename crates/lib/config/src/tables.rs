@@ -225,6 +225,29 @@ const CLIENTS: &[(&str, Suffixes)] = &[
             "uri",
         ],
     ),
+    (
+        "redis",
+        &[
+            "data_size_limit",
+            "db",
+            "domain",
+            "key_format",
+            "key_prefix",
+            "max_try",
+            "password",
+            "redis",
+            "retry_pause",
+            "timeout",
+            "tls",
+            "tls_CAfile",
+            "tls_CApath",
+            "tls_cert_file",
+            "tls_key_file",
+            "tls_verify_cert",
+            "ttl",
+            "username",
+        ],
+    ),
 ];
 
 #[cfg(test)]

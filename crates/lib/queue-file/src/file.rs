@@ -9,6 +9,7 @@ use crate::record::RecordType;
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,7 +94,8 @@ impl NewFile {
         form: IdForm,
         hashing: &Hashing,
     ) -> io::Result<Self> {
-        let (file, temporary) = create_temporary(&root.join(queue), MODE_WRITING | extra_mode)?;
+        let (file, temporary) = create_temporary(root, queue, MODE_WRITING | extra_mode)?;
+        let temporary = root.join(temporary);
         let named = file
             .metadata()
             .and_then(|meta| give_name(root, queue, &temporary, meta.ino(), form, hashing));
@@ -106,6 +108,29 @@ impl NewFile {
             }),
             Err(error) => {
                 let _ = std::fs::remove_file(&temporary);
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`NewFile::create`], but the file keeps a temporary name, which no scanner takes for mail,
+    /// until it is renamed. Its ID is settled: no other file has the inode.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2).
+    pub fn prepare(root: &Path, queue: &str, form: IdForm) -> io::Result<Self> {
+        let (file, path) = create_temporary(root, queue, MODE_WRITING)?;
+        let created = SystemTime::now();
+        match file.metadata() {
+            Ok(meta) => Ok(Self {
+                id: make_id(created, meta.ino(), form),
+                file,
+                path,
+                created,
+            }),
+            Err(error) => {
+                let _ = std::fs::remove_file(root.join(path));
                 Err(error)
             }
         }
@@ -154,16 +179,16 @@ pub fn commit(file: &File, extra_mode: u32) -> io::Result<()> {
 }
 
 /// A file under a name that no scanner takes for a queue ID (it has a dot).
-fn create_temporary(directory: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+fn create_temporary(root: &Path, queue: &str, mode: u32) -> io::Result<(File, PathBuf)> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for attempt in 0..NAME_TRIES {
         let (_, microseconds) = split_time(SystemTime::now());
         // Two threads of one process may ask in the same microsecond.
         let number = u64::from(microseconds) + u64::from(attempt);
-        let path = directory.join(format!("{number}.{}", std::process::id()));
+        let path = Path::new(queue).join(format!("{number}.{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(mode);
-        match options.open(&path) {
+        match options.open(root.join(&path)) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
             Err(error) => return Err(error),
@@ -184,11 +209,7 @@ fn give_name(
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..NAME_TRIES {
         let created = SystemTime::now();
-        let (seconds, microseconds) = split_time(created);
-        let id = match form {
-            IdForm::Short => QueueId::short(microseconds, inode),
-            IdForm::Long => QueueId::long(seconds, microseconds, inode),
-        };
+        let id = make_id(created, inode, form);
         let path = hashing.path(queue, &id);
         match rename_new(temporary, &root.join(&path)) {
             Ok(()) => return Ok((id, path, created)),
@@ -206,9 +227,21 @@ fn give_name(
     Err(last)
 }
 
+fn make_id(created: SystemTime, inode: u64, form: IdForm) -> QueueId {
+    let (seconds, microseconds) = split_time(created);
+    match form {
+        IdForm::Short => QueueId::short(microseconds, inode),
+        IdForm::Long => QueueId::long(seconds, microseconds, inode),
+    }
+}
+
 /// rename(2) that fails with `EEXIST` instead of replacing, also where the file system lacks
 /// that flag.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Those of rename(2) and link(2).
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Ok(()) => Ok(()),
@@ -238,12 +271,12 @@ pub enum OpenError {
 }
 
 /// Opens a file for reading and marking, with the shared lock by which the queue manager sees
-/// that a delivery is going on. The lock ends with the descriptor.
+/// that a delivery is going on.
 ///
 /// # Errors
 ///
 /// See [`OpenError`].
-pub fn open_for_delivery(path: &Path) -> Result<File, OpenError> {
+pub fn open_for_delivery(path: &Path) -> Result<LockedFile, OpenError> {
     lock(open_for_update(path)?, LockMode::Shared)
 }
 
@@ -252,7 +285,7 @@ pub fn open_for_delivery(path: &Path) -> Result<File, OpenError> {
 /// # Errors
 ///
 /// [`OpenError::Locked`] while a delivery agent is still at work.
-pub fn open_exclusive(path: &Path) -> Result<File, OpenError> {
+pub fn open_exclusive(path: &Path) -> Result<LockedFile, OpenError> {
     lock(open_for_update(path)?, LockMode::Exclusive)
 }
 
@@ -282,10 +315,28 @@ pub fn open_for_reading(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The lock is never given back by a call, which could fail: it ends when the file is closed.
-fn lock(file: File, mode: LockMode) -> Result<File, OpenError> {
+/// An open queue file with a lock. The lock is given back before the file is closed: a close that
+/// fails may leave the descriptor open, and nobody could ever take up the message again.
+#[derive(Debug)]
+pub struct LockedFile(File);
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        let _ = try_lock(&self.0, LockStyle::Flock, LockMode::Unlock);
+    }
+}
+
+fn lock(file: File, mode: LockMode) -> Result<LockedFile, OpenError> {
     if try_lock(&file, LockStyle::Flock, mode)? {
-        Ok(file)
+        Ok(LockedFile(file))
     } else {
         Err(OpenError::Locked)
     }

@@ -2,7 +2,7 @@
 //!
 //! Creating and removing thousands of files a second makes some file systems (ext4) search past
 //! all inodes that were freed a moment ago, with every creation. A file that is used again costs
-//! the same under any load. The queue manager puts files in ([`Retiring`]), cleanup(8) takes them
+//! the same under any load; with little mail nothing is kept. The queue manager puts files in ([`Retiring`]), cleanup(8) takes them
 //! out ([`Spares`]). Where the directory does not exist, files are removed and created as ever.
 //!
 //! Secrecy and crashes: a file leaves the queue by one rename(2), is cut to length 0, and gets
@@ -16,14 +16,18 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The directory below `queue_directory`.
 pub const DIRECTORY: &str = "recycled";
 /// Files that are kept at most.
 const ROOM: usize = 1024;
-/// Files that stay when others are taken. A server with little mail never uses a file twice, and
-/// on a busy one it takes a while until the same inode, and with it half of the queue ID, is seen
-/// again.
+/// Removals within [`PERIOD`] from which files are kept. Below that rate creations are cheap.
+const BUSY: u32 = 250;
+/// The time over which removals are counted.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Files that stay when others are taken, so that it takes a while until the same inode, and with
+/// it half of the queue ID, is seen again.
 const STOCK: usize = 128;
 /// Files that one process looks up at once.
 const BATCH: usize = 32;
@@ -40,6 +44,8 @@ pub struct Retiring {
     room: usize,
     /// Removals until the count.
     wait: usize,
+    /// When the present period of [`PERIOD`] began, and the removals in it.
+    period: (Instant, u32),
 }
 
 impl Retiring {
@@ -49,6 +55,7 @@ impl Retiring {
             directory: root.join(DIRECTORY),
             room: 0,
             wait: 0,
+            period: (Instant::now(), 0),
         };
         retiring.count(true);
         retiring
@@ -60,7 +67,7 @@ impl Retiring {
     ///
     /// Those of unlink(2).
     pub fn remove(&mut self, path: &Path) -> io::Result<bool> {
-        if self.has_room() && self.keep(path) {
+        if self.is_busy() && self.has_room() && self.keep(path) {
             return Ok(true);
         }
         match std::fs::remove_file(path) {
@@ -68,6 +75,17 @@ impl Retiring {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_busy(&mut self) -> bool {
+        let (began, removals) = &mut self.period;
+        if began.elapsed() > PERIOD {
+            // A busy period lets the next one begin as busy.
+            let was_busy = *removals > BUSY && began.elapsed() < 2 * PERIOD;
+            self.period = (Instant::now(), if was_busy { BUSY } else { 0 });
+        }
+        self.period.1 = self.period.1.saturating_add(1);
+        self.period.1 > BUSY
     }
 
     fn has_room(&mut self) -> bool {
@@ -218,6 +236,12 @@ mod tests {
         root
     }
 
+    fn busy(root: &Path) -> Retiring {
+        let mut retiring = Retiring::new(root);
+        retiring.period.1 = BUSY;
+        retiring
+    }
+
     fn message(root: &Path, name: &str) -> PathBuf {
         let path = root.join("active").join(name);
         std::fs::write(&path, "secret").unwrap();
@@ -228,7 +252,7 @@ mod tests {
     #[test]
     fn a_finished_file_is_emptied_and_taken_once_there_are_enough() {
         let root = root();
-        let mut retiring = Retiring::new(root.path());
+        let mut retiring = busy(root.path());
         let mut spares = Spares::new(root.path());
         for number in 0..=STOCK {
             let path = message(root.path(), "A");
@@ -271,7 +295,7 @@ mod tests {
     #[test]
     fn files_with_links_and_full_or_missing_directories_are_removed_as_ever() {
         let root = root();
-        let mut retiring = Retiring::new(root.path());
+        let mut retiring = busy(root.path());
         let path = message(root.path(), "A");
         let link = root.path().join("kept");
         std::fs::hard_link(&path, &link).unwrap();
@@ -289,10 +313,27 @@ mod tests {
         assert_eq!(kept, ROOM);
 
         std::fs::remove_dir_all(root.path().join(DIRECTORY)).unwrap();
-        let mut retiring = Retiring::new(root.path());
+        let mut retiring = busy(root.path());
         let path = message(root.path(), "A");
         assert!(retiring.remove(&path).unwrap());
         assert!(!path.exists());
         assert!(Spares::new(root.path()).candidate().is_none());
+    }
+
+    #[test]
+    fn a_few_files_are_removed_and_those_after_many_are_kept() {
+        let root = root();
+        let mut retiring = Retiring::new(root.path());
+        for _ in 0..=BUSY {
+            let kept = std::fs::read_dir(root.path().join(DIRECTORY))
+                .unwrap()
+                .count();
+            assert_eq!(kept, 0);
+            assert!(retiring.remove(&message(root.path(), "A")).unwrap());
+        }
+        let kept = std::fs::read_dir(root.path().join(DIRECTORY))
+            .unwrap()
+            .count();
+        assert_eq!(kept, 1);
     }
 }
