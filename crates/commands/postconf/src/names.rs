@@ -127,7 +127,7 @@ impl Names {
 struct Scope<'m> {
     /// The file, for warnings.
     path: String,
-    /// For `-v`.
+    /// The file and the entry, as messages about texts name them.
     label: String,
     config: Config,
     /// Where the restriction classes are looked for: services do so before the overrides of the command
@@ -337,6 +337,9 @@ impl<'m> Scopes<'m> {
                         let (kind, source) = (table.kind.to_string(), table.source.to_string());
                         clients.push((kind, source, settings));
                     }
+                }
+                for problem in &found.problems {
+                    warn(&format!("{}: {problem}", scope.label));
                 }
                 if let Some(comment) = found.comment.filter(|_| self.warns_about_comments) {
                     warn(&comment_warning(&scope.path, comment));
