@@ -9,8 +9,16 @@ fuzz_target!(|text: &[u8]| {
     let text = BStr::new(text);
     let tokens = token::scan(text, 1000);
     let _ = (token::internal(&tokens), token::external(&tokens));
-    let _ = (address::unquote(text), address::quote(text), address::quote_821(text));
-    let _ = (address::split(text), address::single(text), address::literal(text));
+    let _ = (
+        address::unquote(text),
+        address::quote(text),
+        address::quote_821(text),
+    );
+    let _ = (
+        address::split(text),
+        address::single(text),
+        address::literal(text),
+    );
     let _ = address::split_extension(text, b"+-", true);
 
     let mut nodes = address_tree::parse(text, 1000);

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
 use postern_attr::{Encoding, Extra, complete_list, more, read, to_bytes};
-use postern_ipc::{anvil, bounce, cleanup, deliver, proxymap, rewrite, scache, showq, tlsmgr, verify};
+use postern_ipc::{
+    anvil, bounce, cleanup, deliver, proxymap, rewrite, scache, showq, tlsmgr, verify,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What can be decoded can be encoded, and is the same after another round.
@@ -15,14 +17,22 @@ fn decode<T: Serialize + DeserializeOwned + Debug>(bytes: &[u8], encoding: Encod
     };
     let encoded = to_bytes(encoding, &list).expect("a decoded list can be encoded");
     let again: T = read(&mut &*encoded, encoding, Extra::Refuse).expect("and decoded again");
-    assert_eq!(to_bytes(encoding, &again).expect("and encoded again"), encoded, "{list:?}");
+    assert_eq!(
+        to_bytes(encoding, &again).expect("and encoded again"),
+        encoded,
+        "{list:?}"
+    );
 }
 
 fuzz_target!(|input: &[u8]| {
     let Some((switch, bytes)) = input.split_first() else {
         return;
     };
-    let encoding = if switch & 1 == 0 { Encoding::Null } else { Encoding::Plain };
+    let encoding = if switch & 1 == 0 {
+        Encoding::Null
+    } else {
+        Encoding::Plain
+    };
     let extra = match switch >> 1 & 3 {
         0 => Extra::Skip,
         1 => Extra::Leave,

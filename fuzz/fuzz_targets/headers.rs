@@ -14,11 +14,25 @@ fuzz_target!(|text: &[u8]| {
         let _ = header::words(value);
     }
     let _ = (header::name(line), header::words(line));
-    let _ = (host::valid_hostname(line), host::valid_utf8_hostname(line, true));
-    let _ = (host::valid_hostaddr(line), host::parse_ipv4(line), host::parse_ipv6(line));
-    let _ = (host::literal_address(line, false), host::literal_address(line, true));
+    let _ = (
+        host::valid_hostname(line),
+        host::valid_utf8_hostname(line, true),
+    );
+    let _ = (
+        host::valid_hostaddr(line),
+        host::parse_ipv4(line),
+        host::parse_ipv6(line),
+    );
+    let _ = (
+        host::literal_address(line, false),
+        host::literal_address(line, true),
+    );
     for charset in [Charset::Ascii, Charset::Utf8] {
-        assert!(quote_for_log(text, charset).bytes().all(|byte| !byte.is_ascii_control()));
+        assert!(
+            quote_for_log(text, charset)
+                .bytes()
+                .all(|byte| !byte.is_ascii_control())
+        );
         assert_eq!(mask(text, charset, b'?').len(), text.len());
     }
     assert_eq!(unescape(BStr::new(&escape(text))), text);

@@ -12,7 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = lines::split_name_value(&text);
     }
     let changes = BTreeMap::from([
-        ("myhostname".to_owned(), edit::Change::Set("a.example".to_owned())),
+        (
+            "myhostname".to_owned(),
+            edit::Change::Set("a.example".to_owned()),
+        ),
         ("relayhost".to_owned(), edit::Change::CommentOut),
         ("mynetworks".to_owned(), edit::Change::Remove),
     ]);

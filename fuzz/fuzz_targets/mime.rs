@@ -48,7 +48,11 @@ fuzz_target!(|input: &[u8]| {
             mime.line(BStr::new(""), LineEnd::End, &mut sink);
         }
         while let Some(text) = pieces.next() {
-            let end = if pieces.peek().is_some() { LineEnd::More } else { LineEnd::End };
+            let end = if pieces.peek().is_some() {
+                LineEnd::More
+            } else {
+                LineEnd::End
+            };
             mime.line(BStr::new(text), end, &mut sink);
         }
     }

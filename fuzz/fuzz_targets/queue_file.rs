@@ -6,7 +6,9 @@ use std::io::Cursor;
 use bstr::BStr;
 use libfuzzer_sys::fuzz_target;
 use postern_queue_file::record::encode;
-use postern_queue_file::{Attribute, QueueId, ReadOptions, Reader, Record, RecordError, SizeRecord};
+use postern_queue_file::{
+    Attribute, QueueId, ReadOptions, Reader, Record, RecordError, SizeRecord,
+};
 
 /// Reads to the end or to the first fault; jumps are bounded by the reader itself.
 fn read_all(bytes: &[u8], options: ReadOptions) {
@@ -35,6 +37,12 @@ fn look(record: &Record) {
 fuzz_target!(|bytes: &[u8]| {
     read_all(bytes, ReadOptions::default());
     read_all(bytes, ReadOptions::RAW);
-    read_all(bytes, ReadOptions { seek_to_end: true, ..ReadOptions::default() });
+    read_all(
+        bytes,
+        ReadOptions {
+            seek_to_end: true,
+            ..ReadOptions::default()
+        },
+    );
     let _: Result<_, RecordError> = Reader::new(Cursor::new(bytes)).follow(BStr::new(bytes));
 });

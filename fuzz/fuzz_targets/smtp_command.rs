@@ -11,7 +11,10 @@ fuzz_target!(|line: &[u8]| {
     for word in words(line) {
         let text = BStr::new(&word.text);
         for (allow_empty, strict) in [(false, false), (true, false), (true, true)] {
-            let rules = PathRules { allow_empty, strict };
+            let rules = PathRules {
+                allow_empty,
+                strict,
+            };
             let _ = path_address(text, rules);
         }
         let _ = mail_parameter(text);

@@ -3,4 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| postern_fuzz::table("regexp", "", bytes, &[b"abc", b"user@example.com"]));
+fuzz_target!(|bytes: &[u8]| postern_fuzz::table(
+    "regexp",
+    "",
+    bytes,
+    &[b"abc", b"user@example.com"]
+));

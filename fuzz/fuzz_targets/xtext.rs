@@ -6,7 +6,10 @@ use libfuzzer_sys::fuzz_target;
 use postern_mail::dsn;
 
 fuzz_target!(|bytes: &[u8]| {
-    assert_eq!(dsn::xtext_decode(&dsn::xtext_encode(bytes)), Some(bytes.into()));
+    assert_eq!(
+        dsn::xtext_decode(&dsn::xtext_encode(bytes)),
+        Some(bytes.into())
+    );
     let _ = dsn::xtext_decode(bytes);
     let _ = dsn::uxtext_decode(bytes);
     for ascii_only in [false, true] {
@@ -15,6 +18,14 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let text = BStr::new(bytes);
-    let _ = (dsn::status_length(bytes), dsn::is_status(bytes), dsn::split("5.0.0", text));
-    let _ = (dsn::parse_orcpt(text), dsn::parse_envid(text), dsn::parse_notify(text));
+    let _ = (
+        dsn::status_length(bytes),
+        dsn::is_status(bytes),
+        dsn::split("5.0.0", text),
+    );
+    let _ = (
+        dsn::parse_orcpt(text),
+        dsn::parse_envid(text),
+        dsn::parse_notify(text),
+    );
 });

@@ -154,3 +154,117 @@ fn the_master_replaces_a_killed_daemon() {
     }
     instance.drain();
 }
+
+/// Runs master by hand, as `postfix start` does.
+fn master(instance: &Instance, args: &[&str]) -> Output {
+    let output = instance.command("master").args(args).output();
+    output.expect("master runs")
+}
+
+#[test]
+fn masters_options_do_what_they_say() {
+    let said = tempfile::tempdir().expect("a directory");
+    let file = said.path().join("said");
+    let instance = Instance::for_test(
+        &format!(
+            "debugger_command = echo $process_name >> {}\n",
+            file.display()
+        ),
+        "",
+    );
+    // `-t`: is nobody there?
+    assert_eq!(master(&instance, &["-t"]).status.code(), Some(0));
+    assert_eq!(master(&instance, &["-tw"]).status.code(), Some(1));
+    assert_eq!(master(&instance, &["-i"]).status.code(), Some(1));
+    // `-e`: the end is set; `-D`: the debugger command runs first; `-v`: children are verbose.
+    assert_eq!(master(&instance, &["-e", "1", "-D"]).status.code(), Some(0));
+    instance.wait_log("daemon started -- version ");
+    instance.wait_log("master exit time has arrived");
+    assert_eq!(
+        fs::read_to_string(&file).expect("what was said"),
+        "master\n"
+    );
+    // `-w`: returns when the system is up, or says that it does not come up.
+    assert_eq!(master(&instance, &["-w"]).status.code(), Some(0));
+    assert_eq!(master(&instance, &["-t"]).status.code(), Some(1));
+    let second = master(&instance, &["-w"]);
+    assert_eq!(second.status.code(), Some(1));
+    instance.wait_log("unable to set exclusive lock");
+    send(&instance, "by hand");
+    instance.succeed("postfix", &["stop"]);
+}
+
+/// Whatever ends master ends all of its children, and is told to its parent.
+#[test]
+fn signals_end_the_whole_system() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Stdio;
+
+    let instance = Instance::for_test("", "");
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGILL,
+        Signal::SIGBUS,
+        Signal::SIGSEGV,
+    ] {
+        let mut child = instance
+            .command("master")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("master runs");
+        send(&instance, signal.as_str());
+        let master = instance.master().expect("a master");
+        kill(Pid::from_raw(master.pid), signal).expect("a living master");
+        let status = child.wait().expect("an end");
+        assert_eq!(status.signal(), Some(signal as i32));
+        instance.wait_log(&format!("terminating on signal {}", signal as i32));
+        wait_for("the end of all children", || {
+            instance.strays().is_empty().then_some(())
+        });
+    }
+}
+
+/// In a container, master is the first process: it reaps strangers, and its end is a success.
+#[test]
+fn master_is_pid_1_in_a_container() {
+    use std::process::{Command, Stdio};
+
+    let instance = Instance::for_test("", "");
+    let master = instance.command("master");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    unshare.arg(master.get_program()).args(master.get_args());
+    for (name, value) in master.get_envs() {
+        match value {
+            Some(value) => unshare.env(name, value),
+            None => unshare.env_remove(name),
+        };
+    }
+    let child = unshare
+        .arg("-i")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return postern_testkit::skip("master as PID 1", &error.to_string()),
+    };
+    instance.wait_log("daemon started -- version ");
+    send(&instance, "in a container");
+    // The lock file has the number that the process has for itself.
+    let number = fs::read_to_string(instance.file("spool/pid/master.pid")).expect("a lock file");
+    assert_eq!(number.trim(), "1");
+    let parent = child.id();
+    let inner = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+        .expect("a child of unshare");
+    let inner: i32 = inner.trim().parse().expect("one child");
+    let term = nix::sys::signal::Signal::SIGTERM;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(inner), term).expect("a living master");
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+    instance.wait_log("terminating on signal 15");
+}

@@ -319,3 +319,112 @@ fn the_smtp_client_takes_nonsense() {
     }
     still_works(&instance, "after babbling next hops");
 }
+
+/// A service of one process, a request with its answer's first bytes, and where a client may stop.
+const LONE_SERVICES: &[(&str, &[u8], &[u8])] = &[
+    (
+        "verify",
+        b"request\0update\0address\0a@b.test\0recipient_status\x000\0reason\0ok\0\0",
+        b"status\x000\0",
+    ),
+    (
+        "scache",
+        b"request\0find_dest\0label\0nowhere\0\0",
+        b"status\x002\0",
+    ),
+    ("tlsmgr", b"request\0seed\0size\x008\0\0", b"status\x000\0"),
+    (
+        "anvil",
+        b"request=lookup\nident=smtp:192.0.2.1\n\n",
+        b"status=0\n",
+    ),
+];
+
+/// A client of a service, past the announcement.
+fn client_of(instance: &Instance, service: &str) -> UnixStream {
+    let socket = instance.file("spool/private").join(service);
+    let mut stream = UnixStream::connect(&socket).expect("a service");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a time limit");
+    let mut announced = Vec::new();
+    while !announced.ends_with(b"\0\0") && !announced.ends_with(b"\n\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an announcement");
+        announced.extend_from_slice(&byte);
+    }
+    stream
+}
+
+#[track_caller]
+fn asks(stream: &mut UnixStream, request: &[u8], want: &[u8]) {
+    stream.write_all(request).expect("room for a request");
+    let mut answer = vec![0; want.len()];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, want);
+}
+
+/// Programs with a single process for everybody do not wait for one client.
+#[test]
+fn a_client_that_stops_in_the_middle_holds_up_nobody() {
+    let instance = Instance::started("ipc_timeout = 1000s\n", "");
+    for (service, request, want) in LONE_SERVICES {
+        let mut stopped = Vec::new();
+        // A wakeup of tlsmgr is at most two bytes.
+        for length in [3, request.len() / 2, request.len() - 1] {
+            let mut stream = client_of(&instance, service);
+            stream.write_all(&request[..length]).expect("room");
+            stopped.push((stream, length));
+        }
+        let mut other = client_of(&instance, service);
+        asks(&mut other, request, want);
+        for (mut stream, length) in stopped {
+            asks(&mut stream, &request[length..], want);
+        }
+    }
+    // A client of scache that does not take, or give, the connection.
+    let save = b"request\0save_endp\0ttl\x0060\0label\0l\0property\0p\0\0";
+    let mut saving = client_of(&instance, "scache");
+    asks(&mut saving, save, b"dummy\0\0\0");
+    let find = b"request\0find_endp\0label\0l\0\0";
+    let mut other = client_of(&instance, "scache");
+    asks(&mut other, find, b"status\x002\0");
+}
+
+/// What has begun must end within ipc_timeout, and silence between requests may last.
+#[test]
+fn a_client_that_stops_in_the_middle_is_given_up() {
+    let instance = Instance::started("ipc_timeout = 1s\n", "");
+    for (service, request, want) in LONE_SERVICES {
+        let mut silent = client_of(&instance, service);
+        let mut stopped = client_of(&instance, service);
+        stopped.write_all(&request[..3]).expect("room");
+        let mut rest = Vec::new();
+        stopped.read_to_end(&mut rest).expect("the end");
+        assert_eq!(rest, b"", "{service}");
+        instance.wait_log_all(&[service, "warning: timeout on ", " socket while reading "]);
+        asks(&mut silent, request, want);
+    }
+    let mut saving = client_of(&instance, "scache");
+    let save = b"request\0save_endp\0ttl\x0060\0label\0l\0property\0p\0\0";
+    asks(&mut saving, save, b"dummy\0\0\0");
+    saving.read_to_end(&mut Vec::new()).expect("the end");
+}
+
+/// What a client sends without end is not kept without end.
+#[test]
+fn a_request_without_end_is_cut_off() {
+    let instance = Instance::started("", "");
+    for (service, _, _) in LONE_SERVICES {
+        let mut stream = client_of(&instance, service);
+        stream
+            .set_write_timeout(Some(Duration::from_secs(20)))
+            .expect("a time limit");
+        let mut sent = 0;
+        while stream.write_all(&[b'x'; 65536]).is_ok() {
+            sent += 65536;
+            assert!(sent < 16 << 20, "{service} takes everything");
+        }
+        instance.wait_log_all(&[service, "more than ", " bytes in a"]);
+    }
+}

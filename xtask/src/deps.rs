@@ -39,6 +39,26 @@ pub(crate) const PEERS: &[Peer] = &[
         package: "postfix-pcre",
     },
     Peer {
+        name: "memcached",
+        probe: "/usr/bin/memcached",
+        package: "memcached",
+    },
+    Peer {
+        name: "Redis",
+        probe: "/usr/bin/redis-server",
+        package: "redis-server",
+    },
+    Peer {
+        name: "OpenLDAP's server",
+        probe: "/usr/sbin/slapd",
+        package: "slapd",
+    },
+    Peer {
+        name: "OpenSSL, for certificates",
+        probe: "/usr/bin/openssl",
+        package: "openssl",
+    },
+    Peer {
         name: "Dovecot's LMTP server",
         probe: "/usr/lib/dovecot/lmtp",
         package: "dovecot-lmtpd",

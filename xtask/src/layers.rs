@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["attr", "queue-file", "config", "maillog"],
     &["wire", "ipc", "dict", "dns", "rewrite"],
     &["server", "command"],
-    &["delivery", "queue", "table-command"],
+    &["queue", "delivery", "table-command"],
 ];
 
 /// Crates that have the right to C libraries or foreign clients, and the only ones.

@@ -179,3 +179,29 @@ fn suffix(info: &ParamInfo) -> Option<&'static str> {
     (info.class == Class::ServiceDerived)
         .then(|| info.name.split_once('_').map(|(_, suffix)| suffix))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_nobody_reads_needs_a_reason() {
+        let faults = rows(&[]).unwrap_err();
+        assert!(faults.contains("myhostname: no program reads it"));
+        assert!(!faults.contains("mail_release_date: no program reads it"));
+    }
+
+    #[test]
+    fn who_reads_a_parameter_reads_what_its_default_refers_to() {
+        let reader = BTreeSet::from(["x".to_owned()]);
+        let mut readers: BTreeMap<&str, BTreeSet<String>> = params::ALL
+            .iter()
+            .map(|info| (info.name, BTreeSet::new()))
+            .collect();
+        readers.insert("virtual_alias_domains", reader.clone());
+        follow_defaults(&mut readers);
+        assert_eq!(readers["virtual_alias_maps"], reader);
+        assert_eq!(readers["virtual_maps"], reader, "over two steps");
+        assert!(readers["myhostname"].is_empty());
+    }
+}

@@ -14,7 +14,6 @@ pub(super) const UNREAD: Reasons = &[
     ("*_send_dummy_mail_auth",           "SASL is not built yet"),
     ("smtpd_client_auth_rate_limit",     "SASL is not built yet"),
     ("*local_login_sender_maps*",        "restrictions on sender addresses of local users are not built yet"),
-    ("smtpd_sender_login_maps",          "SASL is not built yet"),
     ("postscreen_*",                     "postscreen is not built yet"),
     ("dnsblog_*",                        "dnsblog is not built yet"),
     ("tlsproxy_*",                       "tlsproxy is not built yet"),
@@ -42,7 +41,6 @@ pub(super) const UNREAD: Reasons = &[
     ("non_bdb_*",                        "`hash:` and `btree:` need no Berkeley DB library here"),
     ("berkeley_db_*",                    "the own reader of these files has no such buffer"),
     ("debug_peer_*",                     "debug logging of single peers is not built yet"),
-    ("debugger_command",                 "programs start no debugger"),
     ("destination_concurrency_feedback_debug", "debug logging of the scheduler is not built yet"),
     ("daemon_table_open_error_is_fatal", "a table that cannot be opened never ends a daemon"),
     ("dns_ncache_ttl_fix_enable",        "the own resolver needs no such fix"),
@@ -66,6 +64,7 @@ pub(super) const UNREAD: Reasons = &[
 /// Parameters that are read, but not obeyed in full.
 #[rustfmt::skip]
 pub(super) const PARTIAL: Reasons = &[
+    ("smtpd_sender_login_maps",          "SASL is not built yet: nobody is logged in"),
     ("*requiretls_*",                    "REQUIRETLS is not built yet"),
     ("*sasl_*",                          "SASL is not built yet"),
     ("*_tls_*",                          "TLS is not built yet"),

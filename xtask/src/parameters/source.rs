@@ -228,3 +228,31 @@ fn constants() -> Result<BTreeMap<String, &'static str>, String> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_found_by_their_constants() {
+        let constants = BTreeMap::from([
+            ("MYHOSTNAME".to_owned(), "myhostname"),
+            ("SMTP_BIND_ADDRESS".to_owned(), "smtp_bind_address"),
+            ("LMTP_BIND_ADDRESS".to_owned(), "lmtp_bind_address"),
+            ("MAX_USE".to_owned(), "max_use"),
+        ]);
+        let code = "let a = config.get(params::MYHOSTNAME);\n\
+                    pick!(config, role, SMTP_BIND_ADDRESS, LMTP_BIND_ADDRESS);\n\
+                    const MAX_USE: usize = 3;\n";
+        let want = ["lmtp_bind_address", "myhostname", "smtp_bind_address"];
+        assert_eq!(named(code, &constants), BTreeSet::from(want));
+    }
+
+    #[test]
+    fn tests_and_comments_are_no_code() {
+        let text = "a // params::B\n#[cfg(test)]\nmod tests;\nc\n#[cfg(test)]\nmod tests {\n d\n";
+        let code = without_tests_and_comments(text);
+        assert!(code.contains("a ") && code.contains('c'));
+        assert!(!code.contains("params::B") && !code.contains(" d"));
+    }
+}

@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use bstr::ByteSlice;
-use postern_config::{Config, params};
+use postern_config::Config;
 use postern_maillog::fatal;
 use postern_queue::Queues;
-use postern_queue_file::{Hashing, QueueId};
+use postern_queue_file::QueueId;
 use postern_sys::error_text;
 
 /// Queues in which messages are looked for.
@@ -91,8 +91,7 @@ pub(crate) struct Finder {
 impl Finder {
     /// The working directory is the queue directory.
     pub(crate) fn new(config: &Config) -> Self {
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         Self {
             queues: Queues::new("", hashing),
         }

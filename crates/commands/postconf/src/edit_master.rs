@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
     let path = options.directory.join("master.cf");
     let shown = path.to_string_lossy().into_owned();
     let replacement = Replacement::open(&path)?;
-    let mut blocks = blocks(&shown, &replacement.old_text()?);
+    let mut blocks = blocks(&shown, &replacement.old_text()?)?;
     for request in &mut requests {
         apply(request, &mut blocks)?;
     }
@@ -147,13 +147,10 @@ fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
             "invalid service attribute name: \"{item}\""
         )));
     };
-    if index + 1 < FIELD_NAMES.len() {
-        if value.contains([' ', '\t', '\r']) {
-            return Err(Fatal::text(
-                "-Fe does not accept whitespace in non-command field",
-            ));
-        }
-        master_cf::check_field(index, value, value).map_err(Fatal::Text)?;
+    if index + 1 < FIELD_NAMES.len() && value.contains([' ', '\t', '\r']) {
+        return Err(Fatal::text(
+            "-Fe does not accept whitespace in non-command field",
+        ));
     }
     Ok(Action::SetField(index, value.to_string()))
 }
@@ -172,12 +169,13 @@ fn param_action(item: &str, value: Option<&str>) -> Result<Action, Fatal> {
 }
 
 /// Takes the file apart into entries.
-fn blocks(path: &str, content: &[u8]) -> Vec<Block> {
+fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
     let mut made = vec![Block::new(path)];
-    let entries = master_cf::entries(path, content, |text| warn(&text));
+    let entries = master_cf::entries(path, content, drop);
     let mut starts = entries.into_iter().peekable();
     for (index, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
         if let Some(entry) = starts.next_if(|entry| entry.line == index + 1) {
+            check_start(path, entry.line, &lines::to_text(line))?;
             made.push(Block {
                 raw: Some(entry),
                 ..Block::new(path)
@@ -191,7 +189,28 @@ fn blocks(path: &str, content: &[u8]) -> Vec<Block> {
             block.lines.push(line);
         }
     }
-    made
+    Ok(made)
+}
+
+/// An entry whose first line does not tell its name and type cannot be found by these.
+fn check_start(path: &str, number: usize, line: &str) -> Result<(), Fatal> {
+    let fail = |problem: String| {
+        Err(Fatal::Text(format!(
+            "file {path}: line {number}: {problem}"
+        )))
+    };
+    let mut fields = line.split_whitespace();
+    let (Some(name), Some(kind)) = (fields.next(), fields.next()) else {
+        return fail("specify service name and type on the same line".to_string());
+    };
+    for (what, text) in [("name", name), ("type", kind)] {
+        if text.contains('=') {
+            return fail(format!(
+                "service {what} syntax \"{text}\" is unsupported with -Me, -Fe, -Pe, -X, or -#"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn is_comment(line: &[u8]) -> bool {
@@ -220,6 +239,7 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) -> Result<(), Fatal> {
             Action::SetField(index, value) => {
                 let entry = block.parsed()?;
                 if index + 1 < FIELD_NAMES.len() {
+                    master_cf::check_field(*index, value, value).map_err(Fatal::Text)?;
                     entry.fields[*index].clone_from(value);
                 } else {
                     let mut words = command_words(value);
@@ -383,7 +403,7 @@ mod tests {
         let options = Options::parse(words)
             .and_then(Options::complete)
             .map_err(|error| error.to_string())?;
-        let mut blocks = blocks("/m", OLD.as_bytes());
+        let mut blocks = blocks("/m", OLD.as_bytes()).map_err(|error| error.to_string())?;
         for word in &options.words {
             let mut request = request(&options, word).map_err(|error| error.to_string())?;
             apply(&mut request, &mut blocks).map_err(|error| error.to_string())?;
@@ -432,6 +452,31 @@ mod tests {
         for (arguments, want) in rows {
             assert_eq!(edit(&arguments), Ok(want), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn entries_without_name_and_type_in_their_first_line_stop_edits() {
+        let rows = [
+            (
+                "smtp\n inet n - n - - smtpd\n",
+                "specify service name and type on the same line",
+            ),
+            (
+                "a=b inet n - n - - smtpd\n",
+                "service name syntax \"a=b\" is unsupported with -Me, -Fe, -Pe, -X, or -#",
+            ),
+            (
+                "a = n - n - - smtpd\n",
+                "service type syntax \"=\" is unsupported with -Me, -Fe, -Pe, -X, or -#",
+            ),
+        ];
+        for (text, want) in rows {
+            let error = blocks("/m", text.as_bytes())
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(error, Some(format!("file /m: line 1: {want}")));
+        }
+        assert!(blocks("/m", b"bad inet\nworse unix x\n").is_ok());
     }
 
     #[test]

@@ -4,8 +4,10 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use postern_config::{lines, suggest};
+use postern_config::compat::{self, Installation, What};
+use postern_config::{Config, expand, lines, suggest};
 
+use crate::lists::TABLES;
 use crate::model::Model;
 use crate::names::{Names, Unknown};
 use crate::tag;
@@ -44,6 +46,58 @@ pub(crate) fn unmatched_service(pattern: &str, model: &Model) {
 pub(crate) fn unused(unknown: &Unknown, model: &Model, names: &Names) {
     if is_wanted() {
         note(&unused_text(unknown, model, names));
+    }
+}
+
+/// Follows a listing of main.cf: table types that do not exist and look like one that does.
+pub(crate) fn table_types(model: &Model) {
+    if !is_wanted() {
+        return;
+    }
+    let installation = Installation {
+        table_types: TABLES,
+        has_program: &|_| true,
+    };
+    // The files were read a moment ago; a failure now is nothing to complain about.
+    let found = compat::differences(&model.config.directory(), &installation).unwrap_or_default();
+    for difference in &found {
+        if matches!(&difference.what, What::TableType { meant: Some(_), .. }) {
+            note(&difference.to_string());
+        }
+    }
+}
+
+/// Follows `macro processing error`: which settings of main.cf cannot be expanded.
+pub(crate) fn bad_values(directory: &Path) {
+    if !is_wanted() {
+        return;
+    }
+    let Ok(config) = Config::load_now(directory) else {
+        return;
+    };
+    let path = config.main_cf();
+    let content = std::fs::read(&path).unwrap_or_default();
+    for name in unexpandable(&config) {
+        let place = place(&path, line_of(&content, &name));
+        note(&format!("{place}: \"{name}\" cannot be expanded"));
+    }
+}
+
+/// The names whose own text is at fault; all that cannot be expanded when there is none, because
+/// values refer to each other in a circle.
+fn unexpandable(config: &Config) -> Vec<String> {
+    let fails = |(name, value): (&str, &str)| {
+        let is_bad = config.expand(value, &|_| None).is_err();
+        is_bad.then(|| (name.to_string(), value.to_string()))
+    };
+    let all: Vec<(String, String)> = config.entries().filter_map(fails).collect();
+    let is_wrong = |value: &str| expand::references(value, &mut |_| ()).is_err();
+    let own = all.iter().filter(|(_, value)| is_wrong(value));
+    let own: Vec<String> = own.map(|(name, _)| name.clone()).collect();
+    if own.is_empty() {
+        all.into_iter().map(|(name, _)| name).collect()
+    } else {
+        own
     }
 }
 
@@ -114,6 +168,14 @@ fn is_name(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_setting_that_cannot_be_expanded_is_named() {
+        let bad = |text: &str| unexpandable(&Config::from_text(text).unwrap());
+        assert_eq!(bad("a = ${x\nb = $a\nc = $b"), ["a"]);
+        assert_eq!(bad("a = $b\nb = $a\nc = 1"), ["a", "b"]);
+        assert_eq!(bad("a = 1"), [] as [&str; 0]);
+    }
 
     #[test]
     fn settings_are_found_in_their_files() {

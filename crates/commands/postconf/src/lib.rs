@@ -19,6 +19,7 @@ mod table_files;
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use postern_config::ConfigError;
@@ -92,7 +93,7 @@ fn report(fatal: &Fatal) {
     match fatal {
         Fatal::Silent => {}
         Fatal::Macro(warning) => {
-            warn(warning);
+            warning.lines().for_each(warn);
             complain("fatal: ", &fatal.to_string());
         }
         Fatal::Config(error) => {
@@ -117,7 +118,8 @@ pub fn main() -> ExitCode {
         .map(|word| postern_config::lines::to_text(word.as_bytes()))
         .collect();
     let mut out = Vec::new();
-    let result = run(arguments, &mut out);
+    let mut directory = PathBuf::new();
+    let result = run(arguments, &mut directory, &mut out);
     if result.is_err() {
         // A listing that cannot be completed is not begun.
         out.clear();
@@ -127,8 +129,8 @@ pub fn main() -> ExitCode {
         .and_then(|()| std::io::stdout().flush());
     match result {
         Ok(shown) => {
-            if let Some((model, names)) = shown {
-                warn_late(&model, &names);
+            if let Some(shown) = shown {
+                warn_late(&shown);
             }
             match written {
                 Ok(()) => ExitCode::SUCCESS,
@@ -137,24 +139,47 @@ pub fn main() -> ExitCode {
         }
         Err(fatal) => {
             report(&fatal);
+            if matches!(
+                fatal,
+                Fatal::Macro(_) | Fatal::Config(ConfigError::Macro { .. })
+            ) {
+                hints::bad_values(&directory);
+            }
             ExitCode::FAILURE
         }
     }
 }
 
+/// What was listed.
+struct Shown {
+    model: Model,
+    names: Names,
+    /// It was main.cf, not defaults and not master.cf.
+    is_main_cf: bool,
+}
+
 /// Shows the warnings that follow the listing.
-fn warn_late(model: &Model, names: &Names) {
-    for late in &names.late {
+fn warn_late(shown: &Shown) {
+    for late in &shown.names.late {
         warn(&late.text);
         if let Some(unknown) = &late.unknown {
-            hints::unused(unknown, model, names);
+            hints::unused(unknown, &shown.model, &shown.names);
         }
+    }
+    if shown.is_main_cf {
+        hints::table_types(&shown.model);
     }
 }
 
-/// Does what the arguments ask for. Returns what was shown, for the warnings that follow it.
-fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<(Model, Names)>, Fatal> {
+/// Does what the arguments ask for. Returns what was shown, for the warnings that follow it;
+/// `directory` gets the configuration directory, for complaints.
+fn run(
+    arguments: Vec<String>,
+    directory: &mut PathBuf,
+    out: &mut Vec<u8>,
+) -> Result<Option<Shown>, Fatal> {
     let options = Options::parse(arguments)?.complete()?;
+    directory.clone_from(&options.directory);
     if lists::run(&options, out)? {
         return Ok(None);
     }
@@ -174,5 +199,9 @@ fn run(arguments: Vec<String>, out: &mut Vec<u8>) -> Result<Option<(Model, Names
     } else {
         show_main::run(&options, &model, &names, out)?;
     }
-    Ok(Some((model, names)))
+    Ok(Some(Shown {
+        model,
+        names,
+        is_main_cf: !is_master && !options.has(Flag::Defaults),
+    }))
 }

@@ -1,6 +1,6 @@
 //! What main.cf and master.cf say, with the overrides of the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use postern_config::master_cf::{self, FIELDS};
@@ -188,7 +188,10 @@ fn strip(text: &str) -> String {
 
 /// Both files.
 pub(crate) struct Model {
+    /// main.cf with the overrides of the command line.
     pub(crate) config: Config,
+    /// main.cf alone.
+    file: Config,
     pub(crate) entries: Vec<MasterEntry>,
     /// Overrides of the command line that have no effect.
     pub(crate) ignored: Vec<(String, String)>,
@@ -210,6 +213,7 @@ impl Model {
             Config::load_now(directory)?
         };
         config.warnings().iter().for_each(|text| warn(text));
+        let file = config.clone();
         let mut ignored = Vec::new();
         for (name, value) in &options.overrides {
             if params::find(name).is_some_and(|info| info.has(params::flag::READ_ONLY)) {
@@ -228,6 +232,7 @@ impl Model {
         share_settings(&mut entries);
         Ok(Self {
             config,
+            file,
             entries,
             ignored,
             directory: directory.to_string_lossy().into_owned(),
@@ -255,7 +260,16 @@ impl Model {
 
     /// The settings of an entry, as its program sees them.
     pub(crate) fn service_config(&self, entry: &MasterEntry) -> Config {
-        let mut config = self.config.clone();
+        Self::with_settings(&self.config, entry)
+    }
+
+    /// As [`Model::service_config`], without the overrides of the command line.
+    pub(crate) fn service_file_config(&self, entry: &MasterEntry) -> Config {
+        Self::with_settings(&self.file, entry)
+    }
+
+    fn with_settings(config: &Config, entry: &MasterEntry) -> Config {
+        let mut config = config.clone();
         for (name, value) in &entry.settings {
             config.set_override(name, value);
         }
@@ -270,7 +284,12 @@ impl Model {
             if name == params::MYORIGIN.info.name {
                 return config.raw(name).filter(|text| text.starts_with('/'));
             }
-            if config.is_set(name) || params::find(name).is_some() {
+            let info = params::find(name);
+            if info.is_some_and(|info| info.kind == params::Kind::Raw) {
+                // Inserted as it stands from 3.11 on; before, expanded like any other.
+                return config.raw(name).filter(|_| config.look().message_texts());
+            }
+            if config.is_set(name) || info.is_some() {
                 return None;
             }
             let base = self.service_default(name)?;
@@ -282,29 +301,29 @@ impl Model {
     }
 }
 
-/// Entries of one name and type are one service to the reference: each has the settings of all, unless
-/// it has none of its own.
+/// Entries of one name and type are one service to the reference: from the first on that has `-o`, each
+/// has the settings of all.
 fn share_settings(entries: &mut [MasterEntry]) {
+    let key = |entry: &MasterEntry| (entry.name().to_string(), entry.kind().to_string());
     let mut shared: BTreeMap<(String, String), BTreeMap<String, String>> = BTreeMap::new();
     for entry in entries.iter() {
-        let key = (entry.name().to_string(), entry.kind().to_string());
-        let settings = entry.settings.iter();
-        shared
-            .entry(key)
-            .or_default()
-            .extend(settings.map(|(name, value)| (name.clone(), value.clone())));
+        let settings = entry.settings.clone();
+        shared.entry(key(entry)).or_default().extend(settings);
     }
     if shared.len() == entries.len() {
         return;
     }
-    let has_options = |entry: &&mut MasterEntry| {
-        let options = &entry.arguments[..entry.options];
-        options.iter().any(|word| word == "-o")
-    };
-    for entry in entries.iter_mut().filter(has_options) {
-        let key = (entry.name().to_string(), entry.kind().to_string());
-        if let Some(settings) = shared.get(&key) {
+    let mut begun = BTreeSet::new();
+    for entry in entries {
+        let has_option = entry.arguments[..entry.options]
+            .iter()
+            .any(|word| word == "-o");
+        let key = key(entry);
+        if (has_option || begun.contains(&key))
+            && let Some(settings) = shared.get(&key)
+        {
             entry.settings.clone_from(settings);
+            begun.insert(key);
         }
     }
 }

@@ -127,9 +127,12 @@ impl Names {
 struct Scope<'m> {
     /// The file, for warnings.
     path: String,
-    /// For `-v`.
+    /// The file and the entry, as messages about texts name them.
     label: String,
     config: Config,
+    /// Where the restriction classes are looked for: services do so before the overrides of the command
+    /// line are there.
+    class_config: Config,
     set: BTreeMap<&'m str, &'m str>,
     /// Names set here that are not built in and mean something, because a text refers to them.
     valid: BTreeSet<String>,
@@ -157,6 +160,7 @@ impl<'m> Scopes<'m> {
             path: model.master_cf(),
             label: format!("master.cf:{}/{}", entry.name(), entry.kind()),
             config: model.service_config(entry),
+            class_config: model.service_file_config(entry),
             set: entry
                 .settings
                 .iter()
@@ -171,6 +175,7 @@ impl<'m> Scopes<'m> {
                 path: model.main_cf(),
                 label: "main.cf".to_string(),
                 config: model.config.clone(),
+                class_config: model.config.clone(),
                 set: model
                     .config
                     .explicit()
@@ -244,7 +249,7 @@ impl<'m> Scopes<'m> {
             return Ok(Vec::new());
         };
         let text = scope
-            .config
+            .class_config
             .expand_explicit(text, &["process_name", "service_name"])
             .map_err(Fatal::from_expansion)?;
         Ok(words::words(&text).map(str::to_string).collect())
@@ -332,6 +337,9 @@ impl<'m> Scopes<'m> {
                         let (kind, source) = (table.kind.to_string(), table.source.to_string());
                         clients.push((kind, source, settings));
                     }
+                }
+                for problem in &found.problems {
+                    warn(&format!("{}: {problem}", scope.label));
                 }
                 if let Some(comment) = found.comment.filter(|_| self.warns_about_comments) {
                     warn(&comment_warning(&scope.path, comment));

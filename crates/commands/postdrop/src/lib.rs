@@ -18,7 +18,6 @@ use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_ipc::postdrop::{Hello, PROTOCOL, Reply};
 use postern_ipc::trigger;
 use postern_maillog::fatal;
-use postern_queue_file::Hashing;
 use postern_queue_file::file::{IdForm, NewFile};
 use postern_sys::{error_text, user};
 
@@ -156,8 +155,7 @@ fn create(config: &Config) -> NewFile {
     } else {
         IdForm::Short
     };
-    let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-    let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+    let hashing = postern_queue::hashing(config);
     postern_sys::file::umask(0);
     let mut tries = 0;
     loop {

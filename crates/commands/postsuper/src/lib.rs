@@ -21,7 +21,6 @@ use postern_command::{Getopt, is_administrator};
 use postern_config::{Config, params};
 use postern_maillog::{Severity, fatal};
 use postern_queue::Queues;
-use postern_queue_file::Hashing;
 use postern_sys::signal::die_by;
 use postern_sys::{error_text, user};
 
@@ -103,8 +102,7 @@ pub(crate) struct Work {
 
 impl Work {
     fn new(config: &Config) -> Self {
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         Self {
             queues: Queues::new("", hashing),
             long_ids: config.get(params::ENABLE_LONG_QUEUE_IDS),

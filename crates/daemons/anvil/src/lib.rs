@@ -36,6 +36,7 @@ impl MultiServer for Anvil {
     /// The client that this connection has announced; closing the connection disconnects it.
     type State = Option<Vec<u8>>;
     const NAME: &'static str = "anvil";
+    const ENCODING: Option<Encoding> = Some(Encoding::Plain);
     const NEEDS: Needs = Needs {
         process_limit: Some(ProcessLimit::One),
         ..Needs::NONE

@@ -10,7 +10,6 @@ mod policy;
 mod template;
 mod wrap;
 
-use std::cell::OnceCell;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -48,8 +47,7 @@ pub fn main() -> ExitCode {
 
 /// State of a process.
 struct Bounce {
-    /// Read when the first notice is made: most processes only keep logs.
-    templates: OnceCell<Templates>,
+    templates: Templates,
     hashing: Hashing,
     /// Write `<address>: reason` lines for readers of old logs.
     compatible_logs: bool,
@@ -65,7 +63,7 @@ impl SingleServer for Bounce {
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
         Ok(Self {
-            templates: OnceCell::new(),
+            templates: templates(context),
             hashing: postern_delivery::hashing(config),
             compatible_logs: config.get(params::BACKWARDS_BOUNCE_LOGFILE_COMPATIBILITY),
         })
@@ -111,17 +109,12 @@ const EXPAND_TEMPLATES: &str = "expand_templates";
 const DUMP_TEMPLATES: &str = "dump_templates";
 
 impl Bounce {
-    fn templates(&self, context: &Context) -> &Templates {
-        self.templates
-            .get_or_init(|| Templates::load(&context.config.get(params::BOUNCE_TEMPLATE_FILE)))
-    }
-
     /// Prints templates instead of serving a client, when the service name says so.
     fn print(&self, context: &Context, channel: &mut Channel) -> bool {
-        let (config, templates) = (&context.config, || self.templates(context));
+        let config = &context.config;
         let printed = match context.service_name.as_str() {
-            EXPAND_TEMPLATES => templates().expand(config, channel),
-            DUMP_TEMPLATES => templates().dump(config, channel),
+            EXPAND_TEMPLATES => self.templates.expand(config, channel),
+            DUMP_TEMPLATES => self.templates.dump(config, channel),
             _ => return false,
         };
         if let Err(error) = printed.and_then(|()| channel.flush()) {
@@ -133,7 +126,7 @@ impl Bounce {
     /// One request; the answer is 0 or -1.
     fn request(&self, context: &Context, channel: &mut Channel) -> Result<i32, AttrError> {
         let number: RequestNumber = postern_attr::read(channel, Encoding::Null, Extra::Leave)?;
-        let policy = || Policy::new(context, self.templates(context), &self.hashing);
+        let policy = || Policy::new(context, &self.templates, &self.hashing);
         Ok(match number.nrequest {
             command::APPEND => self.append(context, &body(channel)?),
             command::FLUSH => {
@@ -198,6 +191,20 @@ impl Bounce {
             }
         }
     }
+}
+
+/// The templates of main.cf. A bad file is fatal only where somebody looks: a service that ends would
+/// stop all mail that cannot be delivered at once.
+fn templates(context: &Context) -> Templates {
+    let mut templates = Templates::default();
+    let loaded = templates.load(&context.config.get(params::BOUNCE_TEMPLATE_FILE));
+    if let Err(error) = loaded {
+        if context.options.stand_alone {
+            postern_maillog::fatal!("{error}");
+        }
+        log::warn!("{error}");
+    }
+    templates
 }
 
 /// Refuses requests whose names could lead out of the queue.

@@ -1,5 +1,6 @@
 //! The texts of notices: built in, or from `bounce_template_file` (dsn.md §5).
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -254,22 +255,47 @@ impl Template {
 }
 
 /// All four templates.
-#[derive(Debug, Clone)]
-pub(crate) struct Templates([Template; 4]);
+#[derive(Debug, Default)]
+pub(crate) struct Templates([Slot; 4]);
+
+/// A template, made when it is first used: faults of a template that no notice needs stay untold.
+#[derive(Debug, Default)]
+struct Slot {
+    /// File name and text of the template that replaces the built-in one.
+    source: Option<(String, String)>,
+    template: OnceCell<Template>,
+}
+
+/// Why a template file cannot be used as a whole. `Display` is the text after `fatal: `.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadFile {
+    /// It cannot be read.
+    #[error("open {file}: {}", postern_sys::error_text(.error))]
+    Open { file: String, error: io::Error },
+    /// A line is no `name = value`.
+    #[error("{file}, line {line}: missing '=' after attribute name: \"{text}\"")]
+    NoName {
+        file: String,
+        line: usize,
+        text: String,
+    },
+}
 
 impl Templates {
-    /// The built-in templates, replaced by those of `file` (empty: none). What is wrong in the file is a
-    /// warning; a notice is always possible.
-    pub(crate) fn load(file: &str) -> Self {
-        let mut templates = Self(Class::ALL.map(Template::built_in));
+    /// The built-in templates, replaced by those of `file` (empty: none).
+    ///
+    /// # Errors
+    ///
+    /// The templates in front of the fault are in use all the same: a notice is always possible.
+    pub(crate) fn load(&mut self, file: &str) -> Result<(), BadFile> {
         if file.is_empty() {
-            return templates;
+            return Ok(());
         }
-        match fs::read(file) {
-            Ok(bytes) => templates.read(file, &String::from_utf8_lossy(&bytes)),
-            Err(error) => log::warn!("open {file}: {}", postern_sys::error_text(&error)),
-        }
-        templates
+        let bytes = fs::read(file).map_err(|error| BadFile::Open {
+            file: file.to_owned(),
+            error,
+        })?;
+        self.read(file, &String::from_utf8_lossy(&bytes))
     }
 
     /// Every template as `bounce_template_file` would hold it.
@@ -278,8 +304,9 @@ impl Templates {
     ///
     /// The text after `fatal: `.
     pub(crate) fn dump(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
-        for (number, template) in self.0.iter().enumerate() {
-            let name = template.class.name();
+        for (number, class) in Class::ALL.into_iter().enumerate() {
+            let template = self.of(class);
+            let name = class.name();
             let blank = if number > 0 { "\n" } else { "" };
             writeln!(out, "{blank}{name}_template = <<EOF")?;
             writeln!(out, "Charset: {}", template.charset)?;
@@ -295,8 +322,9 @@ impl Templates {
 
     /// Every template's text with parameters filled in.
     pub(crate) fn expand(&self, config: &Config, out: &mut dyn Write) -> io::Result<()> {
-        for (number, template) in self.0.iter().enumerate() {
-            let name = template.class.name();
+        for (number, class) in Class::ALL.into_iter().enumerate() {
+            let template = self.of(class);
+            let name = class.name();
             let blank = if number > 0 { "\n" } else { "" };
             match template.text(config) {
                 Ok(text) => write!(out, "{blank}expanded_{name}_text = <<EOF\n{text}EOF\n")?,
@@ -306,9 +334,12 @@ impl Templates {
         Ok(())
     }
 
-    fn read(&mut self, file: &str, text: &str) {
-        let mut lines = text.lines().enumerate();
-        while let Some((number, line)) = lines.next() {
+    fn read(&mut self, file: &str, text: &str) -> Result<(), BadFile> {
+        let mut lines = text.lines();
+        // The number of a line that is told is the one after it, as in Postfix.
+        let mut next = 1;
+        while let Some(line) = lines.next() {
+            next += 1;
             let trimmed = line.trim();
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
@@ -317,17 +348,18 @@ impl Templates {
                 .split_once('=')
                 .map(|(name, value)| (name.trim(), value.trim()))
             else {
-                log::warn!(
-                    "{file}, line {}: missing '=' after template name -- ignoring this line",
-                    number + 1
-                );
-                continue;
+                return Err(BadFile::NoName {
+                    file: file.to_owned(),
+                    line: next,
+                    text: trimmed.to_owned(),
+                });
             };
             let mut body = value.to_owned();
             if let Some(mark) = value.strip_prefix("<<").map(str::trim) {
                 let mut ended = false;
                 body.clear();
-                for (_, line) in lines.by_ref() {
+                for line in lines.by_ref() {
+                    next += 1;
                     if line == mark {
                         ended = true;
                         break;
@@ -336,45 +368,41 @@ impl Templates {
                     body.push('\n');
                 }
                 if !ended {
-                    log::warn!("{file}: missing \"{mark}\" end marker");
+                    log::warn!("{file}, line {next}: missing \"{mark}\" end marker");
                 }
             }
-            let class = Class::ALL
-                .into_iter()
-                .find(|class| name.strip_suffix("_template") == Some(class.name()));
-            let Some(class) = class else {
-                log::warn!(
-                    "{file}, line {}: unknown template name: {name} -- ignoring this template",
-                    number + 1
-                );
-                continue;
-            };
-            match Template::parse(file, class, &body) {
-                Ok(template) => *self.get_mut(class) = template,
-                Err(text) => log::warn!("{text}"),
+            let slot = Class::ALL
+                .iter()
+                .zip(&mut self.0)
+                .find(|(class, _)| name.strip_suffix("_template") == Some(class.name()));
+            match slot {
+                Some((_, slot)) => slot.source = Some((file.to_owned(), body)),
+                None => log::warn!(
+                    "{file}, line {next}: unknown template name: {name} -- ignoring this template"
+                ),
             }
         }
-    }
-
-    fn get_mut(&mut self, class: Class) -> &mut Template {
-        let [failure, delay, success, verify] = &mut self.0;
-        match class {
-            Class::Failure => failure,
-            Class::Delay => delay,
-            Class::Success => success,
-            Class::Verify => verify,
-        }
+        Ok(())
     }
 
     /// The template of `class`.
     pub(crate) fn of(&self, class: Class) -> &Template {
         let [failure, delay, success, verify] = &self.0;
-        match class {
+        let slot = match class {
             Class::Failure => failure,
             Class::Delay => delay,
             Class::Success => success,
             Class::Verify => verify,
-        }
+        };
+        slot.template.get_or_init(|| {
+            let Some((file, text)) = &slot.source else {
+                return Template::built_in(class);
+            };
+            Template::parse(file, class, text).unwrap_or_else(|text| {
+                log::warn!("{text}");
+                Template::built_in(class)
+            })
+        })
     }
 }
 
@@ -384,11 +412,9 @@ mod tests {
 
     #[test]
     fn file_replaces_what_it_names_and_keeps_the_rest() {
-        let mut templates = Templates(Class::ALL.map(Template::built_in));
-        templates.read(
-            "bounce.cf",
-            "# comment\nfailure_template = <<EOF\nCharset: utf-8\nSubject: No\n\n\nSorry, $myhostname.\nEOF\nsuccess_template = <<EOF\nPostmaster-Subject: no\n\nx\nEOF\n",
-        );
+        let mut templates = Templates::default();
+        let text = "# comment\nfailure_template = <<EOF\nCharset: utf-8\nSubject: No\n\n\nSorry, $myhostname.\nEOF\nsuccess_template = <<EOF\nPostmaster-Subject: no\n\nx\nEOF\n";
+        assert!(templates.read("bounce.cf", text).is_ok());
         let failure = templates.of(Class::Failure);
         assert_eq!(
             (
@@ -402,6 +428,18 @@ mod tests {
             templates.of(Class::Success),
             &Template::built_in(Class::Success)
         );
+    }
+
+    #[test]
+    fn lines_without_a_name_end_the_file_and_keep_what_came_before() {
+        let mut templates = Templates::default();
+        let text = "# comment\nverify_template = <<EOF\nSubject: No\n\nx\nEOF\nnonsense\n";
+        let error = templates.read("bounce.cf", text).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "bounce.cf, line 8: missing '=' after attribute name: \"nonsense\""
+        );
+        assert_eq!(templates.of(Class::Verify).subject, "No");
     }
 
     #[test]

@@ -8,9 +8,7 @@ use std::collections::HashSet;
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::LookupError;
 use postern_dict::search::{Form, find_address};
-use postern_mail::address::{
-    append_extension, eq_ignore_case, fold_case, quote, quote_after_route, split, unquote,
-};
+use postern_mail::address::{append_extension, eq_ignore_case, fold_case, quote, split, unquote};
 use postern_mail::address_tree;
 use postern_rewrite::Context;
 
@@ -108,7 +106,7 @@ impl Tables {
 
     /// Standard form of an address in internal form, in the local context.
     pub(crate) fn rewrite_internal(&mut self, internal: &BStr) -> BString {
-        let external = quote_after_route(internal);
+        let external = quote(internal);
         let rewritten = self.rewrite_external(Context::Local, BStr::new(&external));
         unquote(BStr::new(&rewritten))
     }

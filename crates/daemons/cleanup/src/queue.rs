@@ -43,11 +43,10 @@ pub(crate) enum QueueError {
 impl QueueDirectory {
     /// Files go below the working directory.
     pub(crate) fn new(config: &Config) -> Self {
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
         let limit = u64::try_from(config.get(params::MESSAGE_SIZE_LIMIT)).ok();
         Self {
             root: PathBuf::new(),
-            hashing: Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth),
+            hashing: postern_queue::hashing(config),
             form: if config.get(params::ENABLE_LONG_QUEUE_IDS) {
                 IdForm::Long
             } else {

@@ -1,6 +1,6 @@
 //! The tables that cleanup opens, before it enters a jail.
 
-use bstr::{BStr, BString};
+use bstr::BStr;
 use postern_config::{Config, Param, params};
 use postern_dict::search::Extensions;
 use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList};
@@ -28,20 +28,16 @@ pub(crate) struct Tables {
 
 /// Decides which domains are local for table searches.
 pub(crate) struct Here {
-    myorigin: BString,
     domains: LocalDomains,
 }
 
 impl Here {
     /// `$myorigin`, or mydestination and own addresses.
     pub(crate) fn is_local(&mut self, domain: &BStr) -> Result<bool, LookupError> {
-        if eq_ignore_case(domain, &self.myorigin) {
-            return Ok(true);
-        }
         if let Some(Err(error)) = literal(domain).map(valid_literal) {
             log::warn!("{error}");
         }
-        self.domains.matches(domain)
+        self.domains.has_bare_names(domain)
     }
 }
 
@@ -83,7 +79,6 @@ impl Tables {
             extensions: Extensions::from_config(config),
             rewriter: Rewriter::new(config),
             here: Here {
-                myorigin: BString::from(config.get(params::MYORIGIN)),
                 domains: LocalDomains::new(config),
             },
         }

@@ -16,7 +16,7 @@ use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_ipc::flush::{AddBody, FileBody, PROTOCOL, RequestName, SiteBody, status};
 use postern_ipc::{Announcement, StatusReply, trigger};
 use postern_queue::Queues;
-use postern_queue_file::{Hashing, QueueId};
+use postern_queue_file::QueueId;
 use postern_server::{
     Client, Context, Needs, ProcessLimit, SingleServer, StartError, single_server,
 };
@@ -51,8 +51,7 @@ impl SingleServer for Flush {
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
         let name = params::FAST_FLUSH_DOMAINS.info.name;
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         Ok(Self {
             sites: MatchList::open(
                 config,

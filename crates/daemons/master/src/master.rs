@@ -7,7 +7,7 @@ use crate::reload::{self, Baseline};
 use crate::service::{STRESS_TIME, Service, ServiceId, StatusChannel};
 use crate::spawn::{self, FlowPipe};
 use crate::{sockets, status, wakeup};
-use nix::libc::{SIGBUS, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use nix::libc::{SIGBUS, SIGCHLD, SIGHUP, SIGILL, SIGINT, SIGQUIT, SIGSEGV, SIGTERM};
 use postern_config::Config;
 use postern_config::master_cf::ServiceType;
 use postern_server::{
@@ -278,7 +278,9 @@ impl Master {
     pub(crate) fn catch_signals(&mut self) -> io::Result<SignalFlags> {
         SignalFlags::new(
             &mut self.reactor,
-            &[SIGINT, SIGQUIT, SIGTERM, SIGBUS, SIGCHLD, SIGHUP],
+            &[
+                SIGINT, SIGQUIT, SIGTERM, SIGILL, SIGBUS, SIGSEGV, SIGCHLD, SIGHUP,
+            ],
         )
     }
 

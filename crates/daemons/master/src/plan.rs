@@ -159,7 +159,7 @@ fn resolve(
             Some(known) => {
                 plans.warnings.push(format!(
                     "duplicate master.cf entry for service \"{}\" ({}) -- using the last entry",
-                    plan.external_name, plan.name
+                    known.external_name, plan.name
                 ));
                 *known = plan;
             }
@@ -318,7 +318,7 @@ mod tests {
         );
         assert_eq!(found.services.len(), 1);
         assert_eq!(found.services[0].process_limit, 7);
-        let want = "duplicate master.cf entry for service \"25\" (25) -- using the last entry";
+        let want = "duplicate master.cf entry for service \"smtp\" (25) -- using the last entry";
         assert_eq!(found.warnings, [want]);
     }
 }

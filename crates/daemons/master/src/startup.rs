@@ -8,7 +8,7 @@ use crate::reload::Baseline;
 use nix::sys::signal::Signal;
 use postern_config::{Config, params};
 use postern_maillog::{Echo, die_of_config, fatal};
-use postern_server::SignalFlags;
+use postern_server::{SignalFlags, run_debugger, wants_debugger};
 use postern_sys::process::{self, Fork, Standard};
 use postern_sys::signal::{Disposition, set_disposition};
 use postern_sys::user::{self, User};
@@ -126,9 +126,12 @@ fn load() -> Config {
 }
 
 fn run(config: Config, options: Options, ready: Option<OwnedFd>) -> ExitCode {
-    env::clean_env(postern_config::words::words(
+    let kept = postern_config::words::environment(
+        params::IMPORT_ENVIRONMENT.info.name,
+        "clean_env",
         &config.get(params::IMPORT_ENVIRONMENT),
-    ));
+    );
+    env::clean_env(kept.unwrap_or_else(|error| die_of_config(&error)));
     process::unlimit_file_size();
     process::unlimit_descriptors();
     let owner = owner(&config);
@@ -137,6 +140,9 @@ fn run(config: Config, options: Options, ready: Option<OwnedFd>) -> ExitCode {
         return test_lock();
     }
     let _locks = take_locks(&config, &owner);
+    if options.debug || wants_debugger() {
+        run_debugger(&config).unwrap_or_else(|error| fatal!("{error}"));
+    }
     let baseline = Baseline::read(&config).unwrap_or_else(|error| die_of_config(&error));
     let flags = ChildFlags {
         foreground: options.foreground,
@@ -233,6 +239,8 @@ fn start_services(master: &mut Master, plans: Plans) {
 fn serve(master: &mut Master, signals: &mut SignalFlags) -> ExitCode {
     match master.run(signals) {
         Ok(End::Time) => {
+            // postlogd would see the line only when nobody starts it any more.
+            postern_maillog::leave_postlogd();
             log::info!("master exit time has arrived");
             ExitCode::SUCCESS
         }

@@ -11,7 +11,6 @@ use postern_config::{Config, params};
 use postern_ipc::cleanup::{flag, status};
 use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_queue::{Entry, Queues};
-use postern_queue_file::Hashing;
 use postern_server::{
     Context, Limits, Needs, ProcessLimit, Reactor, StartError, TriggerServer, trigger_server,
 };
@@ -43,8 +42,7 @@ impl TriggerServer for Pickup {
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         Ok(Self {
             queues: Queues::new(".", hashing),
             cleanup: Endpoint::new(PUBLIC, &config.get(params::CLEANUP_SERVICE_NAME)),

@@ -9,19 +9,14 @@ mod approval;
 mod service;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use postern_attr::Encoding;
 use postern_config::params;
 use postern_ipc::proxymap::PROTOCOL;
 use postern_server::{Conn, Context, MultiServer, Next, StartError, multi_server};
-use postern_wire::Deadline;
 
 use approval::Approved;
 use service::{Access, Service};
-
-/// A whole request must arrive within this time: one slow client would hold up all others.
-const REQUEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -33,6 +28,7 @@ struct Proxymap(Service);
 impl MultiServer for Proxymap {
     type State = ();
     const NAME: &'static str = "proxymap";
+    const ENCODING: Option<Encoding> = Some(Encoding::Null);
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
@@ -62,13 +58,7 @@ impl MultiServer for Proxymap {
     }
 
     fn request(&mut self, context: &Context, conn: &mut Conn<()>) -> Next {
-        conn.channel.set_deadline(Some(Deadline {
-            limit: REQUEST_LIMIT,
-            min_data_rate: 0,
-        }));
-        let served = self.0.serve(&context.config, &mut conn.channel);
-        conn.channel.set_deadline(None);
-        match served {
+        match self.0.serve(&context.config, &mut conn.channel) {
             Ok(()) => Next::Keep,
             Err(error) => {
                 if let Some(warning) = error.warning(&context.socket_name()) {

@@ -11,7 +11,7 @@ use postern_ipc::deliver::{MessageStats, Moment, Recipient};
 use postern_queue::Queues;
 use postern_queue::recycled::Retiring;
 use postern_queue_file::QueueId;
-use postern_queue_file::file::{self, OpenError, Readiness};
+use postern_queue_file::file::{self, LockedFile, OpenError, Readiness};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
@@ -230,7 +230,7 @@ impl Desk {
             let sender = self.logged(&envelope.sender);
             log::info!("{id}: from=<{sender}>, size={size}, nrcpt={count} (queue active)");
         };
-        let (envelope, batch) = envelope::read_message(&file, id.as_str(), limit, started)?;
+        let (envelope, batch) = envelope::read_message(&*file, id.as_str(), limit, started)?;
         Ok((file, envelope, batch))
     }
 
@@ -437,7 +437,7 @@ pub(crate) enum Damage {
 }
 
 /// A file (locked as long as it is open) with what was read of it.
-type Opened = (File, Envelope, Batch);
+type Opened = (LockedFile, Envelope, Batch);
 
 /// Why a file was not read.
 enum Trouble {

@@ -29,7 +29,6 @@ use postern_ipc::client::{Endpoint, PUBLIC};
 use postern_ipc::trigger;
 use postern_maillog::fatal;
 use postern_queue::Queues;
-use postern_queue_file::Hashing;
 use postern_rewrite::AddressService;
 use postern_server::{
     Context, Event, Life, Limits, Needs, ProcessLimit, Reactor, StartError, TriggerServer,
@@ -63,8 +62,7 @@ impl TriggerServer for Qmgr {
             .config
             .set_override("ipc_timeout", &format!("{}s", limit.as_secs()));
         let config = &context.config;
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         let resolver = Box::new(AddressService::new(config));
         let manager = Manager::new(config, Queues::new(".", hashing), resolver);
         Ok(Self { manager })

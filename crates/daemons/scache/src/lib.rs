@@ -5,7 +5,6 @@
 
 mod cache;
 
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +18,8 @@ use postern_ipc::scache::{
 };
 use postern_ipc::{Announcement, StatusReply};
 use postern_server::{
-    Conn, Context, Life, Limits, MultiServer, Needs, Next, ProcessLimit, StartError, multi_server,
+    Awaits, Conn, Context, Life, Limits, MultiServer, Needs, Next, ProcessLimit, StartError,
+    multi_server,
 };
 use postern_sys::fdpass;
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,9 +39,24 @@ struct SessionCache {
     next_status: Instant,
 }
 
+/// Where a client stands that saves or fetches a connection; the steps are in lock step.
+#[derive(Debug, Default)]
+enum Step {
+    /// It may send a request.
+    #[default]
+    Idle,
+    /// It has seen our empty list and hands over the connection.
+    Saving(SaveEndpointBody, Duration),
+    /// It says that it is ready for this connection.
+    Fetching(OwnedFd),
+    /// It says that it has the connection: closing our copy earlier could lose it.
+    Fetched { _connection: OwnedFd },
+}
+
 impl MultiServer for SessionCache {
-    type State = ();
+    type State = Step;
     const NAME: &'static str = "scache";
+    const ENCODING: Option<Encoding> = Some(Encoding::Null);
     const NEEDS: Needs = Needs {
         process_limit: Some(ProcessLimit::One),
         ..Needs::NONE
@@ -65,12 +80,12 @@ impl MultiServer for SessionCache {
         limits.max_use = 0;
     }
 
-    fn connected(&mut self, _context: &Context, conn: &mut Conn<()>) -> Next {
+    fn connected(&mut self, _context: &Context, conn: &mut Conn<Step>) -> Next {
         reply(conn, &Announcement::new(PROTOCOL))
     }
 
-    fn request(&mut self, context: &Context, conn: &mut Conn<()>) -> Next {
-        self.answer(conn).unwrap_or_else(|error| {
+    fn request(&mut self, context: &Context, conn: &mut Conn<Step>) -> Next {
+        self.go_on(conn).unwrap_or_else(|error| {
             if let Some(text) = error.warning(&context.socket_name()) {
                 log::warn!("{text}");
             }
@@ -98,7 +113,7 @@ impl MultiServer for SessionCache {
     }
 }
 
-fn reply<T: Serialize>(conn: &mut Conn<()>, list: &T) -> Next {
+fn reply<T: Serialize>(conn: &mut Conn<Step>, list: &T) -> Next {
     match postern_attr::write(&mut conn.channel, Encoding::Null, list) {
         Ok(()) => Next::Keep,
         Err(_) => Next::Close,
@@ -106,45 +121,53 @@ fn reply<T: Serialize>(conn: &mut Conn<()>, list: &T) -> Next {
 }
 
 /// Answers a complete request that makes no sense.
-fn refuse(conn: &mut Conn<()>, service: &str) -> Next {
+fn refuse(conn: &mut Conn<Step>, service: &str) -> Next {
     log::warn!("{service}: bad or missing request parameter");
     let status = status::BAD;
     reply(conn, &StatusReply { status })
 }
 
-fn read<T: DeserializeOwned>(conn: &mut Conn<()>) -> Result<T, AttrError> {
+fn read<T: DeserializeOwned>(conn: &mut Conn<Step>) -> Result<T, AttrError> {
     postern_attr::read(&mut conn.channel, Encoding::Null, Extra::Refuse)
 }
 
-/// Takes a descriptor over, which the client sends once it has seen our empty list.
-fn receive(conn: &mut Conn<()>) -> Result<OwnedFd, AttrError> {
-    postern_attr::write(&mut conn.channel, Encoding::Null, &Dummy::default())?;
-    conn.channel.flush()?;
-    Ok(fdpass::recv_fd(conn.channel.as_fd())?)
-}
-
-/// Gives a descriptor away once the client has said that it is ready, and waits until it has it: closing
-/// our copy earlier could lose it.
-fn send(conn: &mut Conn<()>, connection: &OwnedFd) -> Result<(), AttrError> {
-    conn.channel.flush()?;
-    let _: Dummy = read(conn)?;
-    fdpass::send_fd(conn.channel.as_fd(), connection)?;
-    let _: Dummy = read(conn)?;
-    Ok(())
-}
-
 impl SessionCache {
-    fn answer(&mut self, conn: &mut Conn<()>) -> Result<Next, AttrError> {
+    /// The next step of a client: what it waits for is there.
+    fn go_on(&mut self, conn: &mut Conn<Step>) -> Result<Next, AttrError> {
+        conn.awaits = Awaits::Request;
+        match std::mem::take(&mut conn.state) {
+            Step::Idle => self.answer(conn),
+            Step::Saving(request, ttl) => {
+                let connection = fdpass::recv_fd(conn.channel.as_fd())?;
+                Ok(self.saved(conn, request, ttl, connection))
+            }
+            Step::Fetching(connection) => {
+                let _: Dummy = read(conn)?;
+                fdpass::send_fd(conn.channel.as_fd(), &connection)?;
+                conn.awaits = Awaits::List;
+                conn.state = Step::Fetched {
+                    _connection: connection,
+                };
+                Ok(Next::Keep)
+            }
+            Step::Fetched { .. } => {
+                let _: Dummy = read(conn)?;
+                Ok(Next::Keep)
+            }
+        }
+    }
+
+    fn answer(&mut self, conn: &mut Conn<Step>) -> Result<Next, AttrError> {
         let name: RequestName =
             postern_attr::read(&mut conn.channel, Encoding::Null, Extra::Leave)?;
         match name.request.as_str() {
             "save_endp" => {
                 let request: SaveEndpointBody = read(conn)?;
-                self.save_endpoint(conn, request)
+                Ok(self.save_endpoint(conn, request))
             }
             "find_endp" => {
                 let request: FindBody = read(conn)?;
-                self.find_endpoint(conn, &request.label)
+                Ok(self.find_endpoint(conn, &request.label))
             }
             "save_dest" => {
                 let request: SaveDestinationBody = read(conn)?;
@@ -152,7 +175,7 @@ impl SessionCache {
             }
             "find_dest" => {
                 let request: FindBody = read(conn)?;
-                self.find_destination(conn, &request.label)
+                Ok(self.find_destination(conn, &request.label))
             }
             other => {
                 log::warn!("unrecognized request: \"{other}\", ignored");
@@ -169,23 +192,30 @@ impl SessionCache {
         (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
-    fn save_endpoint(
-        &mut self,
-        conn: &mut Conn<()>,
-        request: SaveEndpointBody,
-    ) -> Result<Next, AttrError> {
+    fn save_endpoint(&self, conn: &mut Conn<Step>, request: SaveEndpointBody) -> Next {
         let Some(ttl) = self.lifetime(request.ttl) else {
-            return Ok(refuse(conn, "scache_save_endp_service"));
+            return refuse(conn, "scache_save_endp_service");
         };
-        let connection = receive(conn)?;
+        conn.awaits = Awaits::Descriptor;
+        conn.state = Step::Saving(request, ttl);
+        reply(conn, &Dummy::default())
+    }
+
+    fn saved(
+        &mut self,
+        conn: &mut Conn<Step>,
+        request: SaveEndpointBody,
+        ttl: Duration,
+        connection: OwnedFd,
+    ) -> Next {
         let until = Instant::now() + ttl;
         self.connections
             .save_endpoint(request.label, request.property, connection, until);
         self.statistics.note_sizes(&self.connections);
-        Ok(reply(conn, &StatusReply { status: status::OK }))
+        reply(conn, &StatusReply { status: status::OK })
     }
 
-    fn save_destination(&mut self, conn: &mut Conn<()>, request: SaveDestinationBody) -> Next {
+    fn save_destination(&mut self, conn: &mut Conn<Step>, request: SaveDestinationBody) -> Next {
         let Some(ttl) = self.lifetime(request.ttl) else {
             return refuse(conn, "scache_save_dest_service");
         };
@@ -196,44 +226,40 @@ impl SessionCache {
         reply(conn, &StatusReply { status: status::OK })
     }
 
-    fn find_endpoint(&mut self, conn: &mut Conn<()>, label: &BString) -> Result<Next, AttrError> {
+    fn find_endpoint(&mut self, conn: &mut Conn<Step>, label: &BString) -> Next {
         let found = self.connections.find_endpoint(label, Instant::now());
         self.statistics.note_endpoint(found.is_some());
-        let Some((property, connection)) = found else {
-            let reply_list = FindEndpointReply {
-                status: status::FAIL,
-                property: BString::default(),
-            };
-            return Ok(reply(conn, &reply_list));
+        let (status, property) = match found {
+            Some((property, connection)) => {
+                hand_over(conn, connection);
+                (status::OK, property)
+            }
+            None => (status::FAIL, BString::default()),
         };
-        let status = status::OK;
-        reply(conn, &FindEndpointReply { status, property });
-        send(conn, &connection)?;
-        Ok(Next::Keep)
+        reply(conn, &FindEndpointReply { status, property })
     }
 
-    fn find_destination(
-        &mut self,
-        conn: &mut Conn<()>,
-        label: &BString,
-    ) -> Result<Next, AttrError> {
+    fn find_destination(&mut self, conn: &mut Conn<Step>, label: &BString) -> Next {
         let found = self.connections.find_destination(label, Instant::now());
         self.statistics.note_destination(found.is_some());
-        let Some((property, endpoint_property, connection)) = found else {
-            let reply_list = FindDestinationReply {
-                status: status::FAIL,
-                property: BString::default(),
-                endpoint_property: BString::default(),
-            };
-            return Ok(reply(conn, &reply_list));
+        let (status, property, endpoint_property) = match found {
+            Some((property, endpoint_property, connection)) => {
+                hand_over(conn, connection);
+                (status::OK, property, endpoint_property)
+            }
+            None => (status::FAIL, BString::default(), BString::default()),
         };
-        let reply_list = FindDestinationReply {
-            status: status::OK,
+        let list = FindDestinationReply {
+            status,
             property,
             endpoint_property,
         };
-        reply(conn, &reply_list);
-        send(conn, &connection)?;
-        Ok(Next::Keep)
+        reply(conn, &list)
     }
+}
+
+/// Gives a connection away once the client has said that it is ready.
+fn hand_over(conn: &mut Conn<Step>, connection: OwnedFd) {
+    conn.awaits = Awaits::List;
+    conn.state = Step::Fetching(connection);
 }

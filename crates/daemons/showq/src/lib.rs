@@ -13,7 +13,6 @@ use postern_config::params;
 use postern_ipc::Announcement;
 use postern_ipc::showq::PROTOCOL;
 use postern_queue::Queues;
-use postern_queue_file::Hashing;
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 use postern_wire::Channel;
 
@@ -38,8 +37,7 @@ impl SingleServer for Showq {
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;
-        let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-        let hashing = Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth);
+        let hashing = postern_queue::hashing(config);
         Ok(Self {
             queues: Queues::new(".", hashing),
             lister: Lister {

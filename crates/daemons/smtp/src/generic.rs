@@ -61,9 +61,7 @@ impl Generic {
             return Ok(None);
         }
         let local = &mut self.local;
-        let origin = self.origin.as_bytes();
-        let mut is_local =
-            |domain: &BStr| Ok(domain.eq_ignore_ascii_case(origin) || local.matches(domain)?);
+        let mut is_local = |domain: &BStr| local.has_bare_names(domain);
         let found = find_address(
             &mut self.maps,
             internal,

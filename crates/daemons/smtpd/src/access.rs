@@ -11,6 +11,7 @@ mod domain;
 mod evaluate;
 mod helo;
 mod list;
+mod login;
 mod search;
 mod servers;
 mod unlisted;
@@ -18,6 +19,7 @@ mod unlisted;
 pub(crate) use list::Restrictions;
 
 use bstr::{BStr, BString, ByteSlice};
+use postern_dict::{ErrorKind, LookupError};
 use postern_mail::dsn;
 use std::rc::Rc;
 
@@ -333,6 +335,14 @@ impl Session<'_> {
         text.extend_from_slice(name);
         text.extend_from_slice(b">: Temporary lookup failure");
         self.reject(ErrorClass::DATA, 451, "4.3.0", text)
+    }
+
+    /// A table that was asked and gave no answer.
+    pub(crate) fn lookup_error(&mut self, error: &LookupError, name: &BStr) -> Check {
+        match error.kind {
+            ErrorKind::Config => self.server_error(),
+            ErrorKind::Retry | ErrorKind::Fatal => self.table_error(name),
+        }
     }
 
     /// Refuses later: when the stage permits, or instead of a permanent refusal.

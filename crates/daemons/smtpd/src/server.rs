@@ -5,7 +5,8 @@ use postern_config::{Config, Look, params};
 use postern_dict::search::Extensions;
 use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches};
 use postern_dns::Resolver;
-use postern_rewrite::AddressService;
+use postern_ipc::probe_sender::ProbeSender;
+use postern_rewrite::{AddressService, Context as RewriteContext};
 use postern_server::{Client, ClientKind, Context, SingleServer, StartError};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,7 +16,6 @@ use crate::access::Restrictions;
 use crate::limits::Limits;
 use crate::session::Session;
 use crate::settings::{BareNewline, Settings};
-use crate::space::Space;
 use crate::tables::AddressMaps;
 
 /// The lists of clients that sessions ask.
@@ -39,9 +39,10 @@ pub(crate) struct Server {
     pub(crate) networks: Networks,
     pub(crate) maps: AddressMaps,
     pub(crate) addresses: AddressService,
+    /// The sender of address probes, unless main.cf has nonsense: that is fatal in verify(8) only.
+    probe_sender: Option<ProbeSender>,
     pub(crate) dns: Resolver,
     pub(crate) limits: Limits,
-    pub(crate) space: Space,
     pub(crate) queue_directory: PathBuf,
     pub(crate) owner_uid: u32,
     /// Whether `permit_mx_backup` was warned about.
@@ -126,9 +127,9 @@ impl Server {
             networks,
             maps,
             addresses,
+            probe_sender: ProbeSender::new(config).ok(),
             dns: Resolver::system(),
             limits: Limits::load(config, service),
-            space: Space::default(),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,
             mx_backup_said: false,
@@ -227,6 +228,28 @@ impl Server {
     pub(crate) fn logs_permit(&mut self, action: &str) -> bool {
         let list = self.config.get(params::SMTPD_LOG_ACCESS_PERMIT_ACTIONS);
         !list.is_empty() && self.is_in_list(&list, action).unwrap_or(false)
+    }
+
+    /// The sender of address probes, without the time in it, when `address` (internal form) is one that
+    /// probes have at about the time `now`, in seconds since 1970.
+    pub(crate) fn as_probe_sender(&mut self, address: &BStr, now: i64) -> Option<BString> {
+        let probe = self.probe_sender.as_ref()?;
+        if !probe.may_be(address) {
+            return None;
+        }
+        let (timeless, valid) = (probe.timeless(), probe.recipients(now));
+        let addresses = &mut self.addresses;
+        let mut standard = |probe: &BString| {
+            addresses
+                .rewrite_internal(RewriteContext::Local, probe.as_ref())
+                .ok()
+        };
+        for probe in &valid {
+            if standard(probe)?.eq_ignore_ascii_case(address) {
+                return standard(&timeless);
+            }
+        }
+        None
     }
 
     /// Whether an address is one of this system's.

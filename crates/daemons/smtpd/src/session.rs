@@ -69,6 +69,8 @@ pub(crate) struct Session<'s> {
     pub(crate) sender: Option<BString>,
     pub(crate) recipient: Option<BString>,
     pub(crate) etrn_name: Option<BString>,
+    /// Who is logged in. Nobody is, as long as there is no AUTH command.
+    pub(crate) login: Option<BString>,
     /// AUTH= of MAIL.
     pub(crate) sasl_sender: Option<BString>,
     pub(crate) transaction: Option<Transaction>,
@@ -124,6 +126,7 @@ impl<'s> Session<'s> {
             sender: None,
             recipient: None,
             etrn_name: None,
+            login: None,
             sasl_sender: None,
             transaction: None,
             chunking: Chunking::None,

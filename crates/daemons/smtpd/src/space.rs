@@ -2,10 +2,6 @@
 
 use postern_sys::file;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How long an answer of the file system is believed.
-const KEEP: Duration = Duration::from_secs(1);
 
 /// Files that must be possible before mail is taken: the message, the logs about it, directories for
 /// them, and those of mail that is being taken at the same time.
@@ -19,34 +15,16 @@ pub(crate) struct Free {
     pub(crate) files: Option<u64>,
 }
 
-/// Room on the file system that holds the queue, asked for now and then.
-#[derive(Debug, Default)]
-pub(crate) struct Space {
-    known: Option<(Instant, Free)>,
-}
-
-impl Space {
-    /// The next answer is to be a fresh one.
-    pub(crate) fn forget(&mut self) {
-        self.known = None;
-    }
-
-    /// Room at `directory`; `None` when the system does not say.
-    pub(crate) fn free(&mut self, directory: &Path) -> Option<Free> {
-        let now = Instant::now();
-        match self.known {
-            Some((at, free)) if now.duration_since(at) < KEEP => Some(free),
-            _ => {
-                let space = file::space(directory).ok()?;
-                let free = Free {
-                    bytes: space.free_bytes(),
-                    files: space.free_files,
-                };
-                self.known = Some((now, free));
-                Some(free)
-            }
-        }
-    }
+/// Room at `directory`; `None` when the system does not say.
+///
+/// It is asked for each message: what was true for the last one may have been the disk's last room, and
+/// a disk that is free again must not cost mail.
+pub(crate) fn free(directory: &Path) -> Option<Free> {
+    let space = file::space(directory).ok()?;
+    Some(Free {
+        bytes: space.free_bytes(),
+        files: space.free_files,
+    })
 }
 
 /// Whether `free` bytes are too few for a message of the largest size: `queue_minfree` is wanted,

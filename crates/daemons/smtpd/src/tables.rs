@@ -1,6 +1,6 @@
 //! The recipient and address tables that say which addresses exist.
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 use postern_config::{Config, Param, params};
 use postern_dict::search::{Extensions, Form, find_address};
 use postern_dict::{Flags, LookupError, Maps};
@@ -23,10 +23,12 @@ pub(crate) enum MapName {
     LocalRecipient,
     /// `relay_recipient_maps`.
     RelayRecipient,
+    /// `smtpd_sender_login_maps`.
+    SenderLogin,
 }
 
 /// In the order of [`MapName`].
-const PARAMS: [(Param<String>, &str); 7] = [
+const PARAMS: [(Param<String>, &str); 8] = [
     (params::CANONICAL_MAPS, "canonical_maps"),
     (params::RECIPIENT_CANONICAL_MAPS, "recipient_canonical_maps"),
     (params::SENDER_CANONICAL_MAPS, "sender_canonical_maps"),
@@ -34,6 +36,7 @@ const PARAMS: [(Param<String>, &str); 7] = [
     (params::VIRTUAL_MAILBOX_MAPS, "virtual_mailbox_maps"),
     (params::LOCAL_RECIPIENT_MAPS, "local_recipient_maps"),
     (params::RELAY_RECIPIENT_MAPS, "relay_recipient_maps"),
+    (params::SMTPD_SENDER_LOGIN_MAPS, "smtpd_sender_login_maps"),
 ];
 
 /// See the module.
@@ -82,18 +85,27 @@ impl AddressMaps {
         name: MapName,
         address: &BStr,
     ) -> Result<bool, LookupError> {
+        Ok(self.find_value(name, address)?.is_some())
+    }
+
+    /// As [`AddressMaps::find_address`]; tells what the table says.
+    pub(crate) fn find_value(
+        &mut self,
+        name: MapName,
+        address: &BStr,
+    ) -> Result<Option<BString>, LookupError> {
         let Some(maps) = self
             .maps
             .get_mut(name as usize)
             .filter(|maps| !maps.is_empty())
         else {
-            return Ok(false);
+            return Ok(None);
         };
         let local = &mut self.local;
         let mut is_local = |domain: &BStr| {
             local
                 .as_mut()
-                .map_or(Ok(false), |local| local.matches(domain))
+                .map_or(Ok(false), |local| local.has_bare_names(domain))
         };
         let found = find_address(
             maps,
@@ -102,6 +114,6 @@ impl AddressMaps {
             &self.extensions,
             &mut is_local,
         )?;
-        Ok(found.is_some())
+        Ok(found.map(|found| found.value))
     }
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 use crate::server::Server;
 use crate::session::Session;
 
+mod owners;
+
 /// How the cleanup of a test behaves.
 #[derive(Debug, Clone, Copy)]
 enum Cleanup {
@@ -44,6 +46,17 @@ impl Talk {
 
     #[track_caller]
     fn greeted(settings: &str, cleanup: Cleanup, greeting: &str) -> Self {
+        Self::prepared(settings, cleanup, greeting, |_| ())
+    }
+
+    /// A session to which `prepare` happened before it began.
+    #[track_caller]
+    fn prepared(
+        settings: &str,
+        cleanup: Cleanup,
+        greeting: &str,
+        prepare: impl FnOnce(&mut Session<'_>) + Send + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("cleanup");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -72,7 +85,9 @@ impl Talk {
                 channel: Channel::new(OwnedFd::from(far)),
                 kind: ClientKind::Unix,
             };
-            Session::new(&mut server, client, false).run();
+            let mut session = Session::new(&mut server, client, false);
+            prepare(&mut session);
+            session.run();
         });
         let reader = BufReader::new(near.try_clone().unwrap());
         let mut talk = Self {
@@ -682,4 +697,23 @@ fn an_endless_line_is_cut_off() {
         .count();
     assert!(written < 2000, "{written}");
     talk.session.join().unwrap();
+}
+
+#[test]
+fn mail_is_refused_for_now_when_the_queue_may_not_have_room_for_it() {
+    for settings in [
+        "queue_minfree = 9223372036854775807",
+        "message_size_limit = 9223372036854775807\nmailbox_size_limit = 0",
+    ] {
+        let settings = format!("{settings}\nnotify_classes =");
+        let mut talk = Talk::new(&settings, Cleanup::Answers(0, ""));
+        talk.check(&[
+            ("MAIL FROM:<>", "452 4.3.1 Insufficient system storage"),
+            (
+                "RCPT TO:<alice@example.test>",
+                "503 5.5.1 Error: need MAIL command",
+            ),
+        ]);
+        assert_eq!(talk.finish(), Vec::<Vec<String>>::new());
+    }
 }

@@ -6,7 +6,7 @@ mod cache;
 mod ticket;
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,7 @@ struct TlsManager {
 impl MultiServer for TlsManager {
     type State = ();
     const NAME: &'static str = "tlsmgr";
+    const ENCODING: Option<Encoding> = Some(Encoding::Null);
     const NEEDS: Needs = Needs {
         process_limit: Some(ProcessLimit::One),
         ..Needs::NONE
@@ -97,10 +98,8 @@ impl MultiServer for TlsManager {
     }
 
     fn request(&mut self, context: &Context, conn: &mut Conn<()>) -> Next {
-        match conn.channel.fill_buf() {
-            Ok(waiting) if waiting.len() <= TRIGGER_SIZE => return Next::Close,
-            Ok(_) => {}
-            Err(_) => return Next::Close,
+        if conn.channel.pending() <= TRIGGER_SIZE {
+            return Next::Close;
         }
         self.answer(conn).unwrap_or_else(|error| {
             if let Some(text) = error.warning(&context.socket_name()) {
@@ -108,6 +107,15 @@ impl MultiServer for TlsManager {
             }
             Next::Close
         })
+    }
+
+    fn partial(&mut self, conn: &mut Conn<()>) -> Next {
+        // A wakeup, whose sender may stay.
+        if conn.channel.pending() <= TRIGGER_SIZE {
+            Next::Close
+        } else {
+            Next::Keep
+        }
     }
 
     fn next_timer(&self) -> Option<Instant> {

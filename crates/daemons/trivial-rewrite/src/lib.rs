@@ -35,6 +35,7 @@ struct TrivialRewrite {
 impl MultiServer for TrivialRewrite {
     type State = ();
     const NAME: &'static str = "trivial-rewrite";
+    const ENCODING: Option<Encoding> = Some(Encoding::Null);
 
     fn before_jail(context: &mut Context) -> Result<Self, StartError> {
         let config = &context.config;

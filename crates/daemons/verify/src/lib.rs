@@ -179,6 +179,7 @@ impl Verify {
 impl MultiServer for Verify {
     type State = ();
     const NAME: &'static str = "verify";
+    const ENCODING: Option<Encoding> = Some(Encoding::Null);
     const NEEDS: Needs = Needs {
         process_limit: Some(ProcessLimit::One),
         ..Needs::NONE

@@ -64,7 +64,7 @@ fn find(maps: &mut Maps, search: &mut Search, key: &BStr) -> Result<Option<BStri
         key,
         Form::External,
         &search.extensions,
-        &mut |domain| domains.matches(domain),
+        &mut |domain| domains.has_bare_names(domain),
     );
     match found {
         Ok(found) => Ok(found.map(|found| found.value)),

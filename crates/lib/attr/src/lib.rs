@@ -22,12 +22,14 @@
 
 mod de;
 mod error;
+mod frame;
 mod scan;
 mod ser;
 #[cfg(test)]
 mod tests;
 
 pub use error::{AttrError, Part};
+pub use frame::ListEnd;
 pub use scan::{ATTRIBUTE_LIMIT, GROUP_LIMIT, LIST_LIMIT, NAME_LIMIT, VALUE_LIMIT};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

@@ -15,8 +15,8 @@ pub const VALUE_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes in one list, names and values together.
 pub const LIST_LIMIT: usize = 2 * VALUE_LIMIT;
 
-const GROUP_OPEN: &[u8] = b"{";
-const GROUP_CLOSE: &[u8] = b"}";
+pub(crate) const GROUP_OPEN: &[u8] = b"{";
+pub(crate) const GROUP_CLOSE: &[u8] = b"}";
 
 /// A name as it was read.
 pub(crate) enum Name {

@@ -160,20 +160,19 @@ fn warn_of_config(config: &Config) {
 
 /// Reduces the environment to `import_environment`.
 pub fn clean_environment(config: &Config) {
-    let list = config.get(params::IMPORT_ENVIRONMENT);
-    postern_sys::env::clean_env(
-        list.split([' ', '\t', '\r', '\n', ','])
-            .filter(|item| !item.is_empty()),
-    );
+    postern_sys::env::clean_env(environment(config, "clean_env"));
 }
 
 /// Applies only the `NAME=value` items of `import_environment`.
 pub fn update_environment(config: &Config) {
-    let list = config.get(params::IMPORT_ENVIRONMENT);
-    postern_sys::env::update_env(
-        list.split([' ', '\t', '\r', '\n', ','])
-            .filter(|item| !item.is_empty()),
-    );
+    postern_sys::env::update_env(environment(config, "update_env"));
+}
+
+/// The items of `import_environment`; a bad one ends the program.
+fn environment(config: &Config, action: &str) -> Vec<String> {
+    let param = params::IMPORT_ENVIRONMENT;
+    let items = postern_config::words::environment(param.info.name, action, &config.get(param));
+    items.unwrap_or_else(|error| postern_maillog::fatal!("{error}"))
 }
 
 /// Enters the queue directory; failure ends the program.

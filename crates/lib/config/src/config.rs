@@ -87,7 +87,23 @@ impl Config {
             }),
         };
         config.parse(&path.to_string_lossy(), &content)?;
+        config.check_ports();
         Ok(config)
+    }
+
+    /// Warns about items of known_tcp_ports that name no port.
+    fn check_ports(&mut self) {
+        let Some(text) = self.set_text("known_tcp_ports") else {
+            return;
+        };
+        let text = self.expand_explicit(&text, &[]).unwrap_or_default();
+        let items = text
+            .split(',')
+            .map(|item| item.trim_matches(value::is_space));
+        let bad = items.filter(|item| !item.is_empty() && split_name_value(item).is_err());
+        let bad = bad
+            .map(|item| format!("known_tcp_ports: in \"{item}\" is not in \"name = value\" form"));
+        Arc::make_mut(&mut self.inner).warnings.extend(bad);
     }
 
     /// As [`Config::load_from`], but reads what is there now: for tools that show the file.
@@ -249,7 +265,11 @@ impl Config {
     pub fn check(&self, program: &str) -> Result<(), ConfigError> {
         sanity::check(self)?;
         for (name, _) in self.explicit() {
-            if let Some(info) = params::find(name).filter(|info| info.is_used_by(program)) {
+            // These are looked at when they are needed, if ever.
+            let is_read =
+                |info: &&'static ParamInfo| !info.is_checked_late() && info.is_used_by(program);
+            let info = params::find(name).filter(is_read);
+            if let Some(info) = info {
                 self.check_value(info)?;
             }
         }

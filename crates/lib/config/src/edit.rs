@@ -102,9 +102,7 @@ impl Editor<'_> {
 
     fn entry(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let text = to_text(line);
-        let end = text
-            .find(|character| is_space(character) || character == '=')
-            .unwrap_or(text.len());
+        let end = text.find([' ', '\t', '\r', '=']).unwrap_or(text.len());
         let Some((name, change)) = self.changes.get_key_value(&text[..end]) else {
             self.state = State::Keep;
             return push_line(out, b"", line);
@@ -370,5 +368,25 @@ mod tests {
         let result = replace(&path, |_| Err(ConfigError::Text("no".into())));
         assert!(result.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "a = 1\n");
+    }
+
+    proptest::proptest! {
+        /// A setting can be read back, is written once for each entry, and costs no other line.
+        #[test]
+        fn edits_of_any_text_keep_what_they_do_not_change(old in "(([ab#] ?=? ?[xy]?|[ \t]+z|)\n){0,8}") {
+            let changes = BTreeMap::from([("a".to_string(), Change::Set("new".to_string()))]);
+            let (once, _) = main_cf("/m", old.as_bytes(), &changes);
+            let (twice, _) = main_cf("/m", &once, &changes);
+            assert_eq!(once, twice, "a second edit changes nothing");
+            let once = String::from_utf8(once).unwrap();
+            let is_own = |line: &&str| {
+                line.strip_prefix('a').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '=']))
+            };
+            let mut kept = once.lines().filter(|line| !is_own(line));
+            for line in old.lines().filter(|line| !is_own(line) && !line.starts_with([' ', '\t'])) {
+                assert!(kept.any(|found| found == line), "{line:?} is lost");
+            }
+            assert!(once.contains("a = new\n"));
+        }
     }
 }

@@ -228,4 +228,11 @@ mod tests {
             assert_eq!(split_name_value(text), want, "{text:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_survive_the_way_to_text_and_back(bytes: Vec<u8>) {
+            assert_eq!(to_bytes(&to_text(&bytes)), bytes);
+        }
+    }
 }

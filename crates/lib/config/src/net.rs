@@ -100,6 +100,18 @@ pub fn own_networks(config: &Config) -> Result<String, ConfigError> {
     Ok(networks.join(" "))
 }
 
+/// Refuses inet_interfaces that name a host or an address that is not here. The usual words cannot be
+/// wrong, so that programs need not look at the interfaces for them.
+pub(crate) fn check_own_addresses(config: &Config) -> Result<(), ConfigError> {
+    let interfaces = config.try_get(params::INET_INTERFACES)?;
+    let is_usual =
+        |word: &str| word.eq_ignore_ascii_case("all") || word.eq_ignore_ascii_case("loopback-only");
+    if config.is_isolated() || words(&interfaces).all(is_usual) {
+        return Ok(());
+    }
+    require_interfaces(&own_addresses(config)?)
+}
+
 /// Refuses an address that no interface has: its network is unknown. The kernel is asked only when an
 /// address looks like one.
 fn require_interfaces(own: &[InterfaceAddress]) -> Result<(), ConfigError> {
@@ -256,6 +268,23 @@ fn prefix_length(mask: IpAddr) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_others_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let check = |interfaces: &str| {
+            let text = format!("inet_interfaces = {interfaces}\ninet_protocols = ipv4\n");
+            std::fs::write(directory.path().join("main.cf"), text).unwrap();
+            let config = Config::load_now(directory.path()).unwrap();
+            check_own_addresses(&config).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("all"), Ok(()));
+        assert_eq!(check("127.0.0.1"), Ok(()));
+        assert_eq!(
+            check("127.0.0.1, 192.0.2.254"),
+            Err("parameter inet_interfaces: no local interface found for 192.0.2.254".into())
+        );
+    }
 
     #[test]
     fn networks_follow_the_style() {

@@ -170,6 +170,15 @@ impl ParamInfo {
         self.used_by == "all" || self.used_by.split(',').any(|name| name == program)
     }
 
+    /// Whether programs look at the value when they need it, if ever, and not at start-up.
+    #[must_use]
+    pub(crate) fn is_checked_late(&self) -> bool {
+        matches!(
+            self.name,
+            "config_directory" | "debugger_command" | "service_name"
+        )
+    }
+
     /// Whether `flag` (of [`flag`]) is set.
     #[must_use]
     pub const fn has(&self, flag: u8) -> bool {

@@ -24,6 +24,8 @@ pub struct Found<'t> {
     pub tables: Vec<TableName<'t>>,
     /// The first word that begins with `#`, and what follows it.
     pub comment: Option<&'t str>,
+    /// What is wrong with braces.
+    pub problems: Vec<String>,
 }
 
 /// Finds the tables in an expanded value, also inside `{…}` and inside `type:{…}`.
@@ -48,7 +50,7 @@ fn collect<'t>(text: &'t str, found: &mut Found<'t>) {
         if word.starts_with('#') && found.comment.is_none() {
             found.comment = Some(word);
         }
-        if let Some(inner) = group(word) {
+        if let Some(inner) = group(word, found) {
             collect(inner, found);
             continue;
         }
@@ -59,20 +61,22 @@ fn collect<'t>(text: &'t str, found: &mut Found<'t>) {
         let Some((kind, source)) = table.split_once(':') else {
             continue;
         };
-        match group(source) {
-            Some(inner) => {
-                found.tables.push(TableName { kind, source });
-                collect(inner, found);
-            }
-            None => found.tables.push(TableName { kind, source }),
+        found.tables.push(TableName { kind, source });
+        if let Some(inner) = group(source, found) {
+            collect(inner, found);
         }
     }
 }
 
-/// What is inside braces.
-fn group(word: &str) -> Option<&str> {
-    word.starts_with('{')
-        .then(|| words::unbrace(word).unwrap_or(&word[1..]))
+/// What is inside braces, also where these do not match.
+fn group<'t>(word: &'t str, found: &mut Found<'t>) -> Option<&'t str> {
+    if !word.starts_with('{') {
+        return None;
+    }
+    Some(words::unbrace(word).unwrap_or_else(|problem| {
+        found.problems.push(problem);
+        &word[1..]
+    }))
 }
 
 /// The settings of a client of this table type, if its settings may stand in main.cf.
@@ -223,6 +227,29 @@ const CLIENTS: &[(&str, Suffixes)] = &[
             "result_attribute",
             "result_format",
             "uri",
+        ],
+    ),
+    (
+        "redis",
+        &[
+            "data_size_limit",
+            "db",
+            "domain",
+            "key_format",
+            "key_prefix",
+            "max_try",
+            "password",
+            "redis",
+            "retry_pause",
+            "timeout",
+            "tls",
+            "tls_CAfile",
+            "tls_CApath",
+            "tls_cert_file",
+            "tls_key_file",
+            "tls_verify_cert",
+            "ttl",
+            "username",
         ],
     ),
 ];

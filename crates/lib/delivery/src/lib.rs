@@ -18,4 +18,5 @@ pub mod status_line;
 
 pub use errno::{mail_status, write_status};
 pub use outcome::{Agent, Outcome, Report};
-pub use request::{Delivery, ReceiveError, hashing, serve};
+pub use postern_queue::hashing;
+pub use request::{Delivery, ReceiveError, serve};

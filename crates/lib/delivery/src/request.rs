@@ -1,15 +1,13 @@
 //! One delivery request from the wire to the final reply (ipc.md §4.5, delivery.md §2.1).
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use bstr::{BStr, BString};
 use postern_attr::{AttrError, Encoding, Extra};
-use postern_config::{Config, params};
 use postern_ipc::Announcement;
 use postern_ipc::deliver::{Dsn, MessageStats, Moment, PROTOCOL, Recipient, Reply, Request, flag};
-use postern_queue_file::file::{OpenError, mark_done, open_for_delivery};
+use postern_queue_file::file::{LockedFile, OpenError, mark_done, open_for_delivery};
 use postern_queue_file::id::is_queue_name;
 use postern_queue_file::{Hashing, QueueId};
 use postern_wire::Channel;
@@ -19,12 +17,6 @@ use crate::{Outcome, Report};
 /// Most recipients that one request may announce: qmgr(8) sends at most
 /// `default_destination_recipient_limit` and keeps no more in core than its own limits.
 const RECIPIENT_LIMIT: i32 = 1_000_000;
-
-/// Hash directories of the queue, from `hash_queue_names` and `hash_queue_depth`.
-pub fn hashing(config: &Config) -> Hashing {
-    let depth = usize::try_from(config.get(params::HASH_QUEUE_DEPTH)).unwrap_or(1);
-    Hashing::new(&config.get(params::HASH_QUEUE_NAMES), depth)
-}
 
 /// One connection of an agent: receives a request, lets `deliver` handle its recipients and answers.
 /// `deliver` returns whether some recipient is deferred.
@@ -63,7 +55,7 @@ pub struct Delivery {
     /// Who gets the message.
     pub recipients: Vec<Recipient>,
     /// The queue file, read-write, with a shared lock.
-    pub file: File,
+    pub file: LockedFile,
     /// Path of the queue file below the queue directory.
     pub path: PathBuf,
 }

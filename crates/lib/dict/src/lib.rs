@@ -12,30 +12,57 @@ mod bdb;
 pub mod cache;
 mod cdb;
 mod cidr;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
+mod client_config;
 mod composite;
 pub mod dbfile;
+#[cfg(feature = "memcache")]
+mod digest;
 mod error;
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "memcache")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
+mod expansion;
 mod flags;
 mod layer;
+#[cfg(feature = "ldap")]
+mod ldap;
 pub mod lines;
 mod lmdb;
 mod maps;
 mod match_list;
+#[cfg(feature = "memcache")]
+mod memcache;
 mod network;
 mod nis;
 mod prefilter;
 mod proxy;
+#[cfg(feature = "redis")]
+mod redis;
 mod registry;
 mod rules;
 pub mod search;
 mod simple;
 mod socketmap;
 pub mod source;
+#[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
+mod sql;
 mod surrogate;
 mod table;
 mod tcp;
 mod template;
 mod texthash;
+#[cfg(any(
+    feature = "ldap",
+    feature = "mysql",
+    feature = "pgsql",
+    feature = "redis"
+))]
+mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};
@@ -50,3 +77,11 @@ pub use registry::{
 };
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};
+
+/// Doors for the targets of `fuzz/`, which exist only in their builds.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::ldap::fuzzing::{read_filter, read_messages};
+    pub use crate::memcache::fuzzing::read_values;
+    pub use crate::redis::fuzzing::read_replies;
+}

@@ -1,10 +1,13 @@
-//! Connections of the `tcp` and `socketmap` tables.
+//! Connections to table servers.
 
 use postern_wire::{Channel, connect_tcp, connect_unix};
+use std::fmt;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
+
+use crate::OpenError;
 
 /// Where a table's server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,7 +18,43 @@ pub(crate) enum Server {
     Unix(String),
 }
 
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(place) | Self::Unix(place) => f.write_str(place),
+        }
+    }
+}
+
 impl Server {
+    /// `inet:host:port`, `unix:path` or `local:path`.
+    pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
+        match text.split_once(':') {
+            Some(("unix" | "local", path)) => Ok(Self::Unix(path.to_owned())),
+            Some(("inet", host)) => Ok(Self::Inet(host.to_owned())),
+            None => Err(OpenError(format!(
+                "need service transport:endpoint instead of \"{text}\""
+            ))),
+            Some((scheme, _)) => Err(OpenError(format!(
+                "invalid transport name: {scheme} in service: {text}"
+            ))),
+        }
+    }
+
+    /// The host without its port, as certificates name it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn host(&self) -> &str {
+        match self {
+            Self::Inet(place) => {
+                let host = place
+                    .rsplit_once(':')
+                    .map_or(place.as_str(), |(host, _)| host);
+                host.trim_start_matches('[').trim_end_matches(']')
+            }
+            Self::Unix(_) => "localhost",
+        }
+    }
+
     /// Connects; connecting and each later read or write may take `limit`.
     pub(crate) fn connect(&self, limit: Duration) -> io::Result<Channel> {
         let mut channel = match self {

@@ -122,9 +122,12 @@ impl Proxy {
         &self,
         request: &'static str,
         body: &B,
-    ) -> R {
+    ) -> Result<R, LookupError> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.ask_forever(&Request { request, body }, Extra::Refuse)
+        // Postfix's clients ask for ever; mail is better put off.
+        client
+            .ask_patiently(&Request { request, body }, Extra::Refuse)
+            .map_err(|error| LookupError::retry(self.name.clone(), error.to_string()))
     }
 
     fn key_body(&self, key: &BStr) -> KeyBody {
@@ -171,7 +174,7 @@ impl Table for Proxy {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        let reply: LookupReply = self.ask("lookup", &self.key_body(key));
+        let reply: LookupReply = self.ask("lookup", &self.key_body(key))?;
         if reply.status == status::OK {
             return Ok(Some(reply.value));
         }
@@ -184,14 +187,14 @@ impl Table for Proxy {
             key: key.to_owned(),
             value: value.to_owned(),
         };
-        let reply: StatusReply = self.ask("update", &body);
+        let reply: StatusReply = self.ask("update", &body)?;
         if reply.status == status::OK {
             return Ok(());
         }
         self.judge(reply.status, "update", key)
     }
     fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
-        let reply: StatusReply = self.ask("delete", &self.key_body(key));
+        let reply: StatusReply = self.ask("delete", &self.key_body(key))?;
         if reply.status == status::OK {
             return Ok(true);
         }
@@ -203,7 +206,7 @@ impl Table for Proxy {
             flags: self.request_flags(),
             function: i32::from(!restart),
         };
-        let reply: SequenceReply = self.ask("sequence", &body);
+        let reply: SequenceReply = self.ask("sequence", &body)?;
         if reply.status == status::OK {
             return Ok(Some((reply.key, reply.value)));
         }

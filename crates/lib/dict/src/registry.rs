@@ -82,7 +82,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 22] = [
+pub const TYPES: [&str; 28] = [
     "btree",
     "cdb",
     "cidr",
@@ -92,14 +92,20 @@ pub const TYPES: [&str; 22] = [
     "hash",
     "inline",
     "internal",
+    "ldap",
     "lmdb",
+    "memcache",
+    "mysql",
     "nis",
     "pcre",
+    "pgsql",
     "pipemap",
     "proxy",
     "randmap",
+    "redis",
     "regexp",
     "socketmap",
+    "sqlite",
     "static",
     "tcp",
     "texthash",
@@ -207,7 +213,22 @@ pub(crate) fn open_engine(
             let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
+        #[cfg(feature = "ldap")]
+        "ldap" => crate::ldap::open(config, name, mode, flags),
+        #[cfg(feature = "memcache")]
+        "memcache" => crate::memcache::open(config, name, mode, flags),
+        #[cfg(feature = "redis")]
+        "redis" => crate::redis::open(config, name, mode, flags),
         "proxy" => proxy::open(config, name, mode, flags),
+        #[cfg(feature = "mysql")]
+        "mysql" => crate::sql::mysql::open(config, name, mode, flags),
+        #[cfg(feature = "pgsql")]
+        "pgsql" => crate::sql::pgsql::open(config, name, mode, flags),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => crate::sql::sqlite::open(config, name, mode, flags),
+        "mongodb" => Err(OpenError(format!(
+            "unsupported dictionary type: mongodb ({type_name}); Postern has no MongoDB client"
+        ))),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
     }
 }
@@ -288,5 +309,51 @@ impl Table for Shared {
     }
     fn registered_name(&self) -> String {
         self.registered.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_cannot_be_served_say_why() {
+        let config = Config::from_text("").unwrap();
+        let refused = |name: &str| {
+            let opened = try_open(&config, name, OpenMode::Read, Flags::NONE);
+            opened.err().unwrap().to_string()
+        };
+        assert_eq!(
+            refused("mongodb:/x"),
+            "unsupported dictionary type: mongodb (mongodb:/x); Postern has no MongoDB client"
+        );
+        assert_eq!(refused("nosuch:/x"), "unsupported dictionary type: nosuch");
+        let mut table = open(&config, "mongodb:/x", Flags::NONE);
+        assert!(
+            table.lookup(BStr::new("k")).is_err(),
+            "an error, not a miss"
+        );
+    }
+
+    #[test]
+    fn listed_types_are_sorted_and_known() {
+        assert!(TYPES.is_sorted());
+        let config = Config::from_text("").unwrap();
+        for kind in TYPES {
+            let opened = try_open(
+                &config,
+                &format!("{kind}:/nonexistent/x"),
+                OpenMode::Read,
+                Flags::NO_PROXY,
+            );
+            let text = opened
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(
+                !text.starts_with(&format!("unsupported dictionary type: {kind}")),
+                "{text}"
+            );
+        }
     }
 }

@@ -166,20 +166,7 @@ pub(crate) fn open(
     if map.is_empty() {
         return Err(needs());
     }
-    let server = match server.split_once(':') {
-        Some(("unix" | "local", path)) => Server::Unix(path.to_owned()),
-        Some(("inet", host)) => Server::Inet(host.to_owned()),
-        None => {
-            return Err(OpenError(format!(
-                "need service transport:endpoint instead of \"{server}\""
-            )));
-        }
-        Some((scheme, _)) => {
-            return Err(OpenError(format!(
-                "invalid transport name: {scheme} in service: {server}"
-            )));
-        }
-    };
+    let server = Server::parse(server)?;
     Ok(Box::new(Socketmap {
         name: format!("socketmap:{name}"),
         flags: flags | Flags::PATTERN,

@@ -25,6 +25,9 @@ const CONNECT_TRIES: u32 = 10;
 /// Pause between two such tries.
 const CONNECT_PAUSE: Duration = Duration::from_secs(10);
 
+/// Tries of a client that can put off what it does.
+const PATIENCE: u32 = 10;
+
 /// Why a service did not answer. The caller decides whether that is fatal, a retry or a 4xx.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -98,10 +101,14 @@ impl Endpoint {
 
     /// Connects once; reads and writes then time out after `timeout`.
     pub fn connect(&self, timeout: Duration) -> Result<Channel, ClientError> {
-        postern_wire::connect_unix(&self.path(), timeout).map_err(|source| ClientError::Connect {
-            path: self.label(),
-            source,
-        })
+        let mut channel = postern_wire::connect_unix(&self.path(), timeout).map_err(|source| {
+            ClientError::Connect {
+                path: self.label(),
+                source,
+            }
+        })?;
+        channel.set_timeout(timeout);
+        Ok(channel)
     }
 }
 
@@ -207,6 +214,8 @@ pub struct Persistent {
     /// Longest idle time and longest age of a connection; `None` is no limit.
     limits: Option<(Duration, Duration)>,
     open: Option<Open>,
+    /// When [`Persistent::ask_patiently`] last gave up.
+    gave_up: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -232,6 +241,7 @@ impl Persistent {
             timeout,
             limits,
             open: None,
+            gave_up: None,
         }
     }
 
@@ -310,19 +320,55 @@ impl Persistent {
         request: &Q,
         extra: Extra,
     ) -> R {
-        let mut failures = 0_u32;
+        let mut failures = 0;
         loop {
             match self.ask(request, extra) {
                 Ok(reply) => return reply,
-                Err(error) => {
-                    failures += 1;
-                    if failures > 1 {
-                        log::warn!("problem talking to service {}: {error}", self.at.name);
-                    }
-                    sleep(Duration::from_secs(1));
-                }
+                Err(error) => self.rest(&mut failures, &error),
             }
         }
+    }
+
+    /// As [`Persistent::ask_forever`], but gives up in the end: for programs that can put off what they
+    /// do. A service that starts anew, or has no process free for a moment, makes no difference. When it
+    /// has given up just before, it asks only once: all the work that waits would take too long.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the last try.
+    pub fn ask_patiently<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        extra: Extra,
+    ) -> Result<R, ClientError> {
+        let (begin, mut failures) = (Instant::now(), 0);
+        let hopeless = self
+            .gave_up
+            .is_some_and(|when| when.elapsed() < CONNECT_PAUSE);
+        loop {
+            let error = match self.ask(request, extra) {
+                Ok(reply) => {
+                    self.gave_up = None;
+                    return Ok(reply);
+                }
+                Err(error) => error,
+            };
+            let over = begin.elapsed() >= self.timeout.max(CONNECT_PAUSE);
+            if hopeless || over || failures >= PATIENCE {
+                self.gave_up = Some(Instant::now());
+                log::warn!("problem talking to service {}: {error}", self.at.name);
+                return Err(error);
+            }
+            self.rest(&mut failures, &error);
+        }
+    }
+
+    fn rest(&self, failures: &mut u32, error: &ClientError) {
+        *failures += 1;
+        if *failures > 1 {
+            log::warn!("problem talking to service {}: {error}", self.at.name);
+        }
+        sleep(Duration::from_secs(1));
     }
 
     /// As [`Persistent::ask`], twice with a second between; for services that are only an aid
@@ -343,4 +389,29 @@ impl Persistent {
 /// Whether unread bytes wait in a channel's buffer (a look-ahead for lists that go on).
 pub fn next_byte(channel: &mut Channel) -> std::io::Result<Option<u8>> {
     Ok(channel.fill_buf()?.first().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_service_that_says_nothing_is_given_up_after_the_timeout() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(PRIVATE)).unwrap();
+        let at = Endpoint::below(directory.path(), PRIVATE, "silent");
+        let _listener = UnixListener::bind(at.path()).unwrap();
+        let timeout = Duration::from_millis(20);
+        let mut client = Persistent::new(at, "p", Encoding::Null, timeout, None);
+        let request = Announcement::new("request");
+        let asked: Result<Announcement, _> = client.ask(&request, Extra::Refuse);
+        assert_eq!(
+            asked.unwrap_err().to_string(),
+            "timeout on private/silent socket while reading input attribute name"
+        );
+        client.gave_up = Some(Instant::now());
+        let asked: Result<Announcement, _> = client.ask_patiently(&request, Extra::Refuse);
+        assert!(asked.is_err());
+    }
 }

@@ -73,6 +73,22 @@ impl ProbeSender {
         }
     }
 
+    /// The address without the time. It may lack a domain as that of [`ProbeSender::at`].
+    pub fn timeless(&self) -> BString {
+        [self.local.as_slice(), self.domain.as_slice()]
+            .concat()
+            .into()
+    }
+
+    /// Whether an address can be one of [`ProbeSender::recipients`] at all: for almost every address the
+    /// answer is no, and costs nothing.
+    pub fn may_be(&self, address: &BStr) -> bool {
+        !self.local.is_empty()
+            && address
+                .get(..self.local.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(&self.local))
+    }
+
     fn numbered(&self, time: i64, step: i64) -> BString {
         let mut address = self.local.clone();
         if self.ttl > 0 && !address.is_empty() {
@@ -121,6 +137,22 @@ mod tests {
             ["a0@b".replace("0", "Z"), "a10@b".into(), "a11@b".into()]
         );
         assert_eq!(sender("a@b", 0).recipients(310), ["a@b"]);
+        assert_eq!(sender("a@b", 10).timeless(), "a@b");
+    }
+
+    #[test]
+    fn most_addresses_cannot_be_the_probe_sender() {
+        let sender = ProbeSender::parse("probe@b", 100).unwrap();
+        for (address, want) in [
+            ("PROBE123@c", true),
+            ("probe", true),
+            ("prob@b", false),
+            ("", false),
+        ] {
+            assert_eq!(sender.may_be(address.into()), want, "{address}");
+        }
+        let null = ProbeSender::parse("", 100).unwrap();
+        assert!(!null.may_be("x@b".into()) && !null.may_be("".into()));
     }
 
     #[test]

@@ -48,27 +48,30 @@ pub fn unquote(external: &BStr) -> BString {
 }
 
 /// External form of an internal address, as in headers and log lines; the empty address stays
-/// empty. 8-bit bytes are kept. The domain is never quoted.
+/// empty. 8-bit bytes are kept. The domain is never quoted, and neither is a source route, `@site:`,
+/// in front of the address: it ends at the first colon.
 pub fn quote(internal: &BStr) -> BString {
-    quote_with(internal, needs_quotes_822)
-}
-
-/// External form for SMTP commands. The empty address stays empty.
-pub fn quote_821(internal: &BStr) -> BString {
-    quote_with(internal, needs_quotes_821)
-}
-
-/// As [`quote`], but a source route `@site:` stays in front of the quotes, so that whoever parses
-/// the result finds it.
-pub fn quote_after_route(internal: &BStr) -> BString {
-    let colon = local_part(internal).find_byte(b':');
-    let Some(colon) = colon.filter(|_| internal.starts_with(b"@")) else {
-        return quote(internal);
+    let colon = match internal.first() {
+        Some(b'@') => internal.find_byte(b':'),
+        _ => None,
+    };
+    let Some(colon) = colon else {
+        return quote_with(internal, needs_quotes_822);
     };
     let (route, rest) = internal.split_at(colon + 1);
     let mut out = BString::from(route);
-    out.extend_from_slice(&quote(BStr::new(rest)));
+    if rest.is_empty() {
+        out.extend_from_slice(b"\"\"");
+    } else {
+        out.extend_from_slice(&quote_with(BStr::new(rest), needs_quotes_822));
+    }
     out
+}
+
+/// External form for SMTP commands. The empty address stays empty; a source route is part of the local
+/// part here.
+pub fn quote_821(internal: &BStr) -> BString {
+    quote_with(internal, needs_quotes_821)
 }
 
 fn quote_with(internal: &BStr, needs_quotes: fn(&[u8]) -> bool) -> BString {
@@ -242,10 +245,26 @@ mod tests {
             ("a@b c", "a@b c"),
             ("[1.2.3.4]", "\"[1.2.3.4]\""),
             ("a\u{7f}@b", "\"a\u{7f}\"@b"),
+            ("@a:b@c", "@a:b@c"),
+            ("@a:b c@d", "@a:\"b c\"@d"),
+            ("@a@b:c d@e", "@a@b:\"c d\"@e"),
+            ("@a,@b:.c@d", "@a,@b:\".c\"@d"),
+            ("@a b:c", "@a b:c"),
+            ("@a:@d", "@a:\"\"@d"),
+            ("@a:", "@a:\"\""),
+            ("@a@b", "\"@a\"@b"),
+            ("x@a:b@d", "\"x@a:b\"@d"),
+            ("u@a:b", "u@a:b"),
         ];
         for (internal, want) in cases {
             assert_eq!(quote(b(internal)), *want, "{internal:?}");
         }
+    }
+
+    #[test]
+    fn smtp_commands_quote_source_routes() {
+        assert_eq!(quote_821(b("@a:b c@d")), "\"@a:b c\"@d");
+        assert_eq!(quote_821(b("@a:b@d")), "\"@a:b\"@d");
     }
 
     #[test]

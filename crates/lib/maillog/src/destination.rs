@@ -251,6 +251,42 @@ mod tests {
         std::fs::remove_dir(directory).unwrap();
     }
 
+    /// A log daemon may listen for datagrams or on a stream, and come back as the other.
+    #[test]
+    fn syslog_is_found_again_in_either_form() {
+        use std::io::Read;
+        use std::os::unix::net::UnixListener;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut destination = Destination::Syslog(Peer::new(vec![path.clone()], false));
+        destination.send(&mut b"nobody listens".to_vec());
+        let mut buffer = [0; 16];
+
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        destination.send(&mut b"<22>one".to_vec());
+        let count = datagrams.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], b"<22>one");
+        drop(datagrams);
+        std::fs::remove_file(&path).unwrap();
+        destination.send(&mut b"<22>lost".to_vec());
+
+        let listener = UnixListener::bind(&path).unwrap();
+        destination.send(&mut b"<22>two".to_vec());
+        destination.send(&mut b"<22>three".to_vec());
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = [0; 18];
+        stream.read_exact(&mut lines).unwrap();
+        assert_eq!(&lines, b"<22>two\0<22>three\0");
+        drop((stream, listener));
+        std::fs::remove_file(&path).unwrap();
+
+        let datagrams = UnixDatagram::bind(&path).unwrap();
+        destination.send(&mut b"<22>four".to_vec());
+        let count = datagrams.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..count], b"<22>four");
+    }
+
     #[test]
     fn a_log_daemon_that_hangs_costs_lines_and_not_time() {
         let directory = std::env::temp_dir().join(format!("postern-stuck-{}", std::process::id()));

@@ -87,6 +87,11 @@ pub fn set_stderr_name(name: &str) {
     state::with(|state| state.stderr_name = Some(name.to_owned()));
 }
 
+/// From now on lines on stderr begin with the tag, as those of daemons do: `syslog_name/program`.
+pub fn use_tag_on_stderr() {
+    state::with(|state| state.stderr_name = Some(state.tag.clone()));
+}
+
 /// Switches the copy to stderr on or off.
 pub fn set_echo(echo: Echo) {
     state::with(|state| state.echo = echo);

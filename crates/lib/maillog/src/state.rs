@@ -47,6 +47,8 @@ pub(crate) struct State {
 pub(crate) struct Settings {
     name: String,
     facility: String,
+    /// Of main.cf, for messages.
+    directory: PathBuf,
     utf8: bool,
     file: String,
     prefixes: String,
@@ -69,6 +71,7 @@ impl Settings {
         Self {
             name: config.get(params::SYSLOG_NAME),
             facility: config.get(params::SYSLOG_FACILITY),
+            directory: config.directory(),
             utf8: config.get(params::SMTPUTF8_ENABLE),
             prefixes: used(params::MAILLOG_FILE_PREFIXES),
             host: used(params::MYHOSTNAME),
@@ -146,10 +149,13 @@ impl State {
         env::set_env("MAIL_LOGTAG", name);
         self.utf8 = settings.utf8;
         if !settings.facility.is_empty() {
-            let known: syslog::Facility = settings
-                .facility
-                .parse()
-                .map_err(|()| format!("unknown syslog facility name: {}", settings.facility))?;
+            let known: syslog::Facility = settings.facility.parse().map_err(|()| {
+                format!(
+                    "file {}/main.cf: parameter syslog_facility: unrecognized value: {}",
+                    settings.directory.display(),
+                    settings.facility
+                )
+            })?;
             self.facility = known as u8;
         }
         if settings.file.is_empty() {

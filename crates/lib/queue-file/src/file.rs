@@ -9,6 +9,7 @@ use crate::record::RecordType;
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -270,12 +271,12 @@ pub enum OpenError {
 }
 
 /// Opens a file for reading and marking, with the shared lock by which the queue manager sees
-/// that a delivery is going on. The lock ends with the descriptor.
+/// that a delivery is going on.
 ///
 /// # Errors
 ///
 /// See [`OpenError`].
-pub fn open_for_delivery(path: &Path) -> Result<File, OpenError> {
+pub fn open_for_delivery(path: &Path) -> Result<LockedFile, OpenError> {
     lock(open_for_update(path)?, LockMode::Shared)
 }
 
@@ -284,7 +285,7 @@ pub fn open_for_delivery(path: &Path) -> Result<File, OpenError> {
 /// # Errors
 ///
 /// [`OpenError::Locked`] while a delivery agent is still at work.
-pub fn open_exclusive(path: &Path) -> Result<File, OpenError> {
+pub fn open_exclusive(path: &Path) -> Result<LockedFile, OpenError> {
     lock(open_for_update(path)?, LockMode::Exclusive)
 }
 
@@ -314,10 +315,28 @@ pub fn open_for_reading(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The lock is never given back by a call, which could fail: it ends when the file is closed.
-fn lock(file: File, mode: LockMode) -> Result<File, OpenError> {
+/// An open queue file with a lock. The lock is given back before the file is closed: a close that
+/// fails may leave the descriptor open, and nobody could ever take up the message again.
+#[derive(Debug)]
+pub struct LockedFile(File);
+
+impl Deref for LockedFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        let _ = try_lock(&self.0, LockStyle::Flock, LockMode::Unlock);
+    }
+}
+
+fn lock(file: File, mode: LockMode) -> Result<LockedFile, OpenError> {
     if try_lock(&file, LockStyle::Flock, mode)? {
-        Ok(file)
+        Ok(LockedFile(file))
     } else {
         Err(OpenError::Locked)
     }

@@ -181,3 +181,29 @@ fn warn_both(enabled: bool, domain: &BStr, first: &str, others: &mut [&mut Match
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_know_bare_names_of_local_domains_and_of_myorigin() {
+        let config = Config::from_text(
+            "myhostname = mx.d.example\nmyorigin = o.example\nmydestination = d.example\n\
+             inet_interfaces = 127.0.0.1\nproxy_interfaces = 192.0.2.9\n",
+        )
+        .unwrap();
+        let mut domains = LocalDomains::new(&config);
+        for (domain, local, bare) in [
+            ("D.example", true, true),
+            ("O.example", false, true),
+            ("x.o.example", false, false),
+            ("[127.0.0.1]", true, true),
+            ("[192.0.2.9]", true, true),
+            ("[192.0.2.8]", false, false),
+        ] {
+            assert_eq!(domains.matches(domain.into()), Ok(local), "{domain}");
+            assert_eq!(domains.has_bare_names(domain.into()), Ok(bare), "{domain}");
+        }
+    }
+}

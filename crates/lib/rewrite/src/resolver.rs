@@ -44,6 +44,14 @@ impl Resolved {
         }
     }
 
+    /// The answer when there is none.
+    pub(crate) fn failure() -> Self {
+        Self {
+            flags: resolve_flag::FAIL,
+            ..Self::unknown()
+        }
+    }
+
     /// Whether a table could not be read: the answer is no answer, try again later.
     pub fn failed(&self) -> bool {
         self.flags & resolve_flag::FAIL != 0

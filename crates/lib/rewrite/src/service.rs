@@ -8,9 +8,8 @@ use postern_config::words::grouped_words;
 use postern_config::{Config, params};
 use postern_dict::LookupError;
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
-use postern_ipc::rewrite::{
-    PROTOCOL, ResolveReply, ResolveRequest, RewriteReply, RewriteRequest, resolve_flag,
-};
+use postern_ipc::rewrite::{PROTOCOL, ResolveReply, ResolveRequest, resolve_flag};
+use postern_mail::address;
 
 use crate::{Context, Resolved, Resolver, Rewriter};
 
@@ -23,6 +22,7 @@ const MAX_FILE_DEPTH: u32 = 3;
 
 /// Rewrites and resolves for one program.
 pub struct AddressService {
+    rewriter: Rewriter,
     backend: Backend,
     cache: Vec<Remembered>,
 }
@@ -34,7 +34,6 @@ enum Backend {
 
 struct Here {
     config: Config,
-    rewriter: Rewriter,
     mail: Resolver,
     /// Opened with the first probe.
     probe: Option<Resolver>,
@@ -68,12 +67,12 @@ impl AddressService {
 
     /// Works in process; opens the tables.
     pub fn in_process(config: &Config) -> Self {
-        Self::with_backend(Backend::Here(Box::new(Here {
+        let here = Here {
             config: config.clone(),
-            rewriter: Rewriter::new(config),
             mail: Resolver::new(config),
             probe: None,
-        })))
+        };
+        Self::with_backend(config, Backend::Here(Box::new(here)))
     }
 
     /// Asks the service `rewrite_service_name` over a kept connection; reads and writes time out
@@ -81,17 +80,14 @@ impl AddressService {
     pub fn by_service(config: &Config, timeout: Duration) -> Self {
         let service = config.get(params::REWRITE_SERVICE_NAME);
         let limits = (config.get(params::IPC_IDLE), config.get(params::IPC_TTL));
-        Self::with_backend(Backend::Service(Box::new(Persistent::new(
-            Endpoint::new(PRIVATE, &service),
-            PROTOCOL,
-            Encoding::Null,
-            timeout,
-            Some(limits),
-        ))))
+        let at = Endpoint::new(PRIVATE, &service);
+        let client = Persistent::new(at, PROTOCOL, Encoding::Null, timeout, Some(limits));
+        Self::with_backend(config, Backend::Service(Box::new(client)))
     }
 
-    fn with_backend(backend: Backend) -> Self {
+    fn with_backend(config: &Config, backend: Backend) -> Self {
         Self {
+            rewriter: Rewriter::new(config),
             backend,
             cache: Vec::new(),
         }
@@ -102,31 +98,33 @@ impl AddressService {
         matches!(self.backend, Backend::Here(_))
     }
 
-    /// Rewrites an address to standard form; external form in and out. Waits for the service
-    /// when that is asked and not there.
+    /// Rewrites an address to standard form; external form in and out. That asks no table, and is done in
+    /// process always.
     ///
     /// # Errors
     ///
     /// As [`Rewriter::rewrite`].
     pub fn rewrite(&mut self, rule: Context, address: &BStr) -> Result<BString, LookupError> {
-        match &mut self.backend {
-            Backend::Here(here) => here.rewriter.rewrite(rule, address),
-            Backend::Service(service) => {
-                let request = RewriteRequest {
-                    request: "rewrite".to_owned(),
-                    rule: BString::from(rule.as_str()),
-                    address: address.to_owned(),
-                };
-                let reply: RewriteReply = service.ask_forever(&request, Extra::Refuse);
-                if reply.flags != 0 {
-                    service.close();
-                }
-                Ok(reply.address)
-            }
-        }
+        self.rewriter.rewrite(rule, address)
     }
 
-    /// Resolves a recipient (internal form) of mail from `sender` (internal form).
+    /// As [`AddressService::rewrite`], for an address in internal form.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rewriter::rewrite`].
+    pub fn rewrite_internal(
+        &mut self,
+        rule: Context,
+        address: &BStr,
+    ) -> Result<BString, LookupError> {
+        let external = address::quote(address);
+        let rewritten = self.rewrite(rule, external.as_ref())?;
+        Ok(address::unquote(rewritten.as_ref()))
+    }
+
+    /// Resolves a recipient (internal form) of mail from `sender` (internal form). An answer that
+    /// [`Resolved::failed`], too, when the service is asked and gives none for a while.
     pub fn resolve(&mut self, sender: &BStr, address: &BStr) -> Resolved {
         self.ask(Kind::Resolve, sender, address)
     }
@@ -201,12 +199,16 @@ fn ask_service(service: &mut Persistent, kind: Kind, sender: &BStr, address: &BS
         sender: sender.to_owned(),
         address: address.to_owned(),
     };
-    let reply: ResolveReply = service.ask_forever(&request, Extra::Refuse);
+    // Postfix's clients ask for ever; mail is better put off.
+    let reply: ResolveReply = match service.ask_patiently(&request, Extra::Refuse) {
+        Ok(reply) => reply,
+        Err(_) => return Resolved::failure(),
+    };
     if reply.server_flags != 0 {
         service.close();
     }
     let mut flags = reply.result_flags;
-    // Postfix's clients ask again for ever; mail is better deferred.
+    // Here, too, Postfix's clients ask again for ever.
     if reply.transport.is_empty() {
         log::warn!("resolve_clnt: null transport result for: <{address}>");
         flags |= resolve_flag::FAIL;

@@ -98,6 +98,8 @@ pub struct Limits {
     pub max_use: u32,
     /// Time without client.
     pub max_idle: Duration,
+    /// The process ends when it has nothing to do, this long after its start (`-r`).
+    pub retire: Option<Duration>,
     /// Time without progress (see [`Needs::watchdog`]).
     pub watchdog: Duration,
     /// Time limit of one read or write on client connections.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Cycle {
     limits: Limits,
     used: u32,
+    since: Instant,
     idle_since: Instant,
 }
 
@@ -16,6 +17,7 @@ impl Cycle {
         Self {
             limits,
             used: 0,
+            since: Instant::now(),
             idle_since: Instant::now(),
         }
     }
@@ -36,9 +38,15 @@ impl Cycle {
         self.idle_since = Instant::now();
     }
 
-    /// Whether the process has served enough.
+    /// Whether the process has served enough, or for long enough.
     pub(crate) fn is_worn_out(&self) -> bool {
-        self.limits.max_use > 0 && self.used >= self.limits.max_use
+        let retired = self.service_left().is_some_and(|left| left.is_zero());
+        retired || (self.limits.max_use > 0 && self.used >= self.limits.max_use)
+    }
+
+    fn service_left(&self) -> Option<Duration> {
+        let limit = self.limits.retire?;
+        Some(limit.saturating_sub(self.since.elapsed()))
     }
 
     /// Whether the process has been idle for too long.
@@ -49,7 +57,8 @@ impl Cycle {
     /// How long the process may go on idling; `None` is for ever.
     pub(crate) fn idle_left(&self) -> Option<Duration> {
         let limit = self.limits.max_idle;
-        (!limit.is_zero()).then(|| limit.saturating_sub(self.idle_since.elapsed()))
+        let idle = (!limit.is_zero()).then(|| limit.saturating_sub(self.idle_since.elapsed()));
+        idle.into_iter().chain(self.service_left()).min()
     }
 
     /// The longest sleep of a main loop: the watchdog must see it turn.
@@ -66,6 +75,7 @@ mod tests {
         Limits {
             max_use,
             max_idle: Duration::from_secs(max_idle),
+            retire: None,
             watchdog: Duration::from_secs(18000),
             client_timeout: Duration::ZERO,
         }
@@ -83,5 +93,14 @@ mod tests {
         cycle.served();
         assert!(cycle.is_worn_out());
         assert!(!cycle.is_idle_too_long());
+        let retire = |retire| {
+            Cycle::new(Limits {
+                retire: Some(retire),
+                ..limits(0, 0)
+            })
+        };
+        assert!(!retire(Duration::from_secs(1000)).is_worn_out());
+        let retired = retire(Duration::ZERO);
+        assert!(retired.is_worn_out() && retired.is_idle_too_long());
     }
 }

@@ -1,6 +1,7 @@
 //! The command line that master(8) gives its children.
 
 use crate::{StartError, Transport};
+use std::time::Duration;
 
 /// The options of master.md §3.1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +114,17 @@ impl Options {
         }
     }
 
+    /// The `-r` value.
+    pub(crate) fn retirement(&self) -> Result<Option<Duration>, StartError> {
+        let Some(text) = &self.retire else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
+            _ => Err(StartError::new(format!("invalid retirement time: {text}"))),
+        }
+    }
+
     /// The `-s` value.
     pub(crate) fn socket_count(&self) -> Result<usize, StartError> {
         match &self.sockets {
@@ -142,6 +154,25 @@ fn split_override(text: &str) -> Result<(String, String), StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_retirement_is_positive() {
+        let retirement = |args: &[&str]| {
+            let args = args.iter().map(ToString::to_string);
+            Options::parse(args).unwrap().retirement()
+        };
+        assert_eq!(retirement(&[]).unwrap(), None);
+        assert_eq!(
+            retirement(&["-r", "2"]).unwrap(),
+            Some(Duration::from_secs(2))
+        );
+        for text in ["0", "-1", "x", "2m"] {
+            assert_eq!(
+                retirement(&["-r", text]).unwrap_err().to_string(),
+                format!("invalid retirement time: {text}")
+            );
+        }
+    }
 
     fn parse(line: &str) -> Result<Options, StartError> {
         Options::parse(

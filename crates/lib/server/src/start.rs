@@ -1,5 +1,6 @@
 //! From exec to the main loop: the order of master.md §3.2.
 
+use crate::debugger::{run_debugger, wants_debugger};
 use crate::owner_groups;
 use crate::status::Status;
 use crate::{Context, Flow, Limits, Needs, Options, ProcessLimit, StartError, Transport};
@@ -81,6 +82,9 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
         return Err(StartError::new("do not run this command by hand"));
     }
     postern_maillog::configure(&config);
+    if options.log_to_stderr {
+        postern_maillog::use_tag_on_stderr();
+    }
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
@@ -94,6 +98,9 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
     };
     check_needs(skeleton, &options, transport, &service_name)?;
     let (flow, status, listeners) = inherited(&options, transport)?;
+    if options.debug || wants_debugger() {
+        run_debugger(&config).map_err(StartError::new)?;
+    }
     let mut context = Context {
         queue_directory: enter_queue_directory(&config)?,
         owner: owner(&config)?,
@@ -108,7 +115,7 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
     let mut program = P::before_jail(&mut context)?;
     jail(&mut context, skeleton.needs, groups.as_deref())?;
     program.after_jail(&context)?;
-    let mut limits = limits(&context.config, skeleton);
+    let mut limits = limits(&context.config, skeleton, context.options.retirement()?);
     program.adjust(&context, &mut limits);
     if !context.options.stand_alone {
         watchdog::start(limits.watchdog, watchdog_fired)?;
@@ -256,11 +263,12 @@ fn jail(context: &mut Context, needs: Needs, groups: Option<&[u32]>) -> Result<(
     Ok(())
 }
 
-fn limits(config: &Config, skeleton: &Skeleton) -> Limits {
+fn limits(config: &Config, skeleton: &Skeleton, retire: Option<Duration>) -> Limits {
     let watchdog = skeleton.needs.watchdog.or(skeleton.watchdog);
     Limits {
         max_use: u32::try_from(config.get(params::MAX_USE)).unwrap_or(0),
         max_idle: config.get(params::MAX_IDLE),
+        retire,
         watchdog: watchdog.unwrap_or_else(|| config.get(params::DAEMON_TIMEOUT)),
         client_timeout: config.get(params::IPC_TIMEOUT),
     }

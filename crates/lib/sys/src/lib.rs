@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod daemon;
 pub mod env;
+pub mod faults;
 pub mod fdpass;
 pub mod file;
 pub mod lmdb;

@@ -32,6 +32,19 @@ struct Budget {
     left: Duration,
 }
 
+/// What [`Channel::receive_now`] got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// More input.
+    Some,
+    /// Nothing more is there at present.
+    Nothing,
+    /// The end of input.
+    End,
+    /// Nothing was asked for: as much as allowed is buffered already.
+    Full,
+}
+
 /// The stream to a peer. Input and output are buffered; output is sent by [`Write::flush`], when
 /// the buffer is full, and before a read has to wait for the peer.
 pub struct Channel {
@@ -141,6 +154,50 @@ impl Channel {
             return Ok(true);
         }
         socket::wait(self.raw.input(), Interest::Read, Some(limit))
+    }
+
+    /// Adds to the buffered input what is there, without waiting, until `limit` bytes are buffered. For
+    /// event loops, which wait for many peers at a time; not for channels with a layer or of two
+    /// descriptors.
+    ///
+    /// # Errors
+    ///
+    /// What the connection suffered from; the channel has failed then.
+    pub fn receive_now(&mut self, limit: usize) -> io::Result<Received> {
+        if self.layer.is_some() || !self.raw.is_socket() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if self.pending() >= limit {
+            return Ok(Received::Full);
+        }
+        if self.start > 0 {
+            self.input.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == 0 && self.input.capacity() > LARGE_BUFFER {
+            // One large message must not cost its room for as long as the connection lasts.
+            self.input = Vec::new();
+        }
+        let room = self.input_room.max(self.end + BUFFER).min(limit);
+        self.input.resize(room, 0);
+        let buffer = self.input.get_mut(self.end..).unwrap_or_default();
+        let space = buffer.len();
+        match socket::recv_now(self.raw.input(), buffer) {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => {
+                self.end += count;
+                self.was_filled = count == space;
+                Ok(Received::Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.was_filled = false;
+                Ok(Received::Nothing)
+            }
+            Err(error) => {
+                self.failed = true;
+                Err(error)
+            }
+        }
     }
 
     /// Whether the peer has closed the connection, as far as that is known without waiting.
@@ -422,6 +479,25 @@ mod tests {
     fn pair() -> (Channel, Channel) {
         let (a, b) = socket::pair().unwrap();
         (Channel::new(a), Channel::new(b))
+    }
+
+    #[test]
+    fn input_is_collected_without_waiting_up_to_a_limit() {
+        let (mut near, mut far) = pair();
+        assert_eq!(near.receive_now(10).unwrap(), Received::Nothing);
+        for part in ["abcd", "efgh", "ijkl"] {
+            far.write_all(part.as_bytes()).unwrap();
+            far.flush().unwrap();
+            near.receive_now(10).unwrap();
+        }
+        assert_eq!(near.buffered(), b"abcdefghij");
+        assert_eq!(near.receive_now(10).unwrap(), Received::Full);
+        near.consume(9);
+        assert_eq!(near.receive_now(10).unwrap(), Received::Some);
+        assert_eq!(near.buffered(), b"jkl");
+        drop(far);
+        assert_eq!(near.receive_now(10).unwrap(), Received::End);
+        assert_eq!(near.buffered(), b"jkl");
     }
 
     #[test]

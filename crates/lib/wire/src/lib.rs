@@ -9,7 +9,7 @@ mod connect;
 mod layer;
 mod line;
 
-pub use channel::{Channel, Deadline};
+pub use channel::{Channel, Deadline, Received};
 pub use connect::{connect_tcp, connect_unix};
 pub use layer::{Layer, Raw};
 pub use line::LineEnd;

@@ -109,6 +109,9 @@ impl Session<'_> {
         if let Some(result) = self.about_addresses(&name) {
             return result;
         }
+        if let Some(result) = self.about_the_login(&name) {
+            return result;
+        }
         if is_table_command(&name) {
             let table = words.next().unwrap_or(word).to_owned();
             return self.table_restriction(&name, &table);
@@ -280,16 +283,9 @@ impl Session<'_> {
         })
     }
 
-    /// Restrictions that need a login, a block list, a policy service or the verify service.
+    /// Restrictions that need a block list, a policy service or the verify service.
     fn in_other_services(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
         match name {
-            "reject_sender_login_mismatch"
-            | "reject_authenticated_sender_login_mismatch"
-            | "reject_known_sender_login_mismatch"
-            | "reject_unauthenticated_sender_login_mismatch" => {
-                log::warn!("restriction `{name}' ignored: no SASL support");
-                Some(Ok(Verdict::Dunno))
-            }
             "check_sasl_access" | "check_ccert_access" => {
                 words.next();
                 Some(Ok(Verdict::Dunno))

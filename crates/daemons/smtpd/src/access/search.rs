@@ -64,9 +64,8 @@ impl Session<'_> {
         if resolved.failed() {
             return self.table_error(address.as_ref());
         }
-        let folded = address::fold_case(resolved.recipient.as_ref());
         let keys = mail_keys(
-            folded.as_ref(),
+            resolved.recipient.as_ref(),
             &self.server.extensions,
             self.server.access_parents,
         );

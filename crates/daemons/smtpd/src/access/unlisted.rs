@@ -63,7 +63,7 @@ impl Session<'_> {
             {
                 Ok(false) => {}
                 Ok(true) => return Ok(Verdict::Dunno),
-                Err(_) => return self.table_error(subject.name.as_ref()),
+                Err(error) => return self.lookup_error(&error, subject.name.as_ref()),
             }
         }
         let status = if is_sender { "5.1.0" } else { "5.1.1" };
@@ -134,7 +134,7 @@ impl Session<'_> {
         {
             Ok(true) => return Ok(Verdict::Dunno),
             Ok(false) => {}
-            Err(_) => return self.table_error(subject.name.as_ref()),
+            Err(error) => return self.lookup_error(&error, subject.name.as_ref()),
         }
         let mut text = "User unknown".to_owned();
         if self.config().get(params::SHOW_USER_UNKNOWN_TABLE_NAME) {

@@ -69,6 +69,7 @@ impl Session<'_> {
         if wanted.verp.is_some() && sender.is_empty() {
             return self.reply_protocol_error("503 5.5.4 Error: XVERP requires non-null sender");
         }
+        let sender = self.as_probe_sender(&sender).unwrap_or(sender);
         if let Err(rejection) = self.check_mail(&sender, &wanted) {
             return self.reply_rejection(rejection);
         }
@@ -95,6 +96,15 @@ impl Session<'_> {
         self.succeed("250 2.1.0 Ok")
     }
 
+    /// The sender of address probes in the form that tables have, when the address is one of theirs.
+    pub(super) fn as_probe_sender(&mut self, address: &BString) -> Option<BString> {
+        if self.alone {
+            return None;
+        }
+        let now = postern_sys::clock::unix_time();
+        self.server.as_probe_sender(address.as_ref(), now)
+    }
+
     fn milter_reply_to_mail(&mut self, sender: &BString) -> Option<&'static str> {
         if self.alone {
             return None;
@@ -107,7 +117,6 @@ impl Session<'_> {
 
     /// Says that the message cannot be stored, and why when that is known.
     pub(super) fn refuse_unwritable(&mut self) -> Step<Outcome> {
-        self.server.space.forget();
         if let Err(rejection) = self.check_space() {
             return self.reply_rejection(rejection);
         }
@@ -298,7 +307,7 @@ impl Session<'_> {
 
     /// Refuses mail that the disk may not have room for.
     fn check_space(&mut self) -> Result<(), Rejection> {
-        let Some(free) = self.server.space.free(&self.server.queue_directory) else {
+        let Some(free) = space::free(&self.server.queue_directory) else {
             return Ok(());
         };
         let set = &self.server.set;

@@ -64,9 +64,13 @@ impl Session<'_> {
             return self
                 .reply_protocol_error("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
         }
+        // What an address probe of ours left behind is never refused, whoever brings it.
+        let probe = self.as_probe_sender(&recipient);
+        let is_trusted = self.alone || probe.is_some();
+        let recipient = probe.unwrap_or(recipient);
         let first = self.recipient.replace(recipient.clone());
         self.access.forget_recipient();
-        let checked = if self.alone {
+        let checked = if is_trusted {
             Ok(())
         } else {
             self.check_recipient()

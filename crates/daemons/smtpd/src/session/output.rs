@@ -4,7 +4,7 @@ use bstr::{BStr, BString, ByteSlice};
 use postern_config::Config;
 use postern_mail::address;
 use postern_mail::printable::{Charset, mask};
-use postern_rewrite::Resolved;
+use postern_rewrite::{Context, Resolved};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -102,10 +102,17 @@ impl Session<'_> {
         self.stage == "END-OF-MESSAGE"
     }
 
-    /// Resolves an address (internal form) of mail from the current sender.
+    /// Resolves an address (internal form) of mail from the current sender. The recipient of the answer is
+    /// in lower case, as tables have it.
     pub(crate) fn resolve(&mut self, address: &BStr) -> Resolved {
         let sender = self.sender.clone().unwrap_or_default();
-        self.server.addresses.resolve(sender.as_ref(), address)
+        let addresses = &mut self.server.addresses;
+        let standard = addresses
+            .rewrite_internal(Context::Local, address)
+            .unwrap_or_else(|_| address.to_owned());
+        let mut resolved = addresses.resolve(sender.as_ref(), standard.as_ref());
+        resolved.recipient = address::fold_case(resolved.recipient.as_ref());
+        resolved
     }
 
     /// Bytes of a client, fit for the log.

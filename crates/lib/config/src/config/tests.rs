@@ -211,6 +211,23 @@ fn a_fresh_file_is_read_again_until_it_is_quiet() {
 }
 
 #[test]
+fn ports_without_a_number_are_warned_about() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("main.cf");
+    fs::write(&path, "known_tcp_ports = smtp=25, a b, $x\nx = y\n").unwrap();
+    let old = SystemTime::now() - Duration::from_secs(100);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(old).unwrap();
+    assert_eq!(
+        Config::load_from(directory.path()).unwrap().warnings(),
+        [
+            "known_tcp_ports: in \"a b\" is not in \"name = value\" form",
+            "known_tcp_ports: in \"y\" is not in \"name = value\" form",
+        ]
+    );
+}
+
+#[test]
 fn configurations_travel_between_threads() {
     fn is_send_sync<T: Send + Sync>() {}
     is_send_sync::<Config>();

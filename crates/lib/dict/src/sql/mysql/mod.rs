@@ -1,0 +1,260 @@
+//! `mysql`: tables in MySQL and MariaDB databases. Manual page: mysql_table(5).
+//!
+//! The text protocol is spoken here over the message types of the `mysql` driver's protocol crate; its
+//! connections would trust every public certificate authority beside `tls_CAfile`, run several statements
+//! in one query, and wait without an end in sight.
+
+mod auth;
+mod escape;
+mod option_file;
+mod packets;
+mod session;
+
+use bstr::{BStr, BString, ByteSlice};
+use postern_config::Config;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pool::{Class, IDLE_INTERVAL, Pool, RETRY_INTERVAL, interval};
+use super::tls::{Check, TlsFiles};
+use super::{Cell, Client, Manner, SqlTable, dial, query_text};
+use crate::client_config::ClientConfig;
+use crate::expansion::Template;
+use crate::{Flags, LookupError, OpenError, OpenMode, Table, split_list};
+use session::{Connection, Login, Place, Target};
+
+/// Where Debian's servers listen unless an option file knows better.
+const DEFAULT_SOCKET: &str = "/run/mysqld/mysqld.sock";
+const DEFAULT_PORT: u16 = 3306;
+
+/// One server of the `hosts` parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Server {
+    Socket(String),
+    /// `localhost`: the default socket.
+    Local,
+    Inet(String, Option<u16>),
+}
+
+/// What the table says about logging in; option files have more.
+struct Settings {
+    user: BString,
+    password: Option<BString>,
+    database: BString,
+    charset: Option<String>,
+    option_file: Option<String>,
+    option_group: String,
+    tls: TlsFiles,
+    verify: Option<bool>,
+    require_result_set: bool,
+}
+
+struct MySql {
+    name: String,
+    settings: Settings,
+    servers: Vec<(String, Server)>,
+    retry: Duration,
+    idle: Duration,
+    /// Made by the first lookup: option files are read then.
+    pool: Option<Pool<Connection>>,
+}
+
+/// Opens `mysql:name`.
+pub(crate) fn open(
+    config: &Config,
+    name: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    crate::simple::read_only("mysql", name, mode)?;
+    let file = ClientConfig::open(config, name)?;
+    let settings = settings(&file)?;
+    let seconds = |parameter, default| interval(&file, parameter, default);
+    let client = MySql {
+        name: format!("mysql:{name}"),
+        servers: servers(&file.string("hosts", "")?)?,
+        retry: seconds("retry_interval", RETRY_INTERVAL)?,
+        idle: seconds("idle_interval", IDLE_INTERVAL)?,
+        pool: None,
+        settings,
+    };
+    let manner = Manner {
+        kind: "mysql",
+        warns_of_null: false,
+        limit_colon: ":",
+        names_domain: true,
+    };
+    let query = query_text(&file)?;
+    let (client, query) = (Box::new(client), BStr::new(&query));
+    let table = SqlTable::open(config, &file, (name, flags, manner), client, query)?;
+    Ok(Box::new(table))
+}
+
+fn settings(file: &ClientConfig<'_>) -> Result<Settings, OpenError> {
+    let text = |parameter| file.string(parameter, "");
+    Ok(Settings {
+        database: BString::from(file.required("dbname")?),
+        user: file.bytes("user", ""),
+        password: file.get("password"),
+        charset: Some(text("charset")?).filter(|charset| !charset.is_empty()),
+        option_file: Some(text("option_file")?).filter(|path| !path.is_empty()),
+        option_group: file.string("option_group", "client")?,
+        tls: TlsFiles {
+            ca_file: text("tls_CAfile")?,
+            ca_path: text("tls_CApath")?,
+            cert_file: text("tls_cert_file")?,
+            key_file: text("tls_key_file")?,
+            ciphers: text("tls_ciphers")?,
+        },
+        verify: match file.get("tls_verify_cert") {
+            Some(_) => Some(file.boolean("tls_verify_cert", false)?),
+            None => None,
+        },
+        require_result_set: file.boolean("require_result_set", true)?,
+    })
+}
+
+/// The servers of `hosts`, each with its text.
+fn servers(hosts: &str) -> Result<Vec<(String, Server)>, OpenError> {
+    let listed = split_list(hosts);
+    let listed = if listed.is_empty() {
+        vec!["localhost"]
+    } else {
+        listed
+    };
+    listed
+        .into_iter()
+        .map(|text| Ok((text.to_owned(), server(text)?)))
+        .collect()
+}
+
+fn server(text: &str) -> Result<Server, OpenError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Server::Socket(path.to_owned()));
+    }
+    let (host, port) = dial::host_and_port(text.strip_prefix("inet:").unwrap_or(text));
+    if host == "localhost" {
+        return Ok(Server::Local);
+    }
+    let port = port.map(dial::port_number).transpose()?;
+    Ok(Server::Inet(host.to_owned(), port))
+}
+
+impl MySql {
+    /// The pool, with all that option files add.
+    fn make_pool(&self) -> Pool<Connection> {
+        let settings = &self.settings;
+        let options = if settings.option_file.is_none() && settings.option_group.is_empty() {
+            option_file::Options::default()
+        } else {
+            option_file::Options::read(settings.option_file.as_deref(), &settings.option_group)
+        };
+        let option = |name: &str| options.get(name).map(str::to_owned);
+        let login = Arc::new(Login {
+            user: user(BStr::new(&settings.user), option("user")),
+            password: settings
+                .password
+                .clone()
+                .or_else(|| option("password").map(BString::from))
+                .unwrap_or_default(),
+            database: settings.database.clone(),
+            charset: settings
+                .charset
+                .clone()
+                .or_else(|| option("default-character-set"))
+                .unwrap_or_else(|| "utf8mb4".to_owned()),
+            init: option("init-command"),
+            tls: tls(settings, &options),
+            table: self.name.clone(),
+            require_result_set: settings.require_result_set,
+        });
+        let port = option("port").and_then(|port| port.parse().ok());
+        let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
+        let mut pool = Pool::new(self.retry, self.idle);
+        for (label, server) in &self.servers {
+            let (class, place) = match server {
+                Server::Socket(path) => (Class::Unix, Place::Socket(path.clone())),
+                Server::Local => (Class::Inet, Place::Socket(socket.clone())),
+                Server::Inet(host, own) => {
+                    let port = own.or(port).unwrap_or(DEFAULT_PORT);
+                    (Class::Inet, Place::Inet(host.clone(), port))
+                }
+            };
+            let target = Target {
+                place,
+                login: Arc::clone(&login),
+            };
+            pool.add(label.clone(), class, target);
+        }
+        pool
+    }
+}
+
+impl Client for MySql {
+    fn ask(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, LookupError> {
+        let pool = match self.pool.take() {
+            Some(pool) => pool,
+            None => self.make_pool(),
+        };
+        self.pool
+            .insert(pool)
+            .ask(|connection| connection.query(query, key))
+            .map_err(|why| LookupError::retry(self.name.clone(), why))
+    }
+}
+
+/// The name to log in with: the table's, the option file's, or that of whom the process runs as.
+fn user(own: &BStr, option: Option<String>) -> BString {
+    if !own.is_empty() {
+        return own.to_owned();
+    }
+    let system = || {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()?;
+        Some(user?.name)
+    };
+    BString::from(option.or_else(system).unwrap_or_default())
+}
+
+/// Encryption is used when anything about it is set.
+fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles, Check)> {
+    let own = |own: &String, name: &str| {
+        let option = || options.get(name).unwrap_or_default().to_owned();
+        if own.is_empty() {
+            option()
+        } else {
+            own.clone()
+        }
+    };
+    let files = TlsFiles {
+        ca_file: own(&settings.tls.ca_file, "ssl-ca"),
+        ca_path: own(&settings.tls.ca_path, "ssl-capath"),
+        cert_file: own(&settings.tls.cert_file, "ssl-cert"),
+        key_file: own(&settings.tls.key_file, "ssl-key"),
+        ciphers: own(&settings.tls.ciphers, "ssl-cipher"),
+    };
+    let verify = settings
+        .verify
+        .unwrap_or_else(|| options.is_on("ssl-verify-server-cert"));
+    let has_authority = !files.ca_file.is_empty() || !files.ca_path.is_empty();
+    let is_wanted = verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
+    let check = match (verify, has_authority) {
+        (true, _) => Check::ChainAndName,
+        (false, true) => Check::Chain,
+        (false, false) => Check::Nothing,
+    };
+    is_wanted.then_some((files, check))
+}
+
+/// Whether the template has double quotes, which the rules of quoting have to know.
+fn has_double_quotes(query: &Template) -> bool {
+    // A template filled with an ordinary key shows its own text.
+    query
+        .fill_query(
+            BStr::new("a@a.a.a.a.a.a.a.a.a"),
+            &crate::expansion::verbatim,
+        )
+        .is_none_or(|text| text.contains_str("\""))
+}
+
+#[cfg(test)]
+mod tests;

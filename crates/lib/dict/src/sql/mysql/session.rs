@@ -1,0 +1,358 @@
+//! A login at a MySQL server, and the queries on it.
+
+use bstr::{BStr, BString};
+use mysql_common::constants::{CapabilityFlags, Command, StatusFlags};
+use mysql_common::io::ParseBuf;
+use mysql_common::packets::{HandshakePacket, HandshakeResponse, SslRequest};
+use mysql_common::proto::MySerialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::auth::{self, Secret};
+use super::escape::{self, Quoting};
+use super::has_double_quotes;
+use super::packets::{PacketError, Packets, Reply, complaint};
+use crate::expansion::Template;
+use crate::io_text;
+use crate::sql::Cell;
+use crate::sql::dial::{self, DialError};
+use crate::sql::pool::{ANSWER_LIMIT, CONNECT_LIMIT, Failure, LARGEST_ANSWER, Session};
+use crate::sql::tls::{self, Check, TlsFiles};
+
+/// A greeting is never longer.
+const LONGEST_GREETING: usize = 64 * 1024;
+/// `utf8mb4_general_ci`; the session's real character set is set after the login.
+const COLLATION: u8 = 45;
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Socket(String),
+    Inet(String, u16),
+}
+
+/// How to log in, the same at all servers.
+pub(super) struct Login {
+    pub(super) user: BString,
+    pub(super) password: BString,
+    pub(super) database: BString,
+    pub(super) charset: String,
+    /// A statement to begin with.
+    pub(super) init: Option<String>,
+    pub(super) tls: Option<(TlsFiles, Check)>,
+    /// `type:name`, for messages.
+    pub(super) table: String,
+    /// A query without rows is an error.
+    pub(super) require_result_set: bool,
+}
+
+/// One server and how to log in there.
+pub(super) struct Target {
+    pub(super) place: Place,
+    pub(super) login: Arc<Login>,
+}
+
+/// A session at a server.
+pub(super) struct Connection {
+    packets: Packets,
+    login: Arc<Login>,
+    /// Worked out at the first query.
+    double_quotes: Option<bool>,
+}
+
+impl Session for Connection {
+    type Target = Target;
+
+    fn connect(target: &Target, label: &str) -> Result<Self, String> {
+        Self::begin(target).map_err(|why| format!("connect to mysql server {label}: {why}"))
+    }
+
+    fn is_stale(&self) -> bool {
+        self.packets.is_closed()
+    }
+}
+
+/// Connects, in the words of MariaDB's client library.
+fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
+    let channel = match place {
+        Place::Socket(path) => dial::dial_unix(path, end).map_err(|error| {
+            let number = dial::number(&error);
+            format!("Can't connect to local server through socket '{path}' ({number})")
+        })?,
+        Place::Inet(host, port) => dial::dial(host, *port, end).map_err(|error| match error {
+            DialError::Name(_) => format!("Unknown server host '{host}' (-2)"),
+            DialError::Connect { error, .. } => {
+                format!(
+                    "Can't connect to server on '{host}' ({})",
+                    dial::number(&error)
+                )
+            }
+        })?,
+    };
+    Ok(Packets::new(channel))
+}
+
+/// The greeting, encryption when wanted, and the proof of the password.
+fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), String> {
+    let login = &target.login;
+    dial::limit(packets.channel(), end);
+    let greeting = packets
+        .read(LONGEST_GREETING)
+        .map_err(|error| lost(&error, "reading initial communication packet"))?;
+    if greeting.first() == Some(&0xff) {
+        return Err(complaint(&greeting).to_string());
+    }
+    let hello: HandshakePacket<'_> = ParseBuf(&greeting)
+        .parse(())
+        .map_err(|_| PacketError::Malformed.to_string())?;
+    let offered = hello.capabilities();
+    let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
+    if hello.protocol_version() != 10 || !offered.contains(needed) {
+        let version = hello.protocol_version();
+        return Err(format!(
+            "Protocol mismatch; server version = {version}, client version = 10"
+        ));
+    }
+    packets.set_status(hello.status_flags());
+    let mut wanted = needed
+        | CapabilityFlags::CLIENT_LONG_PASSWORD
+        | CapabilityFlags::CLIENT_LONG_FLAG
+        | CapabilityFlags::CLIENT_TRANSACTIONS
+        | CapabilityFlags::CLIENT_MULTI_RESULTS
+        | CapabilityFlags::CLIENT_PLUGIN_AUTH
+        | CapabilityFlags::CLIENT_CONNECT_WITH_DB;
+    let can_encrypt = offered.contains(CapabilityFlags::CLIENT_SSL);
+    let mut is_encrypted = false;
+    if let Some((files, check)) = &login.tls {
+        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
+        if !can_encrypt && *check != Check::Nothing {
+            let why = "SSL is required, but the server does not support it";
+            return Err(format!("TLS/SSL error: {why}"));
+        }
+        if can_encrypt {
+            wanted |= CapabilityFlags::CLIENT_SSL;
+            encrypt(packets, wanted & offered, files, *check, &target.place, end)
+                .map_err(|error| format!("TLS/SSL error: {error}"))?;
+            is_encrypted = true;
+        }
+    }
+    let nonce = [
+        hello.scramble_1_ref(),
+        hello.scramble_2_ref().unwrap_or_default(),
+    ]
+    .concat();
+    let plugin = auth::first(hello.auth_plugin());
+    let secret = Secret {
+        password: &login.password,
+        is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
+    };
+    let answer = |error: PacketError| lost(&error, "reading authorization packet");
+    let proof = auth::proof(&plugin, &secret, &nonce).map_err(answer)?;
+    let response = HandshakeResponse::new(
+        Some(proof.as_slice()),
+        (5, 5, 3),
+        Some(login.user.as_slice()),
+        Some(login.database.as_slice()),
+        Some(plugin.clone()),
+        wanted & offered,
+        None,
+        u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX),
+    );
+    let mut packet = Vec::new();
+    response.serialize(&mut packet);
+    dial::limit(packets.channel(), end);
+    packets.write(&packet).map_err(answer)?;
+    auth::finish(packets, &secret, plugin, nonce).map_err(answer)
+}
+
+fn encrypt(
+    packets: &mut Packets,
+    flags: CapabilityFlags,
+    files: &TlsFiles,
+    check: Check,
+    place: &Place,
+    end: Instant,
+) -> Result<(), PacketError> {
+    let room = u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX);
+    let mut request = Vec::new();
+    SslRequest::new(flags, room, COLLATION).serialize(&mut request);
+    packets.write(&request)?;
+    let name = match place {
+        Place::Inet(host, _) => host,
+        Place::Socket(_) => "localhost",
+    };
+    tls::encrypt(packets.channel(), files, check, name, end).map_err(|error| {
+        // The files' errors read like the system's.
+        PacketError::Server(match error.raw_os_error() {
+            Some(number) => format!("{} ({number})", io_text(&error)),
+            None => error.to_string(),
+        })
+    })
+}
+
+/// The text of a login that broke off at `step`.
+fn lost(error: &PacketError, step: &str) -> String {
+    match error {
+        PacketError::Io(error) => {
+            let number = dial::number(error);
+            format!("Lost connection to server at '{step}', system error: {number}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A text that is the same for all failures of the connection.
+fn during(error: &PacketError, io_text: &str) -> String {
+    match error {
+        PacketError::Io(_) => io_text.to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl Connection {
+    fn begin(target: &Target) -> Result<Self, String> {
+        let end = Instant::now() + CONNECT_LIMIT;
+        let mut packets = dial(&target.place, end)?;
+        log_in(&mut packets, target, end)?;
+        let mut connection = Self {
+            packets,
+            login: Arc::clone(&target.login),
+            double_quotes: None,
+        };
+        connection
+            .prepare(end)
+            .map_err(|error| during(&error, "Lost connection to server during query"))?;
+        Ok(connection)
+    }
+
+    /// Makes the session what the table wants.
+    fn prepare(&mut self, end: Instant) -> Result<(), PacketError> {
+        let charset = self.login.charset.clone();
+        if !charset.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(unknown_charset(&charset));
+        }
+        if !charset.eq_ignore_ascii_case("utf8mb4") {
+            let statement = format!("SET NAMES {charset}");
+            self.run(&statement, end).map_err(|error| match error {
+                PacketError::Server(_) => unknown_charset(&charset),
+                other => other,
+            })?;
+        }
+        match self.login.init.clone() {
+            Some(statement) => self.run(&statement, end),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a statement whose rows nobody wants.
+    fn run(&mut self, statement: &str, end: Instant) -> Result<(), PacketError> {
+        dial::limit(self.packets.channel(), end);
+        self.packets
+            .command(Command::COM_QUERY as u8, statement.as_bytes())?;
+        let mut room = LARGEST_ANSWER;
+        loop {
+            if let Reply::Rows(columns) = self.packets.reply()? {
+                self.packets.rows(columns, &mut room, &mut Vec::new())?;
+            }
+            if !self.has_more() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        let status = self.packets.status();
+        status.contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS)
+    }
+
+    /// The columns that `query` filled with `key` gives.
+    pub(super) fn query(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, Failure> {
+        let table = self.login.table.clone();
+        let failed = |what: &str| format!("{table}: query failed: {what}");
+        let double_quotes = *self
+            .double_quotes
+            .get_or_insert_with(|| has_double_quotes(query));
+        let quoting = Quoting {
+            plain_backslash: self
+                .packets
+                .status()
+                .contains(StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES),
+            ascii_safe: escape::is_safe(&self.login.charset),
+            double_quotes,
+        };
+        if !quoting.can_quote(key) {
+            let what = "the key cannot be quoted safely in this session";
+            return Err(Failure::Unsafe(failed(what)));
+        }
+        let quote = |text: &[u8], out: &mut Vec<u8>| quoting.quote(text, out);
+        let Some(text) = query.fill_query(key, &quote) else {
+            return Ok(Vec::new());
+        };
+        dial::limit(self.packets.channel(), Instant::now() + ANSWER_LIMIT);
+        let sent = self.packets.command(Command::COM_QUERY as u8, &text);
+        sent.map_err(|error| judge(&error, &failed(&during(&error, "Server has gone away"))))?;
+        self.answer(&table)
+    }
+
+    /// Reads all that a query gives: at most one result set, and what a procedure says at its end.
+    fn answer(&mut self, table: &str) -> Result<Vec<Cell>, Failure> {
+        const LOST: &str = "Lost connection to server during query";
+        let (mut cells, mut room, mut sets) = (Vec::new(), LARGEST_ANSWER, 0);
+        let mut step = "";
+        loop {
+            let mut part = Vec::new();
+            let done = match self.packets.reply() {
+                Ok(Reply::Done) => Ok(()),
+                Ok(Reply::Rows(columns)) => {
+                    sets += 1;
+                    self.packets.rows(columns, &mut room, &mut part)
+                }
+                Err(error) => Err(error),
+            };
+            done.map_err(|error| {
+                let what = during(&error, LOST);
+                judge(&error, &format!("{table}: query failed{step}: {what}"))
+            })?;
+            if sets == 1 {
+                cells.append(&mut part);
+            }
+            if !self.has_more() {
+                break;
+            }
+            step = " (mysql_next_result)";
+        }
+        let refuse = |what| Err(Failure::Refused(format!("{table}: query failed: {what}")));
+        match sets {
+            0 if self.login.require_result_set => {
+                refuse("query returned no result set(require_result_set = yes)")
+            }
+            0 | 1 => Ok(cells),
+            _ => refuse("multiple result sets returning data are not supported"),
+        }
+    }
+}
+
+fn unknown_charset(charset: &str) -> PacketError {
+    PacketError::Server(format!(
+        "Can't initialize character set {charset} (path: compiled_in)"
+    ))
+}
+
+/// What a failure says about the server.
+fn judge(error: &PacketError, text: &str) -> Failure {
+    let text = text.to_owned();
+    match error {
+        PacketError::Server(_) => Failure::Refused(text),
+        PacketError::Io(error) if postern_wire::is_timeout(error) => Failure::Late(text),
+        PacketError::Io(_) => Failure::Lost(text),
+        PacketError::Malformed | PacketError::TooLarge => Failure::Spoilt(text),
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Servers log clients that leave without a word.
+        dial::limit(self.packets.channel(), Instant::now());
+        let _ = self.packets.command(Command::COM_QUIT as u8, b"");
+    }
+}

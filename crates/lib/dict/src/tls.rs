@@ -1,0 +1,334 @@
+//! Encryption of connections to database servers.
+//!
+//! Without anything to verify against, any certificate will do, as with the databases' own libraries.
+
+use postern_wire::{Channel, Deadline, Layer, Raw};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a server's certificate has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Anything.
+    Nothing,
+    /// Signed by an authority that is trusted.
+    Chain,
+    /// Also made for the name of the server.
+    ChainAndName,
+}
+
+/// Settings of an encrypted connection; empty texts are not set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TlsFiles {
+    /// Certificates of trusted authorities.
+    pub(crate) ca_file: String,
+    /// A directory with files of such certificates.
+    pub(crate) ca_path: String,
+    /// The client's certificate and those between it and its authority.
+    pub(crate) cert_file: String,
+    /// The key of the client's certificate.
+    pub(crate) key_file: String,
+    /// OpenSSL names of cipher suites for TLS 1.2.
+    pub(crate) ciphers: String,
+}
+
+/// The authorities of the system.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// Makes `channel` an encrypted one before `end`. `name` is the server as it is known to the client.
+pub(crate) fn encrypt(
+    channel: &mut Channel,
+    files: &TlsFiles,
+    check: Check,
+    name: &str,
+    end: Instant,
+) -> io::Result<()> {
+    let config = client_config(files, check)?;
+    let name = ServerName::try_from(name.to_owned())
+        .or_else(|_| ServerName::try_from("localhost"))
+        .map_err(invalid)?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(invalid)?;
+    connection.set_buffer_limit(None);
+    while connection.is_handshaking() || connection.wants_write() {
+        let limit = end.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
+            return Err(postern_wire::timed_out());
+        }
+        channel.set_deadline(Some(Deadline {
+            limit,
+            min_data_rate: 0,
+        }));
+        let raw = channel.raw()?;
+        while connection.wants_write() {
+            connection.write_tls(raw)?;
+        }
+        if connection.is_handshaking() {
+            receive(&mut connection, raw)?;
+        }
+    }
+    channel.set_layer(Box::new(Encryption { connection }));
+    Ok(())
+}
+
+/// Takes records from the socket.
+fn receive(connection: &mut ClientConnection, raw: &mut Raw) -> io::Result<()> {
+    if connection.read_tls(raw)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let done = connection.process_new_packets().map_err(invalid);
+    if done.is_err() {
+        // The peer gets the alert, if it still listens.
+        let _ = connection.write_tls(raw);
+    }
+    done.map(|_| ())
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+struct Encryption {
+    connection: ClientConnection,
+}
+
+impl Layer for Encryption {
+    fn read(&mut self, raw: &mut Raw, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    receive(&mut self.connection, raw)?;
+                    while self.connection.wants_write() {
+                        self.connection.write_tls(raw)?;
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+    fn write_all(&mut self, raw: &mut Raw, data: &[u8]) -> io::Result<()> {
+        self.connection.writer().write_all(data)?;
+        while self.connection.wants_write() {
+            self.connection.write_tls(raw)?;
+        }
+        Ok(())
+    }
+    fn has_pending(&self) -> bool {
+        false
+    }
+    fn shutdown(&mut self, raw: &mut Raw) {
+        self.connection.send_close_notify();
+        let _ = self.connection.write_tls(raw);
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+fn client_config(files: &TlsFiles, check: Check) -> io::Result<ClientConfig> {
+    let provider = Arc::new(provider(&files.ciphers));
+    let roots = if check == Check::Nothing {
+        Vec::new()
+    } else {
+        authorities(files)?
+    };
+    let verifier = Verifier::new(check, roots, &provider)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(invalid)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    if files.cert_file.is_empty() && files.key_file.is_empty() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let key_file = if files.key_file.is_empty() {
+        &files.cert_file
+    } else {
+        &files.key_file
+    };
+    let cert_file = if files.cert_file.is_empty() {
+        &files.key_file
+    } else {
+        &files.cert_file
+    };
+    let chain = certificates(Path::new(cert_file))?;
+    let key = PrivateKeyDer::from_pem_slice(&std::fs::read(key_file)?)
+        .map_err(|error| invalid(format!("{key_file}: {error}")))?;
+    builder.with_client_auth_cert(chain, key).map_err(invalid)
+}
+
+/// rustls's cipher suites, or those of TLS 1.2 that `wanted` names. Lists that name none of them, such as
+/// `HIGH`, change nothing: all suites here are strong.
+fn provider(wanted: &str) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    let names: Vec<&str> = wanted.split([':', ',', ' ']).collect();
+    let is_wanted = |suite: &rustls::SupportedCipherSuite| {
+        suite.tls13().is_none() && names.contains(&openssl_name(suite).as_str())
+    };
+    if provider.cipher_suites.iter().any(is_wanted) {
+        provider
+            .cipher_suites
+            .retain(|suite| suite.tls13().is_some() || is_wanted(suite));
+    }
+    provider
+}
+
+/// `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` is `ECDHE-RSA-AES256-GCM-SHA384` to OpenSSL.
+fn openssl_name(suite: &rustls::SupportedCipherSuite) -> String {
+    let name = format!("{:?}", suite.suite());
+    name.trim_start_matches("TLS_")
+        .replace("_WITH", "")
+        .replace("AES_", "AES")
+        .replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305")
+        .replace('_', "-")
+}
+
+/// The trusted authorities: those of the files, or the system's when there are none.
+fn authorities(files: &TlsFiles) -> io::Result<Vec<CertificateDer<'static>>> {
+    if !files.ca_file.is_empty() {
+        return certificates(Path::new(&files.ca_file));
+    }
+    if files.ca_path.is_empty() {
+        return certificates(Path::new(SYSTEM_AUTHORITIES));
+    }
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(&files.ca_path)? {
+        // Other files may lie there, too.
+        all.extend(certificates(&entry?.path()).unwrap_or_default());
+    }
+    Ok(all)
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let content = std::fs::read(path)?;
+    CertificateDer::pem_slice_iter(&content)
+        .collect::<Result<_, _>>()
+        .map_err(|error| invalid(format!("{}: {error}", path.display())))
+}
+
+#[derive(Debug)]
+struct Verifier {
+    check: Check,
+    roots: Vec<CertificateDer<'static>>,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    schemes: Vec<SignatureScheme>,
+}
+
+impl Verifier {
+    fn new(
+        check: Check,
+        roots: Vec<CertificateDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> io::Result<Self> {
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(roots.iter().cloned());
+        let chain = if check == Check::Nothing {
+            None
+        } else if store.is_empty() {
+            return Err(invalid("no trusted certificate authority"));
+        } else {
+            let builder =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
+            Some(builder.build().map_err(invalid)?)
+        };
+        Ok(Self {
+            check,
+            roots,
+            chain,
+            schemes: provider
+                .signature_verification_algorithms
+                .supported_schemes(),
+        })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // A server's own certificate may be listed as its authority.
+        if self.roots.iter().any(|root| root == end_entity) {
+            if self.check == Check::ChainAndName {
+                let parsed = ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&parsed, server_name)?;
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
+        let verdict =
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verdict {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.check == Check::Chain => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match &self.chain {
+            Some(chain) => chain.verify_tls12_signature(message, cert, dss),
+            None => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        match &self.chain {
+            Some(chain) => chain.verify_tls13_signature(message, cert, dss),
+            None => Ok(HandshakeSignatureValid::assertion()),
+        }
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cipher_lists_of_openssl_choose_suites_of_tls_1_2() {
+        let count = |list: &str| {
+            let suites = provider(list).cipher_suites;
+            suites
+                .iter()
+                .filter(|suite| suite.tls13().is_none())
+                .count()
+        };
+        let all = count("");
+        assert!(all >= 4, "{all}");
+        assert_eq!(count("HIGH:!aNULL"), all);
+        assert_eq!(count("ECDHE-RSA-AES256-GCM-SHA384"), 1);
+        assert_eq!(
+            count("AES128-SHA:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256"),
+            2
+        );
+    }
+}

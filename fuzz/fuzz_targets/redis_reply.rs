@@ -1,0 +1,8 @@
+//! Replies of Redis servers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    assert!(postern_dict::fuzzing::read_replies(bytes, 50));
+});
