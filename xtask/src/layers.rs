@@ -79,7 +79,7 @@ fn check(package: &Value, rank: &HashMap<&str, usize>, faults: &mut Vec<String>)
             continue;
         };
         if only_tests
-            || (name == "xtask" && target == "testkit")
+            || (name == "xtask" && matches!(target, "config" | "testkit"))
             || (name == "tests" && target == "testkit")
         {
             continue;
