@@ -39,6 +39,21 @@ pub(crate) const PEERS: &[Peer] = &[
         package: "postfix-pcre",
     },
     Peer {
+        name: "MariaDB",
+        probe: "/usr/sbin/mariadbd",
+        package: "mariadb-server-core",
+    },
+    Peer {
+        name: "MariaDB's client",
+        probe: "/usr/bin/mariadb",
+        package: "mariadb-client-core",
+    },
+    Peer {
+        name: "PostgreSQL",
+        probe: "/usr/bin/pg_ctlcluster",
+        package: "postgresql",
+    },
+    Peer {
         name: "memcached",
         probe: "/usr/bin/memcached",
         package: "memcached",

@@ -9,7 +9,7 @@ use nix::unistd::{Group, User, geteuid};
 use crate::build::{self, Profile};
 
 /// Programs in `usr/sbin`; the others go to `usr/lib/postfix/sbin`.
-const COMMANDS: &[&str] = &[
+pub(crate) const COMMANDS: &[&str] = &[
     "postalias",
     "postcat",
     "postconf",
@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "postlock",
     "postlog",
     "postmap",
+    "postmulti",
     "postqueue",
     "postsuper",
     "qmqp-sink",
@@ -33,7 +34,7 @@ const COMMANDS: &[&str] = &[
 const SETGID: &[&str] = &["postdrop", "postqueue"];
 
 /// Daemons.
-const DAEMONS: &[&str] = &[
+pub(crate) const DAEMONS: &[&str] = &[
     "anvil",
     "bounce",
     "cleanup",
@@ -120,9 +121,18 @@ fn lay_out(root: &Path, bin: &Path) -> std::io::Result<()> {
         &root.join("usr/lib/postfix/prepare-jail"),
         0o755,
     )?;
+    for name in ["post-install", "postfix-tls-script"] {
+        let target = libexec.join(name);
+        // Postfix's own scripts work with our programs, and can do more.
+        let old = fs::read_to_string(&target).unwrap_or_default();
+        if old.is_empty() || old.contains("POSTERN_BUILT_IN") {
+            copy(&build::top().join("packaging/script"), &target, 0o755)?;
+        }
+    }
     for name in ["mailq", "newaliases"] {
         link("../sbin/sendmail", &usr_bin.join(name))?;
     }
+    crate::man::write(&root.join("usr/share/man"))?;
     fs::create_dir_all(root.join("usr/lib"))?;
     link("../sbin/sendmail", &root.join("usr/lib/sendmail"))?;
     configuration(root)?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run|test|install|deps|layers|fuzz|ci`.
+//! The project's own commands: `cargo xtask run|test|install|man|deps|layers|parameters|fuzz|ci`.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -7,6 +7,8 @@ mod deps;
 mod fuzz;
 mod install;
 mod layers;
+mod man;
+mod parameters;
 mod run;
 mod test;
 
@@ -18,8 +20,10 @@ usage: cargo xtask COMMAND
   run [--once] [--release] [--port N]   build, start an instance, send mail through it, keep serving
   test [--strict] [CARGO TEST OPTIONS]  every test; --strict: a skipped peer is a failure
   install --root DIR [--debug]          lay out a Postfix-like tree below DIR
+  man [DIR]                             make the manual pages, by default in target/man
   deps                                  install the peers that tests talk to (Debian packages)
   layers                                check that dependencies only point downwards
+  parameters [--check]                  write, or check, the table of who obeys which parameter
   fuzz [SECONDS] [TARGET]               run the fuzz targets
   ci                                    what .ci/run does";
 
@@ -35,6 +39,9 @@ fn main() -> ExitCode {
         "install" => install::install(rest),
         "deps" => deps::deps(),
         "layers" => layers::layers(),
+        "man" => man::man(rest),
+        "parameters" if rest.iter().any(|word| word == "--check") => parameters::check(),
+        "parameters" => parameters::write(),
         "fuzz" => fuzz::fuzz(rest),
         "ci" => ci::ci(),
         _ => Err(USAGE.to_owned()),

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::build::{self, Profile};
-use crate::deps;
+use crate::{deps, parameters};
 
 /// Builds the programs, then runs all tests against them.
 pub(crate) fn test(args: &[String]) -> Result<(), String> {
     let strict = args.iter().any(|arg| arg == "--strict");
     let rest: Vec<&String> = args.iter().filter(|arg| *arg != "--strict").collect();
+    parameters::check()?;
     let bin = build::programs(Profile::Debug)?;
     let skipped = build::target_directory().join("skipped-tests");
     // Left by an earlier run; mostly there is none.

@@ -1,6 +1,7 @@
 //! Changes master.cf: entries, fields, and `-o` settings. Untouched entries keep their bytes.
 
 use postern_config::edit::Replacement;
+use postern_config::lines;
 use postern_config::master_cf::{self, FIELD_NAMES};
 
 use crate::edit_main::check_word;
@@ -30,8 +31,14 @@ enum Action {
 }
 
 /// A piece of the file: an entry with the comments and blank lines after it, or what precedes all.
+/// Only entries that change need to be right.
 struct Block {
     lines: Vec<Vec<u8>>,
+    /// Where the file was read, for complaints.
+    path: String,
+    /// The entry as it stands in the file.
+    raw: Option<master_cf::Entry>,
+    /// The entry's new form, when it changes.
     entry: Option<MasterEntry>,
 }
 
@@ -55,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
     let replacement = Replacement::open(&path)?;
     let mut blocks = blocks(&shown, &replacement.old_text()?)?;
     for request in &mut requests {
-        apply(request, &mut blocks);
+        apply(request, &mut blocks)?;
     }
     for request in requests.iter().filter(|request| !request.is_matched) {
         if matches!(
@@ -140,13 +147,10 @@ fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
             "invalid service attribute name: \"{item}\""
         )));
     };
-    if index + 1 < FIELD_NAMES.len() {
-        if value.contains([' ', '\t', '\r']) {
-            return Err(Fatal::text(
-                "-Fe does not accept whitespace in non-command field",
-            ));
-        }
-        master_cf::check_field(index, value, value).map_err(Fatal::Text)?;
+    if index + 1 < FIELD_NAMES.len() && value.contains([' ', '\t', '\r']) {
+        return Err(Fatal::text(
+            "-Fe does not accept whitespace in non-command field",
+        ));
     }
     Ok(Action::SetField(index, value.to_string()))
 }
@@ -166,20 +170,15 @@ fn param_action(item: &str, value: Option<&str>) -> Result<Action, Fatal> {
 
 /// Takes the file apart into entries.
 fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
-    let mut made = vec![Block {
-        lines: Vec::new(),
-        entry: None,
-    }];
-    let entries = master_cf::entries(path, content, |text| warn(&text));
-    let mut starts = entries.iter().peekable();
+    let mut made = vec![Block::new(path)];
+    let entries = master_cf::entries(path, content, drop);
+    let mut starts = entries.into_iter().peekable();
     for (index, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
         if let Some(entry) = starts.next_if(|entry| entry.line == index + 1) {
-            let parsed = MasterEntry::from_entry(entry, &|| {
-                format!("file {path}: line {}: bad field count", entry.line)
-            })?;
+            check_start(path, entry.line, &lines::to_text(line))?;
             made.push(Block {
-                lines: Vec::new(),
-                entry: Some(parsed),
+                raw: Some(entry),
+                ..Block::new(path)
             });
         }
         let mut line = line.to_vec();
@@ -193,6 +192,27 @@ fn blocks(path: &str, content: &[u8]) -> Result<Vec<Block>, Fatal> {
     Ok(made)
 }
 
+/// An entry whose first line does not tell its name and type cannot be found by these.
+fn check_start(path: &str, number: usize, line: &str) -> Result<(), Fatal> {
+    let fail = |problem: String| {
+        Err(Fatal::Text(format!(
+            "file {path}: line {number}: {problem}"
+        )))
+    };
+    let mut fields = line.split_whitespace();
+    let (Some(name), Some(kind)) = (fields.next(), fields.next()) else {
+        return fail("specify service name and type on the same line".to_string());
+    };
+    for (what, text) in [("name", name), ("type", kind)] {
+        if text.contains('=') {
+            return fail(format!(
+                "service {what} syntax \"{text}\" is unsupported with -Me, -Fe, -Pe, -X, or -#"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn is_comment(line: &[u8]) -> bool {
     line.iter()
         .find(|byte| !byte.is_ascii_whitespace() && **byte != 0x0b)
@@ -203,25 +223,13 @@ fn is_match(pattern: &str, text: &str) -> bool {
     pattern == "*" || pattern == text
 }
 
-fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
-    let mut replaced = false;
+fn apply(request: &mut Request, blocks: &mut Vec<Block>) -> Result<(), Fatal> {
+    if let Action::ReplaceEntry(new) = &request.action {
+        replace_entry(request, new, blocks);
+        return Ok(());
+    }
     for block in blocks.iter_mut() {
-        let Some(entry) = &mut block.entry else {
-            continue;
-        };
-        let is_selected =
-            is_match(&request.service, entry.name()) && is_match(&request.kind, entry.kind());
-        if let Action::ReplaceEntry(new) = &request.action {
-            let is_same = entry.name() == new.name() && entry.kind() == new.kind();
-            if is_selected && !replaced {
-                replaced = true;
-                block.replace((**new).clone());
-            } else if is_selected || is_same {
-                block.remove();
-            }
-            continue;
-        }
-        if !is_selected {
+        if !block.is_named(&request.service, &request.kind) {
             continue;
         }
         request.is_matched = true;
@@ -229,7 +237,9 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
             Action::CommentOut => block.comment_out(),
             Action::RemoveEntry => block.remove(),
             Action::SetField(index, value) => {
+                let entry = block.parsed()?;
                 if index + 1 < FIELD_NAMES.len() {
+                    master_cf::check_field(*index, value, value).map_err(Fatal::Text)?;
                     entry.fields[*index].clone_from(value);
                 } else {
                     let mut words = command_words(value);
@@ -241,10 +251,11 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
                 block.rewrite();
             }
             Action::SetParam(value) => {
-                set_param(entry, &request.item, value);
+                set_param(block.parsed()?, &request.item, value);
                 block.rewrite();
             }
             Action::RemoveParam => {
+                let entry = block.parsed()?;
                 for at in entry.setting_positions(&request.item).into_iter().rev() {
                     entry.arguments.drain(at - 1..=at);
                     entry.options -= 2;
@@ -255,14 +266,25 @@ fn apply(request: &mut Request, blocks: &mut Vec<Block>) {
             Action::ReplaceEntry(_) => {}
         }
     }
-    if let Action::ReplaceEntry(new) = &request.action
-        && !replaced
-    {
-        let mut block = Block {
-            lines: Vec::new(),
-            entry: None,
-        };
-        block.replace((**new).clone());
+    Ok(())
+}
+
+/// Puts `new` in place of the first entry that the request names; others that it names, and those of
+/// the new entry's own name, go.
+fn replace_entry(request: &Request, new: &MasterEntry, blocks: &mut Vec<Block>) {
+    let mut is_replaced = false;
+    for block in blocks.iter_mut() {
+        let is_selected = block.is_named(&request.service, &request.kind);
+        if is_selected && !is_replaced {
+            is_replaced = true;
+            block.replace(new.clone());
+        } else if is_selected || block.is_named(new.name(), new.kind()) {
+            block.remove();
+        }
+    }
+    if !is_replaced {
+        let mut block = Block::new("");
+        block.replace(new.clone());
         blocks.push(block);
     }
 }
@@ -282,6 +304,50 @@ fn set_param(entry: &mut MasterEntry, name: &str, value: &str) {
 }
 
 impl Block {
+    fn new(path: &str) -> Self {
+        Self {
+            lines: Vec::new(),
+            path: path.to_string(),
+            raw: None,
+            entry: None,
+        }
+    }
+
+    /// Whether the block's entry, as it is now, has this name and type; `*` stands for any.
+    fn is_named(&self, service: &str, kind: &str) -> bool {
+        match (&self.entry, &self.raw) {
+            (Some(entry), _) => is_match(service, entry.name()) && is_match(kind, entry.kind()),
+            (None, Some(raw)) => {
+                let field = |index: usize| raw.fields.get(index).map_or("", String::as_str);
+                is_match(service, field(0)) && is_match(kind, field(1))
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// The entry, checked now that it changes. The reference keeps line ends in arguments that it
+    /// quotes, and blanks in their place in an entry that it quotes.
+    fn parsed(&mut self) -> Result<&mut MasterEntry, Fatal> {
+        let parsed = match (self.entry.take(), &self.raw) {
+            (Some(entry), _) => entry,
+            (None, Some(raw)) => {
+                let own = self.lines.iter().filter(|line| !is_comment(line));
+                let text: Vec<u8> = own.flatten().copied().collect();
+                let text = lines::to_text(&text);
+                let quoted = text.replace('\n', " ");
+                let raw = master_cf::Entry {
+                    text: quoted,
+                    ..master_cf::entry(raw.line, raw.last_line, text)
+                };
+                MasterEntry::from_entry(&raw, &|| {
+                    format!("file {}: line {}: bad field count", self.path, raw.line)
+                })?
+            }
+            (None, None) => return Err(Fatal::text("no entry")),
+        };
+        Ok(self.entry.insert(parsed))
+    }
+
     fn comments(&self) -> Vec<Vec<u8>> {
         self.lines
             .iter()
@@ -309,21 +375,21 @@ impl Block {
 
     fn remove(&mut self) {
         self.lines = self.comments();
-        self.entry = None;
+        (self.entry, self.raw) = (None, None);
     }
 
     fn comment_out(&mut self) {
         for line in self.lines.iter_mut().filter(|line| !is_comment(line)) {
             line.insert(0, b'#');
         }
-        self.entry = None;
+        (self.entry, self.raw) = (None, None);
     }
 }
 
 fn folded(entry: &MasterEntry) -> Vec<u8> {
     let mut text = master_entry(&entry.fields, &entry.arguments, entry.options, true);
     text.push('\n');
-    text.into_bytes()
+    lines::to_bytes(&text)
 }
 
 #[cfg(test)]
@@ -340,7 +406,7 @@ mod tests {
         let mut blocks = blocks("/m", OLD.as_bytes()).map_err(|error| error.to_string())?;
         for word in &options.words {
             let mut request = request(&options, word).map_err(|error| error.to_string())?;
-            apply(&mut request, &mut blocks);
+            apply(&mut request, &mut blocks).map_err(|error| error.to_string())?;
         }
         let text = blocks
             .iter()
@@ -386,6 +452,31 @@ mod tests {
         for (arguments, want) in rows {
             assert_eq!(edit(&arguments), Ok(want), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn entries_without_name_and_type_in_their_first_line_stop_edits() {
+        let rows = [
+            (
+                "smtp\n inet n - n - - smtpd\n",
+                "specify service name and type on the same line",
+            ),
+            (
+                "a=b inet n - n - - smtpd\n",
+                "service name syntax \"a=b\" is unsupported with -Me, -Fe, -Pe, -X, or -#",
+            ),
+            (
+                "a = n - n - - smtpd\n",
+                "service type syntax \"=\" is unsupported with -Me, -Fe, -Pe, -X, or -#",
+            ),
+        ];
+        for (text, want) in rows {
+            let error = blocks("/m", text.as_bytes())
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(error, Some(format!("file /m: line 1: {want}")));
+        }
+        assert!(blocks("/m", b"bad inet\nworse unix x\n").is_ok());
     }
 
     #[test]

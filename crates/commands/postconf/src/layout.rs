@@ -2,6 +2,11 @@
 
 use postern_config::words::split_grouped;
 
+/// Bytes of a text as it is printed.
+fn width(text: &str) -> usize {
+    postern_config::lines::to_bytes(text).len()
+}
+
 /// Longest line of a folded listing.
 const LINE_LIMIT: usize = 80;
 /// Continuation lines start with this.
@@ -29,11 +34,13 @@ pub(crate) fn main_line(name: Option<&str>, value: &str, is_folded: bool) -> Str
         return head + &value;
     }
     let mut out = head.clone();
-    let mut length = head.len();
+    let mut length = width(&head);
     let mut is_first = true;
     for word in value.split(' ').filter(|word| !word.is_empty()) {
         if !is_first || name.is_some() {
-            if length + word.len() < LINE_LIMIT {
+            // A blank counts once it is written, and the first one is in the head already.
+            let written = length - usize::from(is_first);
+            if written + width(word) < LINE_LIMIT {
                 if !is_first {
                     out.push(' ');
                     length += 1;
@@ -46,7 +53,7 @@ pub(crate) fn main_line(name: Option<&str>, value: &str, is_folded: bool) -> Str
             }
         }
         out.push_str(word);
-        length += word.len();
+        length += width(word);
         is_first = false;
     }
     out
@@ -64,12 +71,12 @@ pub(crate) fn master_entry(
     for (index, field) in fields.iter().enumerate() {
         if index > 0 {
             let column = COLUMNS.get(index).copied().unwrap_or(0);
-            let blanks = column.saturating_sub(out.len()).max(1);
+            let blanks = column.saturating_sub(width(&out)).max(1);
             out.push_str(&" ".repeat(blanks));
         }
         out.push_str(field);
     }
-    let length = out.len();
+    let length = width(&out);
     out.push_str(&argument_text(arguments, options, length, is_folded));
     out
 }
@@ -91,7 +98,7 @@ pub(crate) fn argument_text(
         } else {
             word.clone()
         };
-        let breaks = is_option || breaks_next || length + 1 + text.len() >= LINE_LIMIT;
+        let breaks = is_option || breaks_next || length + 1 + width(&text) >= LINE_LIMIT;
         if is_folded && breaks {
             out.push('\n');
             out.push_str(INDENT);
@@ -100,7 +107,7 @@ pub(crate) fn argument_text(
             out.push(' ');
             length += 1;
         }
-        length += text.len();
+        length += width(&text);
         out.push_str(&text);
         breaks_next = is_option;
         at += if is_option { 2 } else { 1 };
@@ -157,6 +164,12 @@ mod tests {
             format!("x =\n    {long}\n    b")
         );
         assert_eq!(main_line(Some("x"), "", true), "x =");
+        let (fits, too_long) = ("b".repeat(76), "b".repeat(77));
+        assert_eq!(main_line(Some("x"), &fits, true), format!("x = {fits}"));
+        assert_eq!(
+            main_line(Some("x"), &too_long, true),
+            format!("x =\n    {too_long}")
+        );
         assert_eq!(main_line(None, " a \t b ", false), "a b");
     }
 

@@ -7,6 +7,7 @@
 
 mod edit_main;
 mod edit_master;
+mod hints;
 mod layout;
 mod lists;
 mod model;
@@ -14,13 +15,17 @@ mod names;
 mod options;
 mod show_main;
 mod show_master;
+mod table_files;
 
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use postern_config::ConfigError;
 
 use crate::model::Model;
+use crate::names::Names;
 use crate::options::{Flag, Options};
 
 /// Why the program stops.
@@ -62,15 +67,24 @@ pub(crate) fn tag() -> String {
     )
 }
 
-/// Shows a warning, with control characters made harmless.
+/// Shows a warning, with what a terminal might interpret made harmless.
 pub(crate) fn warn(text: &str) {
     complain("warning: ", text);
 }
 
+/// Shows a line of `-v`.
+pub(crate) fn inform(text: &str) {
+    complain("", text);
+}
+
 fn complain(severity: &str, text: &str) {
-    let printable: String = text
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+    // Byte by byte, as in the log: what is not printable ASCII becomes a question mark.
+    let printable: String = postern_config::lines::to_bytes(text)
+        .into_iter()
+        .map(|byte| match byte {
+            b' '..=b'~' => char::from(byte),
+            _ => '?',
+        })
         .collect();
     let _ = writeln!(std::io::stderr(), "{}: {severity}{printable}", tag());
 }
@@ -79,7 +93,7 @@ fn report(fatal: &Fatal) {
     match fatal {
         Fatal::Silent => {}
         Fatal::Macro(warning) => {
-            warn(warning);
+            warning.lines().for_each(warn);
             complain("fatal: ", &fatal.to_string());
         }
         Fatal::Config(error) => {
@@ -101,51 +115,93 @@ pub fn main() -> ExitCode {
     });
     let arguments = std::env::args_os()
         .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
+        .map(|word| postern_config::lines::to_text(word.as_bytes()))
         .collect();
     let mut out = Vec::new();
-    let mut late = Vec::new();
-    let result = run(arguments, &mut out, &mut late);
+    let mut directory = PathBuf::new();
+    let result = run(arguments, &mut directory, &mut out);
+    if result.is_err() {
+        // A listing that cannot be completed is not begun.
+        out.clear();
+    }
     let written = std::io::stdout()
         .write_all(&out)
         .and_then(|()| std::io::stdout().flush());
-    for text in late {
-        warn(&text);
-    }
     match result {
-        Ok(()) if written.is_ok() => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::FAILURE,
+        Ok(shown) => {
+            if let Some(shown) = shown {
+                warn_late(&shown);
+            }
+            match written {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
         Err(fatal) => {
             report(&fatal);
+            if matches!(
+                fatal,
+                Fatal::Macro(_) | Fatal::Config(ConfigError::Macro { .. })
+            ) {
+                hints::bad_values(&directory);
+            }
             ExitCode::FAILURE
         }
     }
 }
 
-/// Does what the arguments ask for. `late` gets the warnings that follow the listing.
-fn run(arguments: Vec<String>, out: &mut Vec<u8>, late: &mut Vec<String>) -> Result<(), Fatal> {
-    let options = Options::parse(arguments)?.complete()?;
-    if lists::run(&options, out)? {
-        return Ok(());
+/// What was listed.
+struct Shown {
+    model: Model,
+    names: Names,
+    /// It was main.cf, not defaults and not master.cf.
+    is_main_cf: bool,
+}
+
+/// Shows the warnings that follow the listing.
+fn warn_late(shown: &Shown) {
+    for late in &shown.names.late {
+        warn(&late.text);
+        if let Some(unknown) = &late.unknown {
+            hints::unused(unknown, &shown.model, &shown.names);
+        }
     }
-    if options.is_edit() {
-        return if options.has_any(&[Flag::MasterEntry, Flag::MasterField, Flag::MasterParam]) {
-            edit_master::run(&options)
-        } else {
-            edit_main::run(&options)
-        };
+    if shown.is_main_cf {
+        hints::table_types(&shown.model);
+    }
+}
+
+/// Does what the arguments ask for. Returns what was shown, for the warnings that follow it;
+/// `directory` gets the configuration directory, for complaints.
+fn run(
+    arguments: Vec<String>,
+    directory: &mut PathBuf,
+    out: &mut Vec<u8>,
+) -> Result<Option<Shown>, Fatal> {
+    let options = Options::parse(arguments)?.complete()?;
+    directory.clone_from(&options.directory);
+    if lists::run(&options, out)? {
+        return Ok(None);
     }
     let is_master = options.has_any(&[Flag::MasterEntry, Flag::MasterField, Flag::MasterParam]);
-    let model = Model::load(&options, is_master)?;
-    for warning in model.warnings() {
-        warn(warning);
+    if options.is_edit() {
+        let edit = if is_master {
+            edit_master::run
+        } else {
+            edit_main::run
+        };
+        return edit(&options).map(|()| None);
     }
-    let names = names::Names::build(&model, &options)?;
+    let model = Model::load(&options, is_master)?;
+    let names = Names::build(&model, &options)?;
     if is_master {
         show_master::run(&options, &model, &names, out)?;
     } else {
         show_main::run(&options, &model, &names, out)?;
     }
-    late.extend(names.unused);
-    Ok(())
+    Ok(Some(Shown {
+        model,
+        names,
+        is_main_cf: !is_master && !options.has(Flag::Defaults),
+    }))
 }

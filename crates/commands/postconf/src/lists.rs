@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use postern_config::{Config, params};
+use postern_config::{Config, Level, params};
 
 use crate::options::{Flag, Options};
 use crate::{Fatal, warn};
@@ -11,8 +11,9 @@ use crate::{Fatal, warn};
 const LOCKS: &[&str] = &["flock", "fcntl", "dotlock"];
 const SASL_SERVERS: &[&str] = &["dovecot"];
 const SASL_CLIENTS: &[&str] = &["cyrus"];
-/// The types of the table library that work; what is listed here can be used.
-const TABLES: &[&str] = &[
+/// The types of the table library that work; what is listed here can be used. `debug` comes on top,
+/// from the level on that has it.
+pub(crate) const TABLES: &[&str] = &[
     "btree",
     "cdb",
     "cidr",
@@ -24,14 +25,17 @@ const TABLES: &[&str] = &[
     "ldap",
     "lmdb",
     "memcache",
+    "mysql",
     "nis",
     "pcre",
+    "pgsql",
     "pipemap",
     "proxy",
     "randmap",
     "redis",
     "regexp",
     "socketmap",
+    "sqlite",
     "static",
     "tcp",
     "texthash",
@@ -50,7 +54,7 @@ pub(crate) fn run(options: &Options, out: &mut Vec<u8>) -> Result<bool, Fatal> {
     } else if options.has(Flag::Locks) {
         LOCKS
     } else if options.has(Flag::Tables) {
-        TABLES
+        return table_types(options, out).map(|()| true);
     } else if let Some(mode) = &options.tls_mode {
         tls(mode)?
     } else if options.has_any(&[Flag::RawTemplates, Flag::ExpandedTemplates]) {
@@ -58,11 +62,26 @@ pub(crate) fn run(options: &Options, out: &mut Vec<u8>) -> Result<bool, Fatal> {
     } else {
         return Ok(false);
     };
+    print(list, out);
+    Ok(true)
+}
+
+fn print(list: &[&str], out: &mut Vec<u8>) {
     for name in list {
         out.extend_from_slice(name.as_bytes());
         out.push(b'\n');
     }
-    Ok(true)
+}
+
+fn table_types(options: &Options, out: &mut Vec<u8>) -> Result<(), Fatal> {
+    let config = Config::load_now(&options.directory)?;
+    let mut types = TABLES.to_vec();
+    if config.level() >= Level::new(3, 11) {
+        types.push("debug");
+        types.sort_unstable();
+    }
+    print(&types, out);
+    Ok(())
 }
 
 fn tls(mode: &str) -> Result<&'static [&'static str], Fatal> {
@@ -101,4 +120,17 @@ fn templates(options: &Options) -> Fatal {
     }
     let error = command.arg0("bounce").exec();
     Fatal::Text(format!("{program}: {}", postern_sys::error_text(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listed_types_are_those_of_the_table_library() {
+        let mut listed = TABLES.to_vec();
+        listed.push("debug");
+        listed.sort_unstable();
+        assert_eq!(listed, postern_dict::TYPES);
+    }
 }

@@ -1,6 +1,6 @@
 //! What main.cf and master.cf say, with the overrides of the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use postern_config::master_cf::{self, FIELDS};
@@ -21,6 +21,8 @@ pub(crate) struct MasterEntry {
     pub(crate) options: usize,
     /// The `-o` settings; the last of a name counts.
     pub(crate) settings: BTreeMap<String, String>,
+    /// First and last physical line, counted from 1.
+    pub(crate) lines: (usize, usize),
 }
 
 impl MasterEntry {
@@ -50,6 +52,7 @@ impl MasterEntry {
             arguments: Vec::new(),
             options: 0,
             settings: BTreeMap::new(),
+            lines: (entry.line, entry.last_line),
         };
         made.set_arguments(&entry.arguments);
         Ok(made)
@@ -62,7 +65,7 @@ impl MasterEntry {
         let mut at = 0;
         while let Some(word) = words.get(at) {
             if word.starts_with('{') {
-                self.arguments.push(strip(word));
+                self.arguments.push(normal_group(word));
                 at += 1;
                 break;
             }
@@ -106,8 +109,10 @@ impl MasterEntry {
                 self.arguments.push(setting_text(name, value));
             }
             Err(error) => {
-                warn(&format!("master.cf: {}", error.describe(&text)));
-                self.arguments.push(value.to_string());
+                if value.starts_with('{') {
+                    warn(&format!("master.cf: {}", error.describe(&text)));
+                }
+                self.arguments.push(in_group(text));
             }
         }
     }
@@ -126,6 +131,12 @@ impl MasterEntry {
     }
 }
 
+/// The value in `name=value` or `{name=value}`.
+pub(crate) fn setting_value(text: &str) -> &str {
+    let bare = unbrace(text).unwrap_or(text);
+    lines::split_name_value(bare).map_or("", |(_, value)| value)
+}
+
 /// `name=value`, in braces when the value has white space.
 pub(crate) fn setting_text(name: &str, value: &str) -> String {
     let text = format!("{name}={value}");
@@ -136,35 +147,54 @@ pub(crate) fn setting_text(name: &str, value: &str) -> String {
     }
 }
 
-/// An argument without braces where it does not need them, and without blanks next to them.
+/// An argument in braces where it needs them, without blanks next to them.
 fn normal_group(word: &str) -> String {
-    if !word.starts_with('{') {
-        return word.to_string();
-    }
-    let inner = strip(word);
-    if inner.is_empty() || inner.contains([' ', '\t', '\r', '\n']) {
-        format!("{{{inner}}}")
+    in_group(if word.starts_with('{') {
+        strip(word)
     } else {
-        inner
+        word.to_string()
+    })
+}
+
+/// Puts braces around an argument that is empty or holds white space.
+fn in_group(text: String) -> String {
+    if text.is_empty() || text.contains([' ', '\t', '\r', '\n']) {
+        format!("{{{text}}}")
+    } else {
+        text
     }
 }
 
-/// Takes braces off, with a complaint where they do not match.
+/// Takes braces off, with a complaint where they do not match; text behind them is lost.
 fn strip(text: &str) -> String {
     match unbrace(text) {
         Ok(inner) => inner.to_string(),
         Err(problem) => {
             warn(&format!("master.cf: {problem}"));
-            text.trim_start_matches('{').trim().to_string()
+            let inner = &text[1..];
+            let mut depth = 1_usize;
+            let end = inner.find(|character| {
+                match character {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            });
+            inner[..end.unwrap_or(inner.len())].trim().to_string()
         }
     }
 }
 
 /// Both files.
 pub(crate) struct Model {
+    /// main.cf with the overrides of the command line.
     pub(crate) config: Config,
+    /// main.cf alone.
+    file: Config,
     pub(crate) entries: Vec<MasterEntry>,
-    warnings: Vec<String>,
+    /// Overrides of the command line that have no effect.
+    pub(crate) ignored: Vec<(String, String)>,
     directory: String,
 }
 
@@ -172,34 +202,41 @@ impl Model {
     /// Reads both files as the options say. A missing master.cf stops only modes that are about it.
     pub(crate) fn load(options: &Options, needs_master: bool) -> Result<Self, Fatal> {
         let directory = &options.directory;
+        let entries = if needs_master {
+            Some(read_master(directory)?)
+        } else {
+            None
+        };
         let mut config = if options.has(Flag::Defaults) {
             Config::defaults(Path::new(DEFAULT_DIRECTORY))
         } else {
             Config::load_now(directory)?
         };
+        config.warnings().iter().for_each(|text| warn(text));
+        let file = config.clone();
+        let mut ignored = Vec::new();
         for (name, value) in &options.overrides {
-            config.set_override(name, value);
-        }
-        config.try_get(params::MYHOSTNAME)?;
-        config.try_get(params::MYDOMAIN)?;
-        let mut model = Self {
-            warnings: config.warnings().to_vec(),
-            config,
-            entries: Vec::new(),
-            directory: directory.to_string_lossy().into_owned(),
-        };
-        match read_master(directory, &mut model.warnings) {
-            Ok(entries) => model.entries = entries,
-            Err(Fatal::Config(error @ ConfigError::Open { .. })) if !needs_master => {
-                model.warnings.push(error.to_string());
+            if params::find(name).is_some_and(|info| info.has(params::flag::READ_ONLY)) {
+                ignored.push((name.clone(), value.clone()));
+            } else {
+                config.set_override(name, value);
             }
-            Err(error) => return Err(error),
         }
-        Ok(model)
-    }
-
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+        let mut entries = match entries.map_or_else(|| read_master(directory), Ok) {
+            Err(Fatal::Config(error @ ConfigError::Open { .. })) => {
+                warn(&error.to_string());
+                Vec::new()
+            }
+            result => result?,
+        };
+        share_settings(&mut entries);
+        Ok(Self {
+            config,
+            file,
+            entries,
+            ignored,
+            directory: directory.to_string_lossy().into_owned(),
+        })
     }
 
     /// `DIR/main.cf` as messages name it.
@@ -223,7 +260,16 @@ impl Model {
 
     /// The settings of an entry, as its program sees them.
     pub(crate) fn service_config(&self, entry: &MasterEntry) -> Config {
-        let mut config = self.config.clone();
+        Self::with_settings(&self.config, entry)
+    }
+
+    /// As [`Model::service_config`], without the overrides of the command line.
+    pub(crate) fn service_file_config(&self, entry: &MasterEntry) -> Config {
+        Self::with_settings(&self.file, entry)
+    }
+
+    fn with_settings(config: &Config, entry: &MasterEntry) -> Config {
+        let mut config = config.clone();
         for (name, value) in &entry.settings {
             config.set_override(name, value);
         }
@@ -234,7 +280,16 @@ impl Model {
     /// Expands `text` as `config` sees it, with the defaults of service-derived names.
     pub(crate) fn expand(&self, config: &Config, text: &str) -> Result<String, Fatal> {
         let service_default = |name: &str| -> Option<String> {
-            if config.is_set(name) || params::find(name).is_some() {
+            // Programs read the file that myorigin names; here the name is shown.
+            if name == params::MYORIGIN.info.name {
+                return config.raw(name).filter(|text| text.starts_with('/'));
+            }
+            let info = params::find(name);
+            if info.is_some_and(|info| info.kind == params::Kind::Raw) {
+                // Inserted as it stands from 3.11 on; before, expanded like any other.
+                return config.raw(name).filter(|_| config.look().message_texts());
+            }
+            if config.is_set(name) || info.is_some() {
                 return None;
             }
             let base = self.service_default(name)?;
@@ -246,14 +301,41 @@ impl Model {
     }
 }
 
-fn read_master(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<MasterEntry>, Fatal> {
+/// Entries of one name and type are one service to the reference: from the first on that has `-o`, each
+/// has the settings of all.
+fn share_settings(entries: &mut [MasterEntry]) {
+    let key = |entry: &MasterEntry| (entry.name().to_string(), entry.kind().to_string());
+    let mut shared: BTreeMap<(String, String), BTreeMap<String, String>> = BTreeMap::new();
+    for entry in entries.iter() {
+        let settings = entry.settings.clone();
+        shared.entry(key(entry)).or_default().extend(settings);
+    }
+    if shared.len() == entries.len() {
+        return;
+    }
+    let mut begun = BTreeSet::new();
+    for entry in entries {
+        let has_option = entry.arguments[..entry.options]
+            .iter()
+            .any(|word| word == "-o");
+        let key = key(entry);
+        if (has_option || begun.contains(&key))
+            && let Some(settings) = shared.get(&key)
+        {
+            entry.settings.clone_from(settings);
+            begun.insert(key);
+        }
+    }
+}
+
+fn read_master(directory: &Path) -> Result<Vec<MasterEntry>, Fatal> {
     let path = directory.join("master.cf");
     let shown = path.to_string_lossy().into_owned();
     let content = std::fs::read(&path).map_err(|error| ConfigError::Open {
         path: shown.clone(),
         reason: postern_sys::error_text(&error),
     })?;
-    master_cf::entries(&shown, &content, |text| warnings.push(text))
+    master_cf::entries(&shown, &content, |text| warn(&text))
         .iter()
         .map(|entry| {
             MasterEntry::from_entry(entry, &|| {

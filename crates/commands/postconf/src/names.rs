@@ -1,219 +1,80 @@
 //! Which names mean something: built-in parameters, names made from services, and names that the
-//! files themselves give a meaning. The rest is probably misspelled and is reported.
+//! files themselves give a meaning. The rest is probably misspelt and is reported.
+//!
+//! main.cf and every entry of master.cf are a [`Scope`] each. A name that a text refers to is valid in
+//! the scope itself and in the scopes that it reaches; see [`Scopes::refer`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::ErrorKind;
 
 use postern_config::params::{self, Class, Kind, flag};
-use postern_config::{Config, Level, expand, lines, words};
+use postern_config::{Config, ConfigError, Level, expand, tables, words};
 
 use crate::model::{MasterEntry, Model, service_suffixes};
 use crate::options::{BUILTIN, Flag, Options, SERVICE, USER};
-use crate::{Fatal, warn};
+use crate::table_files::check_table_file;
+use crate::{Fatal, inform, warn};
 
-/// The names that can be listed.
+/// The names that can be listed, and what is wrong with others.
 pub(crate) struct Names {
     /// Name to class bit.
     known: BTreeMap<String, u32>,
-    /// Warnings about entries without meaning, for after the listing.
-    pub(crate) unused: Vec<String>,
+    /// For each entry of master.cf, the names of its own that mean something.
+    service_names: Vec<BTreeSet<String>>,
+    /// Old names of parameters that an entry of master.cf sets.
+    service_aliases: BTreeSet<String>,
+    /// Warnings for after the listing.
+    pub(crate) late: Vec<Late>,
 }
 
-/// Names that texts refer to.
-#[derive(Default)]
-struct Uses {
-    references: BTreeSet<String>,
-    classes: BTreeSet<String>,
-    tables: BTreeSet<String>,
+/// A warning for after the listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// The text after `warning: `.
+    pub(crate) text: String,
+    /// The name that means nothing, and where it is set.
+    pub(crate) unknown: Option<Unknown>,
 }
 
-impl Uses {
-    fn contains(&self, name: &str) -> bool {
-        self.references.contains(name) || self.classes.contains(name) || self.tables.contains(name)
-    }
+/// A name that means nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    pub(crate) name: String,
+    /// Index of the master.cf entry; `None` is main.cf.
+    pub(crate) entry: Option<usize>,
 }
 
 impl Names {
     /// Finds all names, and warns about undefined ones.
     pub(crate) fn build(model: &Model, options: &Options) -> Result<Self, Fatal> {
-        let mut names = Self {
-            known: built_in_and_service_names(model),
-            unused: Vec::new(),
-        };
-        if !options.has(Flag::Defaults) {
-            names.add_user_names(model, options)?;
-        }
-        Ok(names)
-    }
-
-    fn add_user_names(&mut self, model: &Model, options: &Options) -> Result<(), Fatal> {
-        let main_cf = model.main_cf();
-        let set: BTreeMap<String, String> = explicit(&model.config).collect();
-        self.warn_read_only(model, &set);
-        let main = self.uses(&model.config, &set, &mut Default::default())?;
-        let mut seen_tables = BTreeSet::new();
-        let main = self.with_tables(model, &model.config, &set, main, &mut seen_tables)?;
-        let services: Vec<(&MasterEntry, Uses)> = self.service_uses(model, &mut seen_tables)?;
-        let set_in_service = |name: &str| {
-            model
-                .entries
-                .iter()
-                .any(|entry| entry.settings.contains_key(name))
-        };
-        for name in main.references.union(&main.classes) {
-            if !set.contains_key(name) && !self.known.contains_key(name) && !set_in_service(name) {
-                warn(&format!("{main_cf}: undefined parameter: {name}"));
-            }
-        }
-        for (entry, uses) in &services {
-            for name in uses.references.union(&uses.classes) {
-                let is_defined = entry.settings.contains_key(name) || set.contains_key(name);
-                if !is_defined && !self.known.contains_key(name) {
-                    warn(&format!(
-                        "{}: undefined parameter: {name}",
-                        model.master_cf()
-                    ));
-                }
-            }
-        }
-        let unused = self.unused(model, &set, &main, &services, options);
-        for name in set
-            .keys()
-            .filter(|name| !self.known.contains_key(*name))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            if main.contains(&name) || services.iter().any(|(_, uses)| uses.contains(&name)) {
-                self.known.insert(name, USER);
-            }
-        }
-        if !options.is_quiet {
-            self.unused = unused;
-        }
-        Ok(())
-    }
-
-    /// Settings that cannot have an effect.
-    fn warn_read_only(&self, model: &Model, set: &BTreeMap<String, String>) {
-        for (name, value) in set.iter().filter(|(name, _)| is_read_only(model, name)) {
-            warn(&format!(
-                "{}: read-only parameter assignment: {name}={value}",
-                model.main_cf()
-            ));
-        }
-    }
-
-    fn service_uses<'m>(
-        &self,
-        model: &'m Model,
-        seen_tables: &mut BTreeSet<String>,
-    ) -> Result<Vec<(&'m MasterEntry, Uses)>, Fatal> {
-        let mut all = Vec::new();
-        for entry in &model.entries {
-            let config = model.service_config(entry);
-            let uses = self.uses(&config, &entry.settings, &mut Default::default())?;
-            all.push((
-                entry,
-                self.with_tables(model, &config, &entry.settings, uses, seen_tables)?,
-            ));
-        }
-        Ok(all)
-    }
-
-    /// What the texts of `set` refer to.
-    fn uses(
-        &self,
-        config: &Config,
-        set: &BTreeMap<String, String>,
-        warned: &mut BTreeSet<String>,
-    ) -> Result<Uses, Fatal> {
-        let mut uses = Uses::default();
-        for (name, value) in set {
-            if params::find(name).is_some_and(|info| info.kind == Kind::Raw) {
-                continue;
-            }
-            let result = expand::references(value, &mut |found| {
-                uses.references.insert(found.to_string());
+        let mut known = built_in_and_service_names(model);
+        if options.has(Flag::Defaults) {
+            return Ok(Self {
+                known,
+                service_names: Vec::new(),
+                service_aliases: BTreeSet::new(),
+                late: Vec::new(),
             });
-            if let Err(postern_config::ConfigError::Macro { warning }) = result
-                && warned.insert(warning.clone())
-            {
-                warn(&warning);
-            }
         }
-        if let Some(text) = set.get(params::SMTPD_RESTRICTION_CLASSES.info.name) {
-            let text = config
-                .expand(text, &|_| None)
-                .map_err(Fatal::from_expansion)?;
-            uses.classes.extend(words::words(&text).map(str::to_string));
+        let mut scopes = Scopes::new(model, options, &known);
+        scopes.follow_classes_and_references()?;
+        scopes.follow_tables(model)?;
+        let late = if options.is_quiet {
+            Vec::new()
+        } else {
+            scopes.late(options)
+        };
+        let service_names = scopes.services.into_iter().map(|scope| scope.valid);
+        let service_names = service_names.collect();
+        for name in scopes.main.valid {
+            known.entry(name).or_insert(USER);
         }
-        Ok(uses)
-    }
-
-    /// Adds the names that table clients read: `mysql:NAME` reads `NAME_hosts` and so on.
-    fn with_tables(
-        &self,
-        model: &Model,
-        config: &Config,
-        set: &BTreeMap<String, String>,
-        mut uses: Uses,
-        seen: &mut BTreeSet<String>,
-    ) -> Result<Uses, Fatal> {
-        for (name, value) in set {
-            let is_known = self.known.contains_key(name) || uses.classes.contains(name);
-            if !is_known || params::find(name).is_some_and(|info| info.kind == Kind::Raw) {
-                continue;
-            }
-            let value = model.expand(config, value)?;
-            let mut tables = Vec::new();
-            table_clients(&value, &mut tables);
-            for (kind, suffixes, source) in tables {
-                if source.starts_with('/') {
-                    if seen.insert(format!("{kind}:{source}")) {
-                        check_table_file(kind, suffixes, &source)?;
-                    }
-                } else if !source.starts_with('.') {
-                    uses.tables
-                        .extend(suffixes.iter().map(|suffix| format!("{source}_{suffix}")));
-                }
-            }
-        }
-        Ok(uses)
-    }
-
-    fn unused(
-        &self,
-        model: &Model,
-        set: &BTreeMap<String, String>,
-        main: &Uses,
-        services: &[(&MasterEntry, Uses)],
-        options: &Options,
-    ) -> Vec<String> {
-        let mut unused = Vec::new();
-        let shows_main =
-            !options.has_any(&[Flag::MasterEntry, Flag::MasterField, Flag::MasterParam]);
-        for (name, value) in set.iter().filter(|_| shows_main) {
-            let is_used =
-                main.contains(name) || services.iter().any(|(_, uses)| uses.contains(name));
-            if !self.known.contains_key(name) && !is_used {
-                unused.push(format!(
-                    "{}: unused parameter: {name}={value}",
-                    model.main_cf()
-                ));
-            }
-        }
-        for (entry, uses) in services {
-            for (name, value) in &entry.settings {
-                if !self.known.contains_key(name) && !uses.contains(name) && !main.contains(name) {
-                    unused.push(format!(
-                        "{}: unused parameter: {name}={value}",
-                        model.master_cf()
-                    ));
-                }
-            }
-        }
-        unused
+        let set = model.entries.iter().flat_map(|entry| entry.settings.keys());
+        Ok(Self {
+            known,
+            service_names,
+            service_aliases: set.filter(|name| is_alias(name)).cloned().collect(),
+            late,
+        })
     }
 
     /// Whether `name` can be shown when asked for.
@@ -221,7 +82,12 @@ impl Names {
         self.known.contains_key(name)
     }
 
-    /// The names of `classes`, sorted. Aliases are listed only when set.
+    /// Every name that means something.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.known.keys().map(String::as_str)
+    }
+
+    /// The names of `classes`, sorted. Aliases are listed only when set, be it for a service.
     pub(crate) fn listed<'n>(
         &'n self,
         classes: u32,
@@ -235,21 +101,380 @@ impl Names {
                 info.has(flag::ONLY_3_12) || (info.has(flag::REMOVED) && !has_removed)
             });
             let class = if is_alias { USER } else { *class };
-            let is_listed = !(is_alias || is_hidden) || config.is_set(name);
+            let is_listed = !(is_alias || is_hidden)
+                || config.is_set(name)
+                || self.service_aliases.contains(name);
             (classes & class != 0 && is_listed).then_some(name.as_str())
         })
     }
+
+    /// As [`Names::listed`], with the names that only this entry of master.cf knows.
+    pub(crate) fn listed_for_service<'n>(
+        &'n self,
+        index: usize,
+        classes: u32,
+        config: &'n Config,
+    ) -> BTreeSet<&'n str> {
+        let own = self.service_names.get(index).into_iter().flatten();
+        let own = own
+            .filter(|name| classes & USER != 0 && !self.known.contains_key(*name))
+            .map(String::as_str);
+        self.listed(classes, config).chain(own).collect()
+    }
+}
+
+/// main.cf, or the `-o` settings of one service.
+struct Scope<'m> {
+    /// The file, for warnings.
+    path: String,
+    /// The file and the entry, as messages about texts name them.
+    label: String,
+    config: Config,
+    /// Where the restriction classes are looked for: services do so before the overrides of the command
+    /// line are there.
+    class_config: Config,
+    set: BTreeMap<&'m str, &'m str>,
+    /// Names set here that are not built in and mean something, because a text refers to them.
+    valid: BTreeSet<String>,
+}
+
+struct Scopes<'m> {
+    known: &'m BTreeMap<String, u32>,
+    main: Scope<'m>,
+    services: Vec<Scope<'m>>,
+    is_verbose: bool,
+    is_read_only_service_name: bool,
+    warns_about_comments: bool,
+}
+
+/// Which scope a text stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Main,
+    Service(usize),
+}
+
+impl<'m> Scopes<'m> {
+    fn new(model: &'m Model, options: &Options, known: &'m BTreeMap<String, u32>) -> Self {
+        let service = |entry: &'m MasterEntry| Scope {
+            path: model.master_cf(),
+            label: format!("master.cf:{}/{}", entry.name(), entry.kind()),
+            config: model.service_config(entry),
+            class_config: model.service_file_config(entry),
+            set: entry
+                .settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+            valid: BTreeSet::new(),
+        };
+        let ignored = model.ignored.iter();
+        Self {
+            known,
+            main: Scope {
+                path: model.main_cf(),
+                label: "main.cf".to_string(),
+                config: model.config.clone(),
+                class_config: model.config.clone(),
+                set: model
+                    .config
+                    .explicit()
+                    .chain(ignored.map(|(name, value)| (name.as_str(), value.as_str())))
+                    .collect(),
+                valid: BTreeSet::new(),
+            },
+            services: model.entries.iter().map(service).collect(),
+            is_verbose: options.verbosity > 0,
+            is_read_only_service_name: is_read_only(model, "service_name"),
+            warns_about_comments: model.config.look().comment_warnings() && !options.is_quiet,
+        }
+    }
+
+    /// Services first, as the reference goes through the files.
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        (0..self.services.len())
+            .map(Place::Service)
+            .chain([Place::Main])
+    }
+
+    fn scope(&self, place: Place) -> &Scope<'m> {
+        match place {
+            Place::Main => &self.main,
+            Place::Service(index) => &self.services[index],
+        }
+    }
+
+    /// Takes settings out that cannot have an effect.
+    fn drop_read_only(&mut self, place: Place) {
+        let is_read_only_service_name = self.is_read_only_service_name;
+        let scope = match place {
+            Place::Main => &mut self.main,
+            Place::Service(index) => &mut self.services[index],
+        };
+        let path = &scope.path;
+        scope.set.retain(|name, value| {
+            let is_read_only = params::find(name).is_some_and(|info| info.has(flag::READ_ONLY))
+                || (*name == "service_name" && is_read_only_service_name);
+            if is_read_only {
+                warn(&format!(
+                    "{path}: read-only parameter assignment: {name}={value}"
+                ));
+            }
+            !is_read_only
+        });
+    }
+
+    fn follow_classes_and_references(&mut self) -> Result<(), Fatal> {
+        let mut warned = BTreeSet::new();
+        for place in self.places() {
+            if place == Place::Main {
+                evaluate_basics(&self.main.config)?;
+            }
+            self.drop_read_only(place);
+            for class in self.classes(place)? {
+                self.refer(place, &class, false);
+            }
+            for name in self.references(place, &mut warned) {
+                self.refer(place, &name, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// The restriction classes that a scope declares.
+    fn classes(&self, place: Place) -> Result<Vec<String>, Fatal> {
+        let scope = self.scope(place);
+        let name = params::SMTPD_RESTRICTION_CLASSES.info.name;
+        let Some(text) = scope.set.get(name) else {
+            return Ok(Vec::new());
+        };
+        let text = scope
+            .class_config
+            .expand_explicit(text, &["process_name", "service_name"])
+            .map_err(Fatal::from_expansion)?;
+        Ok(words::words(&text).map(str::to_string).collect())
+    }
+
+    /// What the texts of a scope refer to, once for each time.
+    fn references(&self, place: Place, warned: &mut BTreeSet<String>) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, value) in &self.scope(place).set {
+            if is_raw(name) {
+                continue;
+            }
+            let result = expand::references(value, &mut |name| found.push(name.to_string()));
+            if let Err(ConfigError::Macro { warning }) = result
+                && warned.insert(warning.clone())
+            {
+                warn(&warning);
+            }
+        }
+        found
+    }
+
+    /// A text in `place` refers to `name`: a setting of that name means something where the reference
+    /// finds it. A service finds its own setting, else that of main.cf; main.cf finds its own and those
+    /// of all services, because a service reads main.cf with its own settings on top.
+    fn refer(&mut self, place: Place, name: &str, is_dollar: bool) {
+        let mut is_found = false;
+        match place {
+            Place::Service(index) if self.services[index].set.contains_key(name) => {
+                self.validate(place, place, name, is_dollar);
+                is_found = true;
+            }
+            Place::Service(_) => {}
+            Place::Main => {
+                for index in 0..self.services.len() {
+                    if self.services[index].set.contains_key(name) {
+                        self.validate(place, Place::Service(index), name, is_dollar);
+                        is_found = true;
+                    }
+                }
+            }
+        }
+        if (place == Place::Main || !is_found) && self.main.set.contains_key(name) {
+            self.validate(place, Place::Main, name, is_dollar);
+            is_found = true;
+        }
+        if !is_found && !self.known.contains_key(name) {
+            warn(&format!(
+                "{}: undefined parameter: {name}",
+                self.scope(place).path
+            ));
+        }
+    }
+
+    fn validate(&mut self, from: Place, at: Place, name: &str, is_dollar: bool) {
+        let from = self.scope(from).label.clone();
+        let is_built_in = self.known.contains_key(name);
+        let scope = match at {
+            Place::Main => &mut self.main,
+            Place::Service(index) => &mut self.services[index],
+        };
+        if (at == Place::Main && is_built_in) || !scope.valid.insert(name.to_string()) {
+            return;
+        }
+        if self.is_verbose && is_dollar {
+            let at = &scope.label;
+            inform(&format!("${name} in {from} validates {name}=value in {at}"));
+        }
+    }
+
+    /// Gives a meaning to the settings of table clients: `mysql:NAME` reads `NAME_hosts` and so on.
+    fn follow_tables(&mut self, model: &Model) -> Result<(), Fatal> {
+        let mut seen = BTreeSet::new();
+        for place in self.places() {
+            let scope = self.scope(place);
+            let mut clients = Vec::new();
+            for (name, value) in &scope.set {
+                if !self.known.contains_key(*name) || is_raw(name) || is_alias(name) {
+                    continue;
+                }
+                let value = model.expand(&scope.config, value)?;
+                let found = tables::find(&value);
+                for table in &found.tables {
+                    if let Some(settings) = tables::client_settings(table.kind) {
+                        let (kind, source) = (table.kind.to_string(), table.source.to_string());
+                        clients.push((kind, source, settings));
+                    }
+                }
+                for problem in &found.problems {
+                    warn(&format!("{}: {problem}", scope.label));
+                }
+                if let Some(comment) = found.comment.filter(|_| self.warns_about_comments) {
+                    warn(&comment_warning(&scope.path, comment));
+                }
+            }
+            for (kind, source, settings) in clients {
+                if source.starts_with('/') {
+                    if seen.insert(format!("{kind}:{source}")) {
+                        check_table_file(&kind, settings, &source)?;
+                    }
+                } else if !source.starts_with('.') {
+                    for suffix in settings {
+                        self.give_meaning(place, &format!("{source}_{suffix}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Scopes::refer`], for a name that need not be set.
+    fn give_meaning(&mut self, place: Place, name: &str) {
+        let is_defined = self.main.set.contains_key(name)
+            || self
+                .services
+                .iter()
+                .any(|scope| scope.set.contains_key(name));
+        let is_seen_here = match place {
+            Place::Main => is_defined,
+            Place::Service(index) => {
+                self.services[index].set.contains_key(name) || self.main.set.contains_key(name)
+            }
+        };
+        if is_seen_here {
+            self.refer(place, name, false);
+        }
+    }
+
+    /// The warnings for after the listing: main.cf, unless only master.cf is shown, then services.
+    fn late(&self, options: &Options) -> Vec<Late> {
+        let mut late = Vec::new();
+        let mut is_deprecated = false;
+        let shows_main =
+            !options.has_any(&[Flag::MasterEntry, Flag::MasterField, Flag::MasterParam]);
+        let services = (0..self.services.len()).map(Place::Service);
+        let level = self.main.config.level();
+        for place in [Place::Main]
+            .into_iter()
+            .filter(|_| shows_main)
+            .chain(services)
+        {
+            let scope = self.scope(place);
+            for (name, value) in &scope.set {
+                let path = &scope.path;
+                let deprecation = params::deprecation(name).filter(|all| level >= all.since);
+                if let Some(deprecation) = deprecation {
+                    is_deprecated = true;
+                    late.push(Late {
+                        text: format!("{path}: {}", deprecation.warning(name)),
+                        unknown: None,
+                    });
+                } else if !self.known.contains_key(*name)
+                    && !scope.valid.contains(*name)
+                    && !self.main.valid.contains(*name)
+                {
+                    late.push(Late {
+                        text: format!("{path}: unused parameter: {name}={value}"),
+                        unknown: Some(Unknown {
+                            name: (*name).to_string(),
+                            entry: match place {
+                                Place::Main => None,
+                                Place::Service(index) => Some(index),
+                            },
+                        }),
+                    });
+                }
+            }
+        }
+        if is_deprecated {
+            late.push(Late {
+                text: params::DEPRECATION_HINT.to_string(),
+                unknown: None,
+            });
+        }
+        late
+    }
+}
+
+/// Old names are only known because a default refers to them.
+fn is_alias(name: &str) -> bool {
+    params::find(name).is_some_and(|info| info.class == Class::ObsoleteAlias)
+}
+
+fn is_raw(name: &str) -> bool {
+    params::find(name).is_some_and(|info| info.kind == Kind::Raw)
+}
+
+/// Evaluates what every program needs first, as the reference does between the two files: host name,
+/// domain, protocols and, unless they are set, networks, whose style may depend on the level.
+fn evaluate_basics(config: &Config) -> Result<(), Fatal> {
+    let has_networks = config.is_set(params::MYNETWORKS.info.name);
+    if !has_networks && !config.is_set(params::MYNETWORKS_STYLE.info.name) {
+        check_level(config)?;
+    }
+    for param in [params::MYHOSTNAME, params::MYDOMAIN] {
+        let text = config.raw(param.info.name).unwrap_or_default();
+        config.expand_explicit(&text, &[])?;
+    }
+    config.check_protocols()?;
+    Ok(config.check_networks()?)
+}
+
+/// A bad level, in the words of the expansion that stumbles over it.
+pub(crate) fn check_level(config: &Config) -> Result<(), Fatal> {
+    match config.try_level() {
+        Ok(_) => Ok(()),
+        Err(error @ ConfigError::BadLevel(_)) => Err(Fatal::Macro(error.to_string())),
+        Err(other) => Err(Fatal::from_expansion(other)),
+    }
+}
+
+/// The warning about `#` inside a list.
+fn comment_warning(path: &str, comment: &str) -> String {
+    const SHOWN: usize = 20;
+    let (token, rest) = comment
+        .split_once(words::is_separator)
+        .unwrap_or((comment, ""));
+    let rest: String = rest.chars().take(SHOWN).collect();
+    format!("{path}: #comment after other text is not allowed: {token} {rest}...")
 }
 
 /// Whether settings of `name` are ignored at this level.
 pub(crate) fn is_read_only(model: &Model, name: &str) -> bool {
     params::find(name).is_some_and(|info| info.has(flag::READ_ONLY))
         || (name == "service_name" && model.config.level() < Level::new(3, 11))
-}
-
-fn explicit(config: &Config) -> impl Iterator<Item = (String, String)> {
-    let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
-    config.explicit().map(own)
 }
 
 fn built_in_and_service_names(model: &Model) -> BTreeMap<String, u32> {
@@ -263,258 +488,4 @@ fn built_in_and_service_names(model: &Model) -> BTreeMap<String, u32> {
         }
     }
     known
-}
-
-type Suffixes = &'static [&'static str];
-
-/// Table types whose settings may be in main.cf, with the settings' names.
-const TABLE_CLIENTS: &[(&str, Suffixes)] = &[
-    (
-        "ldap",
-        &[
-            "bind",
-            "bind_dn",
-            "bind_pw",
-            "cache",
-            "cache_expiry",
-            "cache_size",
-            "chase_referrals",
-            "debuglevel",
-            "dereference",
-            "domain",
-            "expansion_limit",
-            "leaf_result_attribute",
-            "query_filter",
-            "recursion_limit",
-            "result_attribute",
-            "result_filter",
-            "result_format",
-            "sasl_authz_id",
-            "sasl_mechs",
-            "sasl_minssf",
-            "sasl_realm",
-            "scope",
-            "search_base",
-            "server_host",
-            "server_port",
-            "size_limit",
-            "special_result_attribute",
-            "start_tls",
-            "terminal_result_attribute",
-            "timeout",
-            "tls_ca_cert_dir",
-            "tls_ca_cert_file",
-            "tls_cert",
-            "tls_cipher_suite",
-            "tls_key",
-            "tls_random_file",
-            "tls_require_cert",
-            "version",
-        ],
-    ),
-    (
-        "mysql",
-        &[
-            "additional_conditions",
-            "charset",
-            "dbname",
-            "domain",
-            "expansion_limit",
-            "hosts",
-            "idle_interval",
-            "option_file",
-            "option_group",
-            "password",
-            "query",
-            "require_result_set",
-            "result_format",
-            "retry_interval",
-            "select_field",
-            "table",
-            "tls_CAfile",
-            "tls_CApath",
-            "tls_cert_file",
-            "tls_ciphers",
-            "tls_key_file",
-            "tls_verify_cert",
-            "user",
-            "where_field",
-        ],
-    ),
-    (
-        "pgsql",
-        &[
-            "additional_conditions",
-            "dbname",
-            "domain",
-            "encoding",
-            "expansion_limit",
-            "hosts",
-            "idle_interval",
-            "password",
-            "query",
-            "result_format",
-            "retry_interval",
-            "select_field",
-            "select_function",
-            "table",
-            "user",
-            "where_field",
-        ],
-    ),
-    (
-        "sqlite",
-        &[
-            "additional_conditions",
-            "dbpath",
-            "domain",
-            "expansion_limit",
-            "query",
-            "result_format",
-            "select_field",
-            "table",
-            "where_field",
-        ],
-    ),
-    (
-        "memcache",
-        &[
-            "backup",
-            "data_size_limit",
-            "domain",
-            "flags",
-            "key_digest",
-            "key_format",
-            "line_size_limit",
-            "max_try",
-            "memcache",
-            "retry_pause",
-            "timeout",
-            "ttl",
-        ],
-    ),
-    (
-        "mongodb",
-        &[
-            "collection",
-            "dbname",
-            "domain",
-            "expansion_limit",
-            "projection",
-            "query_filter",
-            "result_attribute",
-            "result_format",
-            "uri",
-        ],
-    ),
-    (
-        "redis",
-        &[
-            "data_size_limit",
-            "db",
-            "domain",
-            "key_format",
-            "key_prefix",
-            "max_try",
-            "password",
-            "redis",
-            "retry_pause",
-            "timeout",
-            "tls",
-            "tls_CAfile",
-            "tls_CApath",
-            "tls_cert_file",
-            "tls_key_file",
-            "tls_verify_cert",
-            "ttl",
-            "username",
-        ],
-    ),
-];
-
-/// Finds `type:name` of table clients in `text`, also inside `{…}`.
-fn table_clients(text: &str, found: &mut Vec<(&'static str, Suffixes, String)>) {
-    for word in words::grouped_words(text) {
-        if let Ok(inner) = words::unbrace(word) {
-            table_clients(inner, found);
-            continue;
-        }
-        let mut table = word;
-        while let Some(rest) = table.strip_prefix("proxy:") {
-            table = rest;
-        }
-        let Some((kind, source)) = table.split_once(':') else {
-            continue;
-        };
-        if let Some((kind, suffixes)) = TABLE_CLIENTS.iter().find(|(known, _)| *known == kind) {
-            found.push((kind, suffixes, source.to_string()));
-        }
-    }
-}
-
-/// Warns about settings in a table client's file that the client does not know.
-fn check_table_file(kind: &str, suffixes: Suffixes, path: &str) -> Result<(), Fatal> {
-    let complain = |reason: &str| {
-        warn(&format!(
-            "open \"{kind}\" configuration \"{path}\": {reason}"
-        ))
-    };
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
-        Err(error) => {
-            complain(&postern_sys::error_text(&error));
-            return Ok(());
-        }
-    };
-    if !metadata.is_file() {
-        complain("not a regular file");
-        return Ok(());
-    }
-    let content = match fs::read(path) {
-        Ok(content) => content,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
-        Err(error) => {
-            complain(&postern_sys::error_text(&error));
-            return Ok(());
-        }
-    };
-    let mut settings = BTreeMap::new();
-    for line in lines::logical_lines(&content, |_, text| warn(&lines::orphan_warning(path, text))) {
-        let text = String::from_utf8_lossy(&line.text).into_owned();
-        let (name, value) = lines::split_name_value(&text).map_err(|error| {
-            Fatal::Text(format!(
-                "{path}, line {}: {}",
-                line.first,
-                error.describe(&text)
-            ))
-        })?;
-        settings.insert(name.to_string(), value.to_string());
-    }
-    for (name, value) in settings
-        .iter()
-        .filter(|(name, _)| !suffixes.contains(&name.as_str()))
-    {
-        warn(&format!("{kind}:{path}: unused parameter: {name}={value}"));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn table_clients_are_found_through_proxies_and_groups() {
-        let mut found = Vec::new();
-        table_clients(
-            "hash:/a, proxy:mysql:foo {check_x ldap:/b, y=z} regexp:/c",
-            &mut found,
-        );
-        let names: Vec<(&str, &str)> = found
-            .iter()
-            .map(|(kind, _, source)| (*kind, source.as_str()))
-            .collect();
-        assert_eq!(names, [("mysql", "foo"), ("ldap", "/b")]);
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use postern_config::DEFAULT_DIRECTORY;
 use postern_config::words::name_set;
+use postern_config::{Config, DEFAULT_DIRECTORY};
 
 use crate::Fatal;
 
@@ -27,6 +27,7 @@ pub(crate) enum Flag {
     Override,
     MainParam,
     MasterParam,
+    AllMasterParams,
     RawTemplates,
     Tls,
     Expand,
@@ -54,6 +55,7 @@ const FLAGS: &[(Flag, char)] = &[
     (Override, 'o'),
     (MainParam, 'p'),
     (MasterParam, 'P'),
+    (AllMasterParams, 'P'),
     (RawTemplates, 't'),
     (Tls, 'T'),
     (Expand, 'x'),
@@ -79,6 +81,7 @@ const MODES: &[Flag] = &[
 /// Sets of options of which one may be given.
 const EXCLUSIVE: &[&[Flag]] = &[
     MODES,
+    &[AllMasterParams, Edit, Remove, CommentOut],
     &[Defaults, Edit, NonDefault, Remove, CommentOut],
     &[Fold, Edit, Remove, CommentOut],
     &[Expand, Edit, Remove, CommentOut],
@@ -99,7 +102,15 @@ const ALLOWED: &[(Flag, &[Flag])] = &[
     (
         MasterParam,
         &[
-            Edit, Remove, Fold, HideName, HideValue, Override, Expand, Json,
+            AllMasterParams,
+            Edit,
+            Remove,
+            Fold,
+            HideName,
+            HideValue,
+            Override,
+            Expand,
+            Json,
         ],
     ),
     (SaslServer, &[]),
@@ -127,6 +138,8 @@ pub(crate) struct Options {
     pub(crate) classes: u32,
     pub(crate) tls_mode: Option<String>,
     pub(crate) is_quiet: bool,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u32,
     /// The other arguments.
     pub(crate) words: Vec<String>,
 }
@@ -143,6 +156,10 @@ impl Options {
         while let Some(word) = rest.next() {
             if word == "--" {
                 break;
+            }
+            if word == "--json" {
+                options.add(Json);
+                continue;
             }
             let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
                 options.words.push(word);
@@ -179,9 +196,10 @@ impl Options {
 
     fn letter(&mut self, letter: char) -> Result<(), Fatal> {
         match letter {
-            'v' => {}
+            'v' => self.verbosity += 1,
             'q' => self.is_quiet = true,
             'E' => return Err(Fatal::text(usage_text())),
+            'P' if self.has(MasterParam) => self.add(AllMasterParams),
             _ => {
                 let known = FLAGS.iter().find(|(_, known)| *known == letter);
                 let (flag, _) =
@@ -255,7 +273,8 @@ impl Options {
                 if given == [ExpandedTemplates, RawTemplates] {
                     return Err(Fatal::text("specify one of -b and -t"));
                 }
-                return Err(Fatal::Text(format!("specify one of {}", letters(&given))));
+                let given = self.letters(&given);
+                return Err(Fatal::Text(format!("specify one of {given}")));
             }
         }
         for (mode, allowed) in ALLOWED.iter().filter(|(mode, _)| self.has(*mode)) {
@@ -264,14 +283,27 @@ impl Options {
                 .filter(|flag| !MODES.contains(flag) && !allowed.contains(flag))
                 .collect();
             if !others.is_empty() {
+                let (mode, others) = (self.letters(&[*mode]), self.letters(&others));
                 return Err(Fatal::Text(format!(
-                    "with option {}, do not specify {}",
-                    letters(&[*mode]),
-                    letters(&others)
+                    "with option {mode}, do not specify {others}"
                 )));
             }
         }
         Ok(())
+    }
+
+    /// Option letters for a complaint; from 3.11 on there are commas between them.
+    fn letters(&self, flags: &[Flag]) -> String {
+        let letter = |flag: &Flag| {
+            FLAGS
+                .iter()
+                .find(|(known, _)| known == flag)
+                .map(|(_, letter)| format!("-{letter}"))
+        };
+        let letters: Vec<String> = flags.iter().filter_map(letter).collect();
+        let is_new =
+            Config::load_now(&self.directory).is_ok_and(|config| config.look().message_texts());
+        letters.join(if is_new { ", " } else { " " })
     }
 
     fn flags_in_order(&self) -> impl Iterator<Item = Flag> {
@@ -308,20 +340,6 @@ impl Options {
     }
 }
 
-fn letters(flags: &[Flag]) -> String {
-    let letter = |flag: &Flag| {
-        FLAGS
-            .iter()
-            .find(|(known, _)| known == flag)
-            .map(|(_, letter)| format!("-{letter}"))
-    };
-    flags
-        .iter()
-        .filter_map(letter)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 /// getopt's complaint, then the usage message.
 fn usage(problem: &str) -> Fatal {
     eprintln!("{}: {problem}", crate::tag());
@@ -346,8 +364,11 @@ mod tests {
     use super::*;
 
     fn outcome(line: &str) -> Result<Vec<Flag>, String> {
-        let words = line.split_whitespace().map(str::to_string).collect();
-        Options::parse(words)
+        // A folder without main.cf, so that the machine's own level does not matter.
+        let words = ["-c", "/nonexistent"]
+            .into_iter()
+            .chain(line.split_whitespace());
+        Options::parse(words.map(str::to_string).collect())
             .and_then(Options::complete)
             .map(|options| options.flags)
             .map_err(|error| error.to_string())
@@ -373,6 +394,7 @@ mod tests {
                 "-o x biff",
                 "invalid parameter override: x: missing '=' after attribute name",
             ),
+            ("-PP -e a=b", "specify one of -e -P"),
             ("-C bad", "unknown -C option value \"bad\" in \"bad\""),
         ];
         for (line, want) in rows {
@@ -386,6 +408,9 @@ mod tests {
             outcome("-hxn biff -d"),
             Ok(vec![HideName, Expand, NonDefault])
         );
+        assert_eq!(outcome("-PP"), Ok(vec![MasterParam, AllMasterParams]));
+        assert_eq!(outcome("--json -n"), Ok(vec![Json, NonDefault]));
+        assert_eq!(outcome("-- -n"), Ok(vec![]));
         assert_eq!(outcome("a=b"), Ok(vec![Edit]));
         assert_eq!(outcome("a b=c"), Ok(vec![]));
     }

@@ -1,12 +1,13 @@
 //! Shows main.cf parameters.
 
 use postern_config::params::{self, Kind};
+use postern_config::{Config, lines};
 
 use crate::layout::{json_string, main_line};
 use crate::model::Model;
-use crate::names::{Names, is_read_only};
+use crate::names::{Names, check_level, is_read_only};
 use crate::options::{Flag, Options};
-use crate::{Fatal, warn};
+use crate::{Fatal, hints, warn};
 
 /// Prints what the options and words ask for.
 pub(crate) fn run(
@@ -26,6 +27,7 @@ pub(crate) fn run(
             show(options, model, name, out)?;
         } else {
             warn(&format!("{name}: unknown parameter"));
+            hints::unknown_word(name, names);
         }
     }
     Ok(())
@@ -35,15 +37,32 @@ fn show(options: &Options, model: &Model, name: &str, out: &mut Vec<u8>) -> Resu
     if options.has(Flag::NonDefault) && !is_set(options, model, name) {
         return Ok(());
     }
-    let text = value(model, name);
-    let is_raw = params::find(name).is_some_and(|info| info.kind == Kind::Raw);
-    let text = if options.has(Flag::Expand) && !is_raw {
-        model.expand(&model.config, &text)?
-    } else {
-        text
-    };
+    let text = shown_value(options, model, &model.config, name)?;
     print(options, name, &text, out);
     Ok(())
+}
+
+/// The value as `config` sees it, expanded when the options say so.
+pub(crate) fn shown_value(
+    options: &Options,
+    model: &Model,
+    config: &Config,
+    name: &str,
+) -> Result<String, Fatal> {
+    let text = value(model, config, name);
+    let info = params::find(name);
+    let is_raw = info.is_some_and(|info| info.kind == Kind::Raw);
+    if options.has(Flag::Expand)
+        && info.is_some_and(|info| info.old.is_some())
+        && !config.is_set(name)
+    {
+        check_level(config)?;
+    }
+    if options.has(Flag::Expand) && !is_raw {
+        model.expand(config, &text)
+    } else {
+        Ok(text)
+    }
 }
 
 /// Whether `-n` shows the parameter.
@@ -55,12 +74,11 @@ fn is_set(options: &Options, model: &Model, name: &str) -> bool {
 }
 
 /// The unexpanded text.
-fn value(model: &Model, name: &str) -> String {
+fn value(model: &Model, config: &Config, name: &str) -> String {
     if is_read_only(model, name) && name == "service_name" {
         return String::new();
     }
-    model
-        .config
+    config
         .raw(name)
         .or_else(|| model.service_default(name))
         .unwrap_or_default()
@@ -83,6 +101,6 @@ pub(crate) fn print(options: &Options, name: &str, value: &str, out: &mut Vec<u8
             options.has(Flag::Fold),
         )
     };
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(&lines::to_bytes(&line));
     out.push(b'\n');
 }

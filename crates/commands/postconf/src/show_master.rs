@@ -1,13 +1,14 @@
 //! Shows master.cf: entries, single fields, and `-o` settings.
 
+use postern_config::lines;
 use postern_config::master_cf::FIELD_NAMES;
 
 use crate::layout::{argument_text, json_string, master_entry};
-use crate::model::{MasterEntry, Model, setting_text};
-use crate::names::Names;
+use crate::model::{MasterEntry, Model, setting_text, setting_value};
+use crate::names::{Names, is_read_only};
 use crate::options::{Flag, Options};
-use crate::show_main::print;
-use crate::{Fatal, warn};
+use crate::show_main::{print, shown_value};
+use crate::{Fatal, hints, warn};
 
 /// `service/type/item`, where `*` and what is missing match anything.
 pub(crate) struct Pattern {
@@ -53,7 +54,7 @@ impl Pattern {
 pub(crate) fn run(
     options: &Options,
     model: &Model,
-    _names: &Names,
+    names: &Names,
     out: &mut Vec<u8>,
 ) -> Result<(), Fatal> {
     let (most, problem) = if options.has(Flag::MasterEntry) {
@@ -75,7 +76,11 @@ pub(crate) fn run(
         }
         patterns.push((pattern, false));
     }
-    for entry in &model.entries {
+    for (index, entry) in model.entries.iter().enumerate() {
+        if options.has(Flag::AllMasterParams) {
+            show_all(options, model, names, (index, entry), &mut patterns, out)?;
+            continue;
+        }
         let expanded = if options.has(Flag::Expand) {
             Some(expand(model, entry)?)
         } else {
@@ -87,11 +92,12 @@ pub(crate) fn run(
         } else if options.has(Flag::MasterField) {
             show_fields(options, entry, &mut patterns, out);
         } else {
-            show_settings(options, entry, &mut patterns, out);
+            show_settings(options, model, entry, &mut patterns, out);
         }
     }
     for (pattern, _) in patterns.iter().filter(|(_, is_matched)| !is_matched) {
         warn(&format!("unmatched request: \"{}\"", pattern.text));
+        hints::unmatched_service(&pattern.text, model);
     }
     Ok(())
 }
@@ -101,10 +107,11 @@ fn expand(model: &Model, entry: &MasterEntry) -> Result<MasterEntry, Fatal> {
     let config = model.service_config(entry);
     let mut expanded = entry.clone();
     for (name, value) in &entry.settings {
-        let value = model.expand(&config, value)?;
         for at in entry.setting_positions(name) {
-            expanded.arguments[at] = setting_text(name, &value);
+            let text = setting_value(&entry.arguments[at]);
+            expanded.arguments[at] = setting_text(name, &model.expand(&config, text)?);
         }
+        let value = model.expand(&config, value)?;
         expanded.settings.insert(name.clone(), value);
     }
     Ok(expanded)
@@ -154,7 +161,7 @@ fn show_entry(
             options.has(Flag::Fold),
         )
     };
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(&lines::to_bytes(&line));
     out.push(b'\n');
 }
 
@@ -193,26 +200,52 @@ fn show_fields(
             head.len(),
             options.has(Flag::Fold),
         );
-        out.extend_from_slice(format!("{head}{arguments}\n").as_bytes());
+        out.extend_from_slice(&lines::to_bytes(&format!("{head}{arguments}\n")));
     }
 }
 
+/// Shows the `-o` settings of an entry, but for those that its program ignores.
 fn show_settings(
     options: &Options,
+    model: &Model,
     entry: &MasterEntry,
     patterns: &mut [(Pattern, bool)],
     out: &mut Vec<u8>,
 ) {
     for (name, value) in &entry.settings {
+        if is_read_only(model, name) {
+            continue;
+        }
         if is_wanted(patterns, |pattern| {
             pattern.selects(entry) && pattern.is_match(2, name)
         }) {
-            print(
-                options,
-                &format!("{}/{}/{name}", entry.name(), entry.kind()),
-                value,
-                out,
-            );
+            print(options, &setting_name(entry, name), value, out);
         }
     }
+}
+
+/// Shows every parameter as the entry's program sees it.
+fn show_all(
+    options: &Options,
+    model: &Model,
+    names: &Names,
+    (index, entry): (usize, &MasterEntry),
+    patterns: &mut [(Pattern, bool)],
+    out: &mut Vec<u8>,
+) -> Result<(), Fatal> {
+    let config = model.service_config(entry);
+    for name in names.listed_for_service(index, options.classes, &config) {
+        let is_shown = is_wanted(patterns, |pattern| {
+            pattern.selects(entry) && pattern.is_match(2, name)
+        });
+        if is_shown {
+            let value = shown_value(options, model, &config, name)?;
+            print(options, &setting_name(entry, name), &value, out);
+        }
+    }
+    Ok(())
+}
+
+fn setting_name(entry: &MasterEntry, name: &str) -> String {
+    format!("{}/{}/{name}", entry.name(), entry.kind())
 }

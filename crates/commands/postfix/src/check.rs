@@ -6,11 +6,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use postern_config::{DEFAULT_DIRECTORY, master_cf, params};
+use postern_config::{Config, DEFAULT_DIRECTORY, master_cf, params, words};
 use postern_sys::user;
 
 use crate::program::{Failure, Program};
-use crate::walk::{dotted, walk};
+use crate::walk::{dotted, walk, walk_following};
 
 /// Queue directories that mail_owner alone may use.
 const QUEUES: &[&str] = &[
@@ -22,6 +22,9 @@ const JAIL: &[&str] = &["bin", "etc", "lib", "sbin", "usr"];
 /// Commands that run with the group of the maildrop queue.
 const SET_GID_COMMANDS: &[&str] = &["postqueue", "postdrop"];
 
+/// Where programs look for sendmail.
+const SENDMAIL_PATHS: [&str; 2] = ["/usr/lib/sendmail", "/usr/sbin/sendmail"];
+
 /// Whose files and modes are expected.
 struct Expected {
     root: u32,
@@ -32,7 +35,8 @@ struct Expected {
 impl Program {
     /// Refuses to go on without queue directories, services and a sound queue.
     pub(crate) fn check_fatal(&self) -> Result<(), Failure> {
-        self.create_missing()?;
+        self.create_missing()
+            .map_err(|_| Failure::new("unable to create missing queue directories"))?;
         let path = self.config.directory().join("master.cf");
         let shown = path.display().to_string();
         let Ok(content) = fs::read(&path) else {
@@ -71,6 +75,7 @@ impl Program {
         self.check_owner_trees(&expected, &mut warn);
         self.check_group(&expected, &mut warn);
         self.check_jail(&expected, &mut warn);
+        Self::check_sendmail(&mut warn);
         walk(&PathBuf::from("corrupt"), &mut |path, metadata| {
             if metadata.is_file() {
                 warn(format!("damaged message: {}", path.display()));
@@ -97,56 +102,66 @@ impl Program {
         }
     }
 
-    /// The trees of root, as starting points.
-    fn root_trees(&self) -> BTreeSet<PathBuf> {
-        let mut trees = BTreeSet::from([dotted(&self.config.get(params::CONFIG_DIRECTORY))]);
-        let is_primary = self.config.directory() == Path::new(DEFAULT_DIRECTORY);
-        if is_primary {
+    /// The trees of root, as starting points. What instances share is checked with the first one.
+    fn root_trees(&self) -> Vec<PathBuf> {
+        let mut trees = vec![self.config.get(params::CONFIG_DIRECTORY)];
+        if !self.is_secondary() {
             for param in [
                 params::DAEMON_DIRECTORY,
                 params::META_DIRECTORY,
                 params::SHLIB_DIRECTORY,
             ] {
                 let directory = self.config.get(param);
-                if directory != "no" {
-                    trees.insert(dotted(&directory));
+                if directory != "no" && !trees.contains(&directory) {
+                    trees.push(directory);
                 }
             }
         }
-        trees
+        trees.iter().map(|tree| dotted(tree)).collect()
+    }
+
+    /// Whether the default instance lists this one.
+    fn is_secondary(&self) -> bool {
+        let directory = self.config.directory();
+        directory != Path::new(DEFAULT_DIRECTORY)
+            && Config::load_now(Path::new(DEFAULT_DIRECTORY)).is_ok_and(|config| {
+                let list = config.get(params::MULTI_INSTANCE_DIRECTORIES);
+                words::words(&list).any(|word| Path::new(word) == directory)
+            })
     }
 
     fn check_root_trees(&self, expected: &Expected, warn: &mut dyn FnMut(String)) {
         let queue = self.queue_directory.display();
-        for path in [format!("{queue}/."), format!("{queue}/pid")] {
-            if let Ok(metadata) = fs::metadata(&path) {
-                if metadata.uid() != expected.root {
-                    warn(format!("not owned by root: {path}"));
-                }
-                if is_writable(&metadata) {
-                    warn(format!("group or other writable: {path}"));
-                }
+        let own = [format!("{queue}/."), format!("{queue}/pid")];
+        let trees = self.root_trees();
+        for path in &own {
+            if fs::metadata(path).is_ok_and(|metadata| metadata.uid() != expected.root) {
+                warn(format!("not owned by root: {path}"));
             }
         }
-        let data = dotted(&self.config.get(params::DATA_DIRECTORY));
-        for (root, is_roots) in self
-            .root_trees()
-            .iter()
-            .map(|root| (root, true))
-            .chain([(&data, false)])
-        {
-            walk(root, &mut |path, metadata| {
-                if is_roots && metadata.uid() != expected.root {
+        for tree in &trees {
+            walk(tree, &mut |path, metadata| {
+                if metadata.uid() != expected.root {
                     warn(format!("not owned by root: {}", path.display()));
                 }
-                if metadata.is_symlink() {
-                    if is_roots && leaves_directory(path) {
-                        warn(format!("symlink leaves directory: {}", path.display()));
-                    }
-                    return;
-                }
+            });
+        }
+        for path in &own {
+            if fs::metadata(path).is_ok_and(|metadata| is_writable(&metadata)) {
+                warn(format!("group or other writable: {path}"));
+            }
+        }
+        for tree in &trees {
+            walk_following(tree, &mut |path, metadata| {
                 if is_writable(metadata) {
                     warn(format!("group or other writable: {}", path.display()));
+                }
+            });
+        }
+        for tree in &trees {
+            walk(tree, &mut |path, metadata| {
+                if metadata.is_symlink() && leaves_directory(tree, path) {
+                    warn(format!("symlink leaves directory: {}", path.display()));
                 }
             });
         }
@@ -161,6 +176,14 @@ impl Program {
             &mut |path, metadata| {
                 if metadata.uid() != *uid {
                     warn(format!("not owned by {name}: {}", path.display()));
+                }
+            },
+        );
+        walk(
+            &dotted(&self.config.get(params::DATA_DIRECTORY)),
+            &mut |path, metadata| {
+                if is_writable(metadata) {
+                    warn(format!("group or other writable: {}", path.display()));
                 }
             },
         );
@@ -187,18 +210,29 @@ impl Program {
             .iter()
             .map(|name| self.command_directory.join(name))
             .collect();
-        for path in directories.iter().chain(&commands) {
+        for path in commands.iter().chain(&directories) {
+            tell_missing(path);
             if fs::metadata(path).is_ok_and(|metadata| metadata.gid() != *gid) {
                 warn(format!("not owned by group {name}: {}", path.display()));
             }
         }
         for path in &commands {
+            tell_missing(path);
             if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o2111 != 0o2111) {
                 warn(format!(
                     "not set-gid or not owner+group+world executable: {}",
                     path.display()
                 ));
             }
+        }
+    }
+
+    /// Programs that submit mail know two places of sendmail.
+    fn check_sendmail(warn: &mut dyn FnMut(String)) {
+        let [left, right] = SENDMAIL_PATHS.map(Path::new);
+        if left.is_file() && right.is_file() && !is_same(left, right) {
+            warn(format!("{} and {} differ", left.display(), right.display()));
+            warn("Replace one by a symbolic link to the other".to_owned());
         }
     }
 
@@ -226,13 +260,21 @@ impl Program {
     }
 }
 
+/// As find(1) does, once for each look.
+fn tell_missing(path: &Path) {
+    if !path.exists() {
+        eprintln!("find: '{}': No such file or directory", path.display());
+    }
+}
+
 fn is_writable(metadata: &Metadata) -> bool {
     metadata.mode() & 0o022 != 0
 }
 
-/// Whether a symbolic link points out of its directory. The build settings may be elsewhere.
-fn leaves_directory(path: &Path) -> bool {
-    !path.ends_with("makedefs.out")
+/// Whether a symbolic link below `tree` may point out of its directory. The build settings may be
+/// elsewhere.
+fn leaves_directory(tree: &Path, path: &Path) -> bool {
+    path != tree.join("makedefs.out")
         && fs::read_link(path).is_ok_and(|target| target.to_string_lossy().contains('/'))
 }
 

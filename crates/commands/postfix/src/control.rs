@@ -1,6 +1,5 @@
 //! Starting, stopping and telling whether the mail system runs.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -85,6 +84,7 @@ impl Program {
     }
 
     pub(crate) fn start_in_foreground(&self) -> Result<u8, Failure> {
+        self.check_before_start()?;
         let others = self.config.get(params::MULTI_INSTANCE_DIRECTORIES);
         let is_primary = self.config.directory() == Path::new(DEFAULT_DIRECTORY);
         if is_primary && !others.trim().is_empty() {
@@ -92,7 +92,6 @@ impl Program {
                 "start-fg does not support multi_instance_directories",
             ));
         }
-        self.check_before_start()?;
         let mode = if std::process::id() == 1 { "-i" } else { "-s" };
         let master = self.daemon_directory.join("master");
         let error = Command::new(&master).arg(mode).exec();
@@ -136,7 +135,10 @@ impl Program {
     }
 
     pub(crate) fn quick_stop(&self) -> Result<u8, Failure> {
-        self.stop()?;
+        // The next start is quick also when nothing runs now.
+        if let Err(Failure(Some(text))) = self.stop() {
+            self.say("fatal: ", &text);
+        }
         let path = self.queue_directory.join("quick-start");
         File::create(&path)
             .map_err(|error| Failure::new(format!("{}: {}", path.display(), error_text(&error))))?;
@@ -147,6 +149,8 @@ impl Program {
         let pid = self.running_pid()?;
         self.say("", "aborting the Postfix mail system");
         self.signal(pid, Signal::SIGTERM)?;
+        // Whoever asks next is to see that it is gone.
+        self.is_gone_within(Duration::from_secs(1));
         Ok(0)
     }
 
@@ -199,35 +203,5 @@ impl Program {
         self.check_fatal()?;
         self.check_warn();
         Ok(0)
-    }
-
-    pub(crate) fn post_install(&self, arguments: &[OsString]) -> Result<u8, Failure> {
-        let mut wants_permissions = false;
-        let mut known = false;
-        for word in arguments {
-            match word.to_string_lossy().as_ref() {
-                "create-missing" => known = true,
-                "set-permissions" | "upgrade-permissions" => {
-                    (known, wants_permissions) = (true, true)
-                }
-                "upgrade-configuration" => return self.upgrade_configuration(),
-                text if text.contains('=') => {}
-                text => {
-                    return Err(Failure::new(format!(
-                        "post-install: unknown command: '{text}'"
-                    )));
-                }
-            }
-        }
-        if !known {
-            return Err(Failure::new(
-                "usage: postfix post-install [name=value] create-missing|set-permissions|upgrade-configuration",
-            ));
-        }
-        if wants_permissions {
-            self.set_permissions()
-        } else {
-            self.create_missing().map(|()| 0)
-        }
     }
 }

@@ -1,317 +1,427 @@
-//! Creating directories, setting owners and modes, and adding services that master.cf lacks.
+//! What `post-install` does: makes directories that are missing, sets owners and modes, and writes new
+//! places of an installation to main.cf.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
+use std::path::Path;
 
-use postern_config::{edit, master_cf, params};
+use nix::fcntl::OFlag;
+use postern_config::edit::{self, Change};
+use postern_config::{Config, params};
 use postern_sys::{error_text, user};
 
+use crate::files::{self, Entry};
 use crate::program::{Failure, Program};
+use crate::walk::walk;
 
-/// One directory of an installation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Directory {
-    path: String,
-    /// Names that may hold `$name`; `-` leaves the group alone.
-    owner: String,
-    group: String,
-    mode: u32,
-    /// Made when it is missing.
-    is_created: bool,
+/// Parameters that `name=value` words may set, in the order in which they are written.
+const SETTABLE: &[params::Param<String>] = &[
+    params::COMMAND_DIRECTORY,
+    params::DAEMON_DIRECTORY,
+    params::DATA_DIRECTORY,
+    params::HTML_DIRECTORY,
+    params::MAIL_OWNER,
+    params::MAILQ_PATH,
+    params::MANPAGE_DIRECTORY,
+    params::META_DIRECTORY,
+    params::NEWALIASES_PATH,
+    params::QUEUE_DIRECTORY,
+    params::README_DIRECTORY,
+    params::SAMPLE_DIRECTORY,
+    params::SENDMAIL_PATH,
+    params::SETGID_GROUP,
+    params::SHLIB_DIRECTORY,
+];
+/// Directories that an installation may lack; their value is `no` then.
+const OPTIONAL: &[&str] = &["html_directory", "readme_directory", "shlib_directory"];
+
+/// What the words of a `post-install` command line ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Request {
+    settings: BTreeMap<String, String>,
+    config_directory: Option<String>,
+    create: bool,
+    /// Set permissions: of everything, or of what an upgrade touches.
+    permissions: Option<Scope>,
+    upgrade_configuration: bool,
+    remind: bool,
 }
 
-/// The directories of an installation without `postfix-files`, in that file's form.
-const BUILT_IN: &str = "\
-$queue_directory:d:root:-:755:uc
-$data_directory:d:$mail_owner:-:700:uc
-$queue_directory/active:d:$mail_owner:-:700:ucr
-$queue_directory/bounce:d:$mail_owner:-:700:ucr
-$queue_directory/corrupt:d:$mail_owner:-:700:ucr
-$queue_directory/defer:d:$mail_owner:-:700:ucr
-$queue_directory/deferred:d:$mail_owner:-:700:ucr
-$queue_directory/flush:d:$mail_owner:-:700:ucr
-$queue_directory/hold:d:$mail_owner:-:700:ucr
-$queue_directory/incoming:d:$mail_owner:-:700:ucr
-$queue_directory/private:d:$mail_owner:-:700:uc
-$queue_directory/maildrop:d:$mail_owner:$setgid_group:1730:uc
-$queue_directory/public:d:$mail_owner:$setgid_group:2710:uc
-$queue_directory/pid:d:root:-:755:uc
-$queue_directory/saved:d:$mail_owner:-:700:ucr
-$queue_directory/trace:d:$mail_owner:-:700:ucr
-";
-
-/// Directories that Postfix's `postfix-files` does not list.
-const OURS: &str = "\
-$queue_directory/recycled:d:$mail_owner:-:700:ucr
-";
-
-/// Services that every installation needs: name, type, and the entry.
-const SERVICES: &[(&str, &str, &str)] = &[
-    (
-        "relay",
-        "unix",
-        "relay     unix  -       -       n       -       -       smtp",
-    ),
-    (
-        "flush",
-        "unix",
-        "flush     unix  n       -       n       1000?   0       flush",
-    ),
-    (
-        "trace",
-        "unix",
-        "trace     unix  -       -       n       -       0       bounce",
-    ),
-    (
-        "verify",
-        "unix",
-        "verify    unix  -       -       n       -       1       verify",
-    ),
-    (
-        "proxymap",
-        "unix",
-        "proxymap  unix  -       -       n       -       -       proxymap",
-    ),
-    (
-        "anvil",
-        "unix",
-        "anvil     unix  -       -       n       -       1       anvil",
-    ),
-    (
-        "scache",
-        "unix",
-        "scache    unix  -       -       n       -       1       scache",
-    ),
-    (
-        "discard",
-        "unix",
-        "discard   unix  -       -       n       -       -       discard",
-    ),
-    (
-        "tlsmgr",
-        "unix",
-        "tlsmgr    unix  -       -       n       1000?   1       tlsmgr",
-    ),
-    (
-        "retry",
-        "unix",
-        "retry     unix  -       -       n       -       -       error",
-    ),
-    (
-        "proxywrite",
-        "unix",
-        "proxywrite unix -       -       n       -       1       proxymap",
-    ),
-    (
-        "postlog",
-        "unix-dgram",
-        "postlog   unix-dgram n  -       n       -       1       postlogd",
-    ),
-];
+/// Which entries get their owner and mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    Upgraded,
+}
 
 impl Program {
-    /// Makes the directories that are missing.
-    pub(crate) fn create_missing(&self) -> Result<(), Failure> {
-        for directory in self
-            .directories()
+    /// Runs `post-install` with these words.
+    pub(crate) fn post_install(&self, words: &[OsString]) -> Result<u8, Failure> {
+        let request = self.understand(words)?;
+        let changed = self.apply_settings(&request)?;
+        let program = changed.as_ref().unwrap_or(self);
+        if request.create {
+            program.create_missing()?;
+        }
+        if let Some(scope) = request.permissions {
+            program.set_permissions(scope)?;
+        }
+        if request.upgrade_configuration {
+            program.upgrade_configuration()?;
+        }
+        if request.remind {
+            program.remind();
+        }
+        Ok(0)
+    }
+
+    fn understand(&self, words: &[OsString]) -> Result<Request, Failure> {
+        let words: Vec<String> = words
             .iter()
-            .filter(|directory| directory.is_created)
-        {
-            let path = Path::new(&directory.path);
-            if !path.is_dir() {
-                fs::create_dir_all(path)
-                    .map_err(|_| Failure::new("unable to create missing queue directories"))?;
-                self.settle(directory)?;
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        parse_words(&words).map_err(|problem| {
+            let shown = self.daemon_directory.join("post-install");
+            let shown = shown.display();
+            match problem {
+                Some(text) => eprintln!("{shown}: Error: {text}"),
+                None => eprintln!(
+                    "{shown}: Error: Usage: {shown} [name=value] command\n    \
+                     create-missing          Create missing queue directories.\n    \
+                     upgrade-source          When installing or upgrading from source code.\n    \
+                     upgrade-package         When installing or upgrading from pre-built package.\n    \
+                     first-install-reminder  Remind of mandatory first-time configuration steps.\n    \
+                     name=value              Specify an installation parameter."
+                ),
             }
+            Failure::TOLD
+        })
+    }
+
+    /// Writes settings that differ from what main.cf says, with all other places of the installation, so
+    /// that they no longer depend on defaults. Gives the program for the new configuration.
+    fn apply_settings(&self, request: &Request) -> Result<Option<Self>, Failure> {
+        let directory = request
+            .config_directory
+            .as_ref()
+            .map_or_else(|| self.config.directory(), Into::into);
+        let load = || Config::load_now(&directory).map_err(|error| self.complain(&error));
+        let config = if request.config_directory.is_some() {
+            load()?
+        } else {
+            self.config.clone()
+        };
+        let changes = changes(&request.settings, &config);
+        if changes.is_empty() {
+            return Ok(request
+                .config_directory
+                .is_some()
+                .then(|| self.with_config(config)));
+        }
+        self.check_names(&request.settings)?;
+        let path = directory.join("main.cf");
+        let shown = path.display().to_string();
+        edit::replace(&path, |old| Ok(edit::main_cf(&shown, old, &changes).0))
+            .map_err(|error| self.complain(&error))?;
+        load().map(|config| Some(self.with_config(config)))
+    }
+
+    /// An unknown user or group must not get into main.cf: no command would run then.
+    fn check_names(&self, settings: &BTreeMap<String, String>) -> Result<(), Failure> {
+        if let Some(name) = settings.get("mail_owner") {
+            user_id(name)?;
+        }
+        if let Some(name) = settings.get("setgid_group") {
+            group_id(name)?;
         }
         Ok(())
     }
 
-    /// Gives every directory and set-gid command its owner and mode.
-    pub(crate) fn set_permissions(&self) -> Result<u8, Failure> {
+    /// Makes the directories that are missing.
+    pub(crate) fn create_missing(&self) -> Result<(), Failure> {
+        for entry in files::read(&self.config)? {
+            if !entry.is_created || entry.path.is_dir() {
+                continue;
+            }
+            fs::create_dir(&entry.path).map_err(|error| {
+                tell(&format!(
+                    "mkdir: cannot create directory '{}': {}",
+                    entry.path.display(),
+                    error_text(&error)
+                ))
+            })?;
+            self.settle(&entry)?;
+        }
+        Ok(())
+    }
+
+    /// Gives files and directories their owner and mode. What is missing is told, and the rest goes on.
+    fn set_permissions(&self, scope: Scope) -> Result<(), Failure> {
         self.create_missing()?;
-        for directory in self.directories() {
-            if Path::new(&directory.path).is_dir() {
-                self.settle(&directory)?;
+        let mut result = Ok(());
+        for entry in files::read(&self.config)? {
+            if scope == Scope::Upgraded && !entry.is_upgraded {
+                continue;
             }
-        }
-        if self.is_root {
-            let group = self.config.get(params::SETGID_GROUP);
-            for name in ["postqueue", "postdrop"] {
-                let path = self.command_directory.join(name);
-                if path.is_file() {
-                    self.own(&path, "root", &group)?;
-                    set_mode(&path, 0o2755)?;
-                }
+            if !entry.path.exists() {
+                result = Err(tell(&format!(
+                    "chown: cannot access '{}': No such file or directory",
+                    entry.path.display()
+                )));
+                continue;
             }
+            self.settle(&entry)?;
         }
-        Ok(0)
+        result
     }
 
-    /// Sets permissions, and adds the services that master.cf lacks.
-    pub(crate) fn upgrade_configuration(&self) -> Result<u8, Failure> {
-        self.create_missing()?;
-        let path = self.config.directory().join("master.cf");
-        let shown = path.display().to_string();
-        let content =
-            fs::read(&path).map_err(|_| Failure::new(format!("no {shown} file found")))?;
-        let entries = master_cf::entries(&shown, &content, drop);
-        let is_there = |name: &str, kind: &str| {
-            entries.iter().any(|entry| {
-                entry.fields.first().is_some_and(|field| field == name)
-                    && entry.fields.get(1).is_some_and(|field| field == kind)
-            })
-        };
-        let missing: Vec<_> = SERVICES
-            .iter()
-            .filter(|(name, kind, _)| !is_there(name, kind))
-            .collect();
-        if missing.is_empty() {
-            return Ok(0);
-        }
-        let edit = |old: &[u8]| {
-            let mut new = old.to_vec();
-            if new.last().is_some_and(|byte| *byte != b'\n') {
-                new.push(b'\n');
-            }
-            for (name, kind, entry) in &missing {
-                let what = if *kind == "unix-dgram" {
-                    " unix-domain datagram"
-                } else {
-                    ""
-                };
-                println!("Editing {shown}, adding missing entry for {name}{what} service");
-                new.extend_from_slice(entry.as_bytes());
-                new.push(b'\n');
-            }
-            Ok(new)
-        };
-        edit::replace(&path, edit).map_err(|error| Failure::new(error.to_string()))?;
-        Ok(0)
-    }
-
-    /// The directories that `postfix-files` lists, or the built-in ones.
-    fn directories(&self) -> Vec<Directory> {
-        let file = PathBuf::from(self.config.get(params::META_DIRECTORY)).join("postfix-files");
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let parse = |text: &str| parse_directories(text, &|text| self.expand(text));
-        let mut listed = parse(&text);
-        if !listed.iter().any(|directory| directory.is_created) {
-            listed = parse(BUILT_IN);
-        }
-        listed.extend(parse(OURS));
-        listed
-    }
-
-    fn expand(&self, text: &str) -> String {
-        self.config
-            .expand(text, &|_| None)
-            .unwrap_or_else(|_| text.to_string())
-    }
-
-    /// Gives a directory its owner, group and mode.
-    fn settle(&self, directory: &Directory) -> Result<(), Failure> {
-        let path = Path::new(&directory.path);
-        if self.is_root {
-            self.own(path, &directory.owner, &directory.group)?;
-        }
+    /// Gives one entry its owner, group and mode.
+    fn settle(&self, entry: &Entry) -> Result<(), Failure> {
+        let mode = u32::from_str_radix(&entry.mode, 8)
+            .map_err(|_| tell(&format!("chmod: invalid mode: '{}'", entry.mode)))?;
         // Without privileges nobody else may have to reach the sockets, and a group cannot be kept.
-        let mode = if self.is_root {
-            directory.mode
+        let mode = if self.is_root { mode } else { mode & 0o777 };
+        let ids = if self.is_root {
+            let group = entry.group.as_deref().map(group_id).transpose()?;
+            Some((user_id(&entry.owner)?, group))
         } else {
-            directory.mode & 0o777
+            None
         };
-        set_mode(path, mode)
+        if let Some((owner, group)) = ids {
+            own(&entry.path, user::chown(&entry.path, Some(owner), group))?;
+        }
+        set_mode(&entry.path, mode)?;
+        if entry.is_recursive {
+            settle_below(&entry.path, ids, mode)?;
+        }
+        Ok(())
     }
 
-    fn own(&self, path: &Path, owner: &str, group: &str) -> Result<(), Failure> {
-        let unknown = |what: &str, name: &str| Failure::new(format!("unknown {what} name: {name}"));
-        let owner = user::user_by_name(owner)
-            .ok()
-            .flatten()
-            .ok_or_else(|| unknown("user", owner))?;
-        let group = match group {
-            "-" => None,
-            name => Some(
-                user::group_by_name(name)
-                    .ok()
-                    .flatten()
-                    .ok_or_else(|| unknown("group", name))?,
-            ),
-        };
-        user::chown(path, Some(owner.uid), group.map(|group| group.gid)).map_err(|error| {
-            Failure::new(format!("chown {}: {}", path.display(), error_text(&error)))
-        })
+    fn remind(&self) {
+        let main_cf = self.config.directory().join("main.cf");
+        println!(
+            "\n    Warning: you still need to edit myorigin/mydestination/mynetworks\n    \
+             parameter settings in {}.\n\n    \
+             See also http://www.postfix.org/STANDARD_CONFIGURATION_README.html\n    \
+             for information about dialup sites or about sites inside a firewalled\n    network.\n\n    \
+             BTW: Check your /etc/aliases file and be sure to set up aliases\n    \
+             that send mail for root and postmaster to a real person, then run\n    {}.\n",
+            main_cf.display(),
+            self.config.get(params::NEWALIASES_PATH)
+        );
     }
+}
+
+/// Understands words; a problem without text asks for the usage.
+fn parse_words(words: &[String]) -> Result<Request, Option<String>> {
+    let mut request = Request::default();
+    let mut is_empty = true;
+    for word in words {
+        if let Some((name, value)) = word.split_once('=') {
+            if word.contains(char::is_whitespace) {
+                return Err(Some(format!("argument contains whitespace: '{word}'")));
+            }
+            if value.is_empty() {
+                continue;
+            }
+            if name == "config_directory" {
+                request.config_directory = Some(value.to_owned());
+            } else if SETTABLE.iter().any(|param| param.info.name == name) {
+                check_setting(name, value)?;
+                request.settings.insert(name.to_owned(), value.to_owned());
+            }
+            continue;
+        }
+        is_empty = false;
+        match word.as_str() {
+            "create-missing" => request.create = true,
+            "set-permissions" | "set-perms" => request.permissions = Some(Scope::All),
+            "upgrade-permissions" => {
+                request.permissions.get_or_insert(Scope::Upgraded);
+            }
+            "upgrade-configuration" => {
+                (request.create, request.upgrade_configuration) = (true, true);
+            }
+            "upgrade-source" => {
+                request.permissions.get_or_insert(Scope::Upgraded);
+                request.upgrade_configuration = true;
+            }
+            "upgrade-package" => {
+                request.permissions = Some(Scope::All);
+                request.upgrade_configuration = true;
+            }
+            "first-install-reminder" => request.remind = true,
+            _ => return Err(None),
+        }
+    }
+    if is_empty { Err(None) } else { Ok(request) }
+}
+
+fn check_setting(name: &str, value: &str) -> Result<(), Option<String>> {
+    let is_path = name.ends_with("_directory") || name.ends_with("_path");
+    let is_optional = OPTIONAL.contains(&name);
+    if !is_path || value.starts_with('/') || (is_optional && value == "no") {
+        return Ok(());
+    }
+    let alternative = if is_optional { "\"no\" or " } else { "" };
+    Err(Some(format!(
+        "\"{value}\" should be {alternative}an absolute path name."
+    )))
+}
+
+/// What to write to main.cf: nothing when all settings are in force already.
+fn changes(settings: &BTreeMap<String, String>, config: &Config) -> BTreeMap<String, Change> {
+    let differs = SETTABLE.iter().any(|param| {
+        settings
+            .get(param.info.name)
+            .is_some_and(|value| *value != config.get(*param))
+    });
+    if !differs {
+        return BTreeMap::new();
+    }
+    SETTABLE
+        .iter()
+        .filter_map(|param| {
+            let name = param.info.name;
+            let value = match settings.get(name) {
+                Some(value) => value.clone(),
+                None if config.is_set(name) => return None,
+                None => config.get(*param),
+            };
+            (!value.is_empty()).then(|| (name.to_owned(), Change::Set(value)))
+        })
+        .collect()
+}
+
+fn tell(text: &str) -> Failure {
+    eprintln!("{text}");
+    Failure::TOLD
+}
+
+fn user_id(name: &str) -> Result<u32, Failure> {
+    let found = user::user_by_name(name).ok().flatten();
+    found
+        .map(|user| user.uid)
+        .ok_or_else(|| tell(&format!("chown: invalid user: '{name}'")))
+}
+
+fn group_id(name: &str) -> Result<u32, Failure> {
+    let found = user::group_by_name(name).ok().flatten();
+    found
+        .map(|group| group.gid)
+        .ok_or_else(|| tell(&format!("chgrp: invalid group: '{name}'")))
+}
+
+/// Owners of everything below `top`, and modes of its directories. Its owner is less trusted than the
+/// caller and may put links there, so that no link is followed.
+fn settle_below(top: &Path, ids: Option<(u32, Option<u32>)>, mode: u32) -> Result<(), Failure> {
+    let mut result = Ok(());
+    walk(top, &mut |path, metadata| {
+        if path == top || result.is_err() {
+            return;
+        }
+        let owned = match ids {
+            Some((owner, group)) => own(path, lchown(path, Some(owner), group)),
+            None => Ok(()),
+        };
+        result = owned.and_then(|()| {
+            if !metadata.is_dir() || metadata.mode() & 0o7777 == mode {
+                return Ok(());
+            }
+            let flags = OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY;
+            let changed = File::options()
+                .read(true)
+                .custom_flags(flags.bits())
+                .open(path)
+                .and_then(|directory| directory.set_permissions(Permissions::from_mode(mode)));
+            moded(path, changed)
+        });
+    });
+    result
+}
+
+fn own(path: &Path, changed: io::Result<()>) -> Result<(), Failure> {
+    changed.map_err(|error| {
+        tell(&format!(
+            "chown: changing ownership of '{}': {}",
+            path.display(),
+            error_text(&error)
+        ))
+    })
+}
+
+fn moded(path: &Path, changed: io::Result<()>) -> Result<(), Failure> {
+    changed.map_err(|error| {
+        tell(&format!(
+            "chmod: changing permissions of '{}': {}",
+            path.display(),
+            error_text(&error)
+        ))
+    })
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), Failure> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o7777 == mode) {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(|error| Failure::new(format!("chmod {}: {}", path.display(), error_text(&error))))
-}
-
-/// Reads `PATH:TYPE:OWNER:GROUP:MODE:FLAGS` lines; other types than `d` are for package tools.
-fn parse_directories(text: &str, expand: &dyn Fn(&str) -> String) -> Vec<Directory> {
-    let mut found = Vec::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [path, "d", owner, group, mode, rest @ ..] = fields.as_slice() else {
-            continue;
-        };
-        let Ok(mode) = u32::from_str_radix(mode, 8) else {
-            continue;
-        };
-        let path = expand(path);
-        if path.starts_with('/') {
-            found.push(Directory {
-                path,
-                owner: expand(owner),
-                group: expand(group),
-                mode,
-                is_created: rest.first().is_some_and(|flags| flags.contains('c')),
-            });
-        }
-    }
-    found
+    moded(
+        path,
+        fs::set_permissions(path, Permissions::from_mode(mode)),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(text: &str) -> Vec<String> {
+        text.split('|').map(str::to_owned).collect()
+    }
+
     #[test]
-    fn only_directories_are_read() {
-        let text = "#$a:d:x\n$queue_directory/hold:d:$mail_owner:-:700:ucr\n$daemon_directory/master:f:root:-:755\n$config_directory:d:root:-:755:u\n";
-        let expand = |text: &str| {
-            text.replace("$queue_directory", "/q")
-                .replace("$mail_owner", "m")
-                .replace("$config_directory", "/c")
+    fn words_are_commands_and_settings() {
+        let request = parse_words(&words(
+            "mail_owner=m|html_directory=|foo=bar|set-permissions",
+        ));
+        let want = Request {
+            settings: BTreeMap::from([("mail_owner".to_owned(), "m".to_owned())]),
+            permissions: Some(Scope::All),
+            ..Request::default()
         };
-        let found = parse_directories(text, &expand);
-        let want = [
-            Directory {
-                path: "/q/hold".into(),
-                owner: "m".into(),
-                group: "-".into(),
-                mode: 0o700,
-                is_created: true,
-            },
-            Directory {
-                path: "/c".into(),
-                owner: "root".into(),
-                group: "-".into(),
-                mode: 0o755,
-                is_created: false,
-            },
-        ];
-        assert_eq!(found, want);
-        assert_eq!(
-            parse_directories(BUILT_IN, &|text| text.replace('$', "/")).len(),
-            16
-        );
+        assert_eq!(request, Ok(want));
+        for (text, want) in [
+            ("foo", None),
+            ("foo=bar", None),
+            (
+                "set-permissions|queue_directory=rel",
+                Some("\"rel\" should be an absolute path name."),
+            ),
+            (
+                "set-permissions|html_directory=rel",
+                Some("\"rel\" should be \"no\" or an absolute path name."),
+            ),
+            (
+                "set-permissions|mail_owner=a b",
+                Some("argument contains whitespace: 'mail_owner=a b'"),
+            ),
+        ] {
+            let want = want.map(str::to_owned);
+            assert_eq!(parse_words(&words(text)), Err(want), "{text}");
+        }
+        assert!(parse_words(&words("html_directory=no|create-missing")).is_ok());
+    }
+
+    #[test]
+    fn one_new_setting_writes_the_others_that_are_not_set() {
+        let config = Config::from_text("queue_directory = /q\nmail_owner = m\n").unwrap();
+        let set = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        assert!(changes(&set("mail_owner", "m"), &config).is_empty());
+        let changes = changes(&set("mail_owner", "n"), &config);
+        assert_eq!(changes.get("mail_owner"), Some(&Change::Set("n".into())));
+        assert_eq!(changes.get("queue_directory"), None);
+        assert!(changes.contains_key("setgid_group"));
     }
 }

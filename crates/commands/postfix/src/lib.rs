@@ -5,10 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod compat;
 mod control;
+mod files;
 mod install;
 mod log_file;
 mod program;
+mod tls;
+mod upgrade;
 mod walk;
 
 use std::ffi::OsString;
@@ -58,6 +62,13 @@ pub fn main() -> ExitCode {
     postern_maillog::set_echo(echo(false));
     postern_maillog::allow_direct_file();
     let (directory, operands) = options();
+    if operands.first().is_some_and(|word| word == "check")
+        && operands.iter().any(|word| word == "--compat")
+    {
+        return compat::run(directory.as_deref());
+    }
+    // `post-install` calls on behalf of a script, which must not be called again.
+    let is_built_in = std::env::var_os("POSTERN_BUILT_IN").is_some();
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
     let config = load(directory.as_deref());
     let name = config.get(params::SYSLOG_NAME);
@@ -72,11 +83,13 @@ pub fn main() -> ExitCode {
     if !is_chosen {
         run_wrapper(&config, &operands);
     }
-    obey_script(&config, &operands);
-    ExitCode::from(Program::new(config, &name).run(&operands))
+    if !is_built_in {
+        obey_script(&config, &operands);
+    }
+    ExitCode::from(Program::new(config, &name, is_built_in).run(&operands))
 }
 
-/// Reads main.cf. The program's own name needs no repetition in the log's tag.
+/// Reads main.cf. The log's tag stays the program's name, whatever `syslog_name` says.
 fn load(directory: Option<&Path>) -> Config {
     if let Some(directory) = directory {
         postern_sys::env::set_env("MAIL_CONFIG", directory);
@@ -84,9 +97,7 @@ fn load(directory: Option<&Path>) -> Config {
     let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
     postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
-    if config.get(params::SYSLOG_NAME) == "postfix" {
-        postern_maillog::set_tag("postfix");
-    }
+    postern_maillog::set_tag("postfix");
     for warning in config.warnings() {
         log::warn!("{warning}");
     }
@@ -112,6 +123,9 @@ fn options() -> (Option<PathBuf>, Vec<OsString>) {
     let mut directory = None;
     let mut options = Getopt::from_process("c:Dv");
     for option in options.by_ref() {
+        if let Some(complaint) = option.complaint("postfix") {
+            eprintln!("{complaint}");
+        }
         match option {
             Opt::Value('c', value) if value.as_bytes().starts_with(b"/") => {
                 directory = Some(PathBuf::from(value))

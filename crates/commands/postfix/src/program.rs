@@ -17,6 +17,8 @@ pub(crate) struct Program {
     pub(crate) queue_directory: PathBuf,
     /// Whether the command runs as root, so that owners can be set and must be right.
     pub(crate) is_root: bool,
+    /// Whether a script asks for what this program does itself.
+    pub(crate) is_built_in: bool,
 }
 
 /// Why a command fails. The text is logged with `fatal: `.
@@ -33,7 +35,7 @@ impl Failure {
 
 impl Program {
     /// Takes the directories from `config`. From here on lines are tagged `NAME/postfix-script`.
-    pub(crate) fn new(config: Config, name: &str) -> Self {
+    pub(crate) fn new(config: Config, name: &str, is_built_in: bool) -> Self {
         set_tag(&format!("{name}/postfix-script"));
         set_echo(Echo::Nothing);
         Self {
@@ -41,6 +43,19 @@ impl Program {
             daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
             queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
             is_root: postern_sys::user::euid() == 0,
+            is_built_in,
+            config,
+        }
+    }
+
+    /// The same for another configuration, after main.cf was changed.
+    pub(crate) fn with_config(&self, config: Config) -> Self {
+        Self {
+            command_directory: PathBuf::from(config.get(params::COMMAND_DIRECTORY)),
+            daemon_directory: PathBuf::from(config.get(params::DAEMON_DIRECTORY)),
+            queue_directory: PathBuf::from(config.get(params::QUEUE_DIRECTORY)),
+            is_root: self.is_root,
+            is_built_in: self.is_built_in,
             config,
         }
     }
@@ -77,11 +92,14 @@ impl Program {
             "flush" => Err(self.replace_by("postqueue", &["-f".into()])),
             "status" => self.status(),
             "check" => self.check(),
-            "logrotate" => self.rotate_log(),
-            "set-permissions" | "upgrade-permissions" => self.set_permissions(),
-            "upgrade-configuration" => self.upgrade_configuration(),
-            "post-install" => self.post_install(&operands[1..]),
-            "tls" => self.run_tls_script(&operands[1..]),
+            "logrotate" => self.rotate_log(operands.len() > 1),
+            "set-permissions" | "upgrade-configuration" => {
+                let mut words: Vec<OsString> = vec!["create-missing".into()];
+                words.extend_from_slice(operands);
+                self.post_install(&words)
+            }
+            "post-install" => self.post_install(operands.get(1..).unwrap_or_default()),
+            "tls" => self.tls(operands.get(1..).unwrap_or_default()),
             _ => Err(Failure::new(format!(
                 "unknown command: '{verb}'. Usage: postfix start (or stop, reload, abort, flush, check, status, \
                  set-permissions, upgrade-configuration, logrotate)"
@@ -91,15 +109,21 @@ impl Program {
 
     /// Logs a line; shows it on a terminal, and from level 3.8 on also elsewhere.
     pub(crate) fn say(&self, severity: &str, text: &str) {
+        self.say_as("postfix-script", severity, text);
+    }
+
+    /// The same in the name of another script, for which the log's tag is set already.
+    pub(crate) fn say_as(&self, script: &str, severity: &str, text: &str) {
         let level = match severity {
             "" => postern_maillog::Severity::Info,
             "fatal: " => postern_maillog::Severity::Fatal,
+            "error: " => postern_maillog::Severity::Error,
             _ => postern_maillog::Severity::Warning,
         };
         postern_maillog::log(level, text);
         if self.config.look().command_stderr() || crate::is_terminal() {
             let name = self.config.get(params::SYSLOG_NAME);
-            eprintln!("{name}/postfix-script: {severity}{text}");
+            eprintln!("{name}/{script}: {severity}{text}");
         }
     }
 
@@ -163,6 +187,13 @@ impl Program {
         }
     }
 
+    /// Tells of a configuration file that cannot be read or changed, in the name of postconf(1).
+    pub(crate) fn complain(&self, error: &ConfigError) -> Failure {
+        let postconf = self.command_directory.join("postconf");
+        eprintln!("{}: fatal: {error}", postconf.display());
+        Failure::TOLD
+    }
+
     /// Runs a program of ours and gives its exit status.
     pub(crate) fn run_program(&self, path: &Path, arguments: &[&str]) -> Result<i32, Failure> {
         let status = Command::new(path)
@@ -187,20 +218,14 @@ impl Program {
             return 1;
         };
         let error = Command::new(path).args(arguments).exec();
-        self.say(
-            "fatal: ",
-            &format!("{}: {}", path.to_string_lossy(), error_text(&error)),
-        );
-        1
-    }
-
-    fn run_tls_script(&self, arguments: &[OsString]) -> Result<u8, Failure> {
-        let path = self.daemon_directory.join("postfix-tls-script");
-        let error = Command::new(&path).args(arguments).exec();
-        Err(Failure::new(format!(
-            "{}: {}",
-            path.display(),
-            error_text(&error)
-        )))
+        // As a shell would.
+        let shown = path.to_string_lossy();
+        if error.kind() == std::io::ErrorKind::NotFound {
+            eprintln!("{shown}: not found");
+            127
+        } else {
+            eprintln!("{shown}: {}", error_text(&error));
+            126
+        }
     }
 }

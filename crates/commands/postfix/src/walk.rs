@@ -1,6 +1,7 @@
 //! Walks directory trees the way find(1) names what it sees.
 
 use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Trees deeper than this are not ours.
@@ -23,6 +24,30 @@ pub(crate) fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
                     .map(|child| (child, depth + 1)),
             );
         }
+    }
+}
+
+/// As [`walk`], but what a symbolic link leads to stands for the link. A link that leads nowhere is
+/// visited itself; one that leads back to a directory above it is left out.
+pub(crate) fn walk_following(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata)) {
+    follow(root, &mut Vec::new(), visit);
+}
+
+fn follow(path: &Path, above: &mut Vec<(u64, u64)>, visit: &mut dyn FnMut(&Path, &Metadata)) {
+    let Ok(metadata) = fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) else {
+        return;
+    };
+    let identity = (metadata.dev(), metadata.ino());
+    if metadata.is_dir() && above.contains(&identity) {
+        return;
+    }
+    visit(path, &metadata);
+    if metadata.is_dir() && above.len() < MAX_DEPTH {
+        above.push(identity);
+        for child in children(path) {
+            follow(&child, above, visit);
+        }
+        above.pop();
     }
 }
 
@@ -53,16 +78,56 @@ pub(crate) fn dotted(directory: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn names(start: &Path, walk: impl Fn(&Path, &mut dyn FnMut(&Path, &Metadata))) -> Vec<String> {
+        let text = start.to_string_lossy().into_owned();
+        let mut seen = Vec::new();
+        walk(&dotted(&text), &mut |path, _| {
+            seen.push(path.to_string_lossy()[text.len()..].to_string())
+        });
+        seen
+    }
+
     #[test]
     fn names_keep_the_dot_of_the_start() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("sub")).unwrap();
         fs::write(directory.path().join("sub/file"), "").unwrap();
-        let mut seen = Vec::new();
-        let start = directory.path().to_string_lossy().into_owned();
-        walk(&dotted(&start), &mut |path, _| {
-            seen.push(path.to_string_lossy()[start.len()..].to_string())
-        });
-        assert_eq!(seen, ["/.", "/./sub", "/./sub/file"]);
+        assert_eq!(
+            names(directory.path(), walk),
+            ["/.", "/./sub", "/./sub/file"]
+        );
+    }
+
+    #[test]
+    fn links_are_followed_on_request_and_never_in_circles() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("sub")).unwrap();
+        fs::write(path("sub/file"), "").unwrap();
+        std::os::unix::fs::symlink("sub", path("link")).unwrap();
+        std::os::unix::fs::symlink("..", path("sub/up")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("lost")).unwrap();
+        assert_eq!(
+            names(directory.path(), walk_following),
+            [
+                "/.",
+                "/./link",
+                "/./link/file",
+                "/./lost",
+                "/./sub",
+                "/./sub/file"
+            ]
+        );
+        assert_eq!(
+            names(directory.path(), walk),
+            [
+                "/.",
+                "/./link",
+                "/./lost",
+                "/./sub",
+                "/./sub/file",
+                "/./sub/up"
+            ]
+        );
     }
 }

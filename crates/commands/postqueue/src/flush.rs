@@ -41,9 +41,7 @@ fn wake(config: &Config, service: &str, request: &[u8]) -> bool {
     let at = Endpoint::new(PUBLIC, service);
     match trigger::send(&at, request, config.get(params::TRIGGER_TIMEOUT)) {
         Ok(()) => true,
-        Err(ClientError::Connect { path, source })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(ClientError::Connect { path, source }) if std::fs::metadata(at.path()).is_err() => {
             log::warn!("unable to look up {path}: {}", error_text(&source));
             false
         }

@@ -169,7 +169,7 @@ fn show(config: &Config, format: &dyn Format) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(source::ListError::Output(error)) => die(
-            i32::from(exit::IO_ERROR),
+            i32::from(exit::UNAVAILABLE),
             format_args!("output write error: {}", error_text(&error)),
         ),
         Err(source::ListError::Input) => die(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use postern_attr::{Encoding, Extra};
-use postern_command::exit;
+use postern_command::{Progress, exit};
 use postern_config::{Config, params};
 use postern_ipc::Announcement;
 use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
@@ -24,7 +24,12 @@ pub(crate) enum ListError {
 }
 
 /// The open listing.
-pub(crate) enum Source {
+pub(crate) struct Source {
+    origin: Origin,
+    progress: Progress,
+}
+
+enum Origin {
     /// The service.
     Service(Channel),
     /// A program that we started.
@@ -32,11 +37,26 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            progress: Progress::beside_output("postqueue", "messages"),
+        }
+    }
+
     /// Connects; ends the program when there is no way to the queue.
     pub(crate) fn open(config: &Config) -> Self {
         let at = Endpoint::new(PUBLIC, &config.get(params::SHOWQ_SERVICE_NAME));
         let mut source = match at.connect(config.get(params::IPC_TIMEOUT)) {
-            Ok(channel) => Self::Service(channel),
+            Ok(channel) => Self::new(Origin::Service(channel)),
+            Err(ClientError::Connect { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                die(
+                    i32::from(exit::UNAVAILABLE),
+                    format_args!("{}", complaint(config, &error_text(&source))),
+                )
+            }
             Err(ClientError::Connect { source, .. }) => {
                 Self::without_service(config, &error_text(&source))
             }
@@ -54,10 +74,7 @@ impl Source {
     }
 
     fn without_service(config: &Config, reason: &str) -> Self {
-        let why = format!(
-            "Connect to the {} showq service: {reason}",
-            config.get(params::MAIL_NAME)
-        );
+        let why = complaint(config, reason);
         if user::uid() != 0 && !postern_command::is_administrator(config).unwrap_or(false) {
             die(
                 i32::from(exit::UNAVAILABLE),
@@ -73,7 +90,7 @@ impl Source {
             .spawn();
         match spawned {
             Ok(mut child) => match child.stdout.take() {
-                Some(output) => Self::Program(child, BufReader::new(output)),
+                Some(output) => Self::new(Origin::Program(child, BufReader::new(output))),
                 None => die(
                     i32::from(exit::OS_ERROR),
                     format_args!("run {}: no pipe", program.display()),
@@ -87,14 +104,15 @@ impl Source {
     }
 
     fn input(&mut self) -> &mut dyn BufRead {
-        match self {
-            Self::Service(channel) => channel,
-            Self::Program(_, output) => output,
+        match &mut self.origin {
+            Origin::Service(channel) => channel,
+            Origin::Program(_, output) => output,
         }
     }
 
     /// The next message with its recipients; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(Message, Vec<Recipient>)>, ListError> {
+        self.progress.step();
         let mut input = self.input();
         if ends_here(&mut input)? {
             return Ok(None);
@@ -112,6 +130,11 @@ impl Source {
     }
 }
 
+fn complaint(config: &Config, reason: &str) -> String {
+    let name = config.get(params::MAIL_NAME);
+    format!("Connect to the {name} showq service: {reason}")
+}
+
 /// Takes the terminator of a list, if that is what comes next.
 fn ends_here(input: &mut dyn BufRead) -> Result<bool, ListError> {
     let next = input.fill_buf().map_err(|_| ListError::Input)?;
@@ -127,7 +150,7 @@ fn ends_here(input: &mut dyn BufRead) -> Result<bool, ListError> {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        if let Self::Program(child, _) = self {
+        if let Origin::Program(child, _) = &mut self.origin {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -28,7 +28,7 @@ use crate::files::Failure;
 use crate::options::{Request, Target};
 use crate::report::Counts;
 use crate::scan::Jobs;
-use postern_command::Interrupts;
+use postern_command::{Interrupts, Progress};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -97,6 +97,7 @@ pub(crate) struct Work {
     long_ids: bool,
     counts: Counts,
     interrupts: Interrupts,
+    progress: Progress,
 }
 
 impl Work {
@@ -107,6 +108,7 @@ impl Work {
             long_ids: config.get(params::ENABLE_LONG_QUEUE_IDS),
             counts: Counts::default(),
             interrupts: Interrupts::catch(),
+            progress: Progress::new("postsuper", "files"),
         }
     }
 
@@ -152,6 +154,7 @@ impl Work {
                 return Ok(());
             }
             files::check(&self.interrupts)?;
+            self.progress.step();
             apply(self, line.strip_suffix(b"\n").unwrap_or(&line))?;
         }
     }

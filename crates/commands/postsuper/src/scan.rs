@@ -104,6 +104,7 @@ impl Work {
     pub(crate) fn scan(&mut self, names: &[String], jobs: Jobs) -> Result<(), Failure> {
         for name in names {
             let queue = Queue::named(name)?;
+            log::debug!("queue: {name}");
             self.directory(queue, Path::new(queue.name), 0, jobs)?;
         }
         Ok(())
@@ -143,6 +144,7 @@ impl Work {
         name: &OsStr,
         jobs: Jobs,
     ) -> Result<(), Failure> {
+        self.progress.step();
         let meta = match std::fs::symlink_metadata(path) {
             Ok(meta) => meta,
             Err(error) => {

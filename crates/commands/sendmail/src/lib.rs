@@ -17,9 +17,8 @@ use crate::options::{Mode, Options};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    postern_command::begin("sendmail");
-    let name = std::env::args().next().unwrap_or_default();
-    let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+    let name = postern_command::process_name("sendmail");
+    postern_command::begin(&name);
     let options = Options::read(&name, std::env::args_os().skip(1));
     if options.verbose > 1 {
         postern_maillog::set_verbose(options.verbose - 1);
@@ -28,6 +27,11 @@ pub fn main() -> ExitCode {
     refuse_unlisted_directory(&options);
     let config = postern_command::load_config(options.directory.as_deref());
     postern_command::update_environment(&config);
+    let queue = config.get(postern_config::params::QUEUE_DIRECTORY);
+    if let Err(error) = std::env::set_current_dir(&queue) {
+        let reason = postern_sys::error_text(&error);
+        fatal(format_args!("chdir {queue}: {reason}"));
+    }
     run(&config, &options)
 }
 
@@ -75,6 +79,7 @@ fn run(config: &Config, options: &Options) -> ExitCode {
         }
         Mode::Serve => {
             refuse_operands("stand-alone");
+            submit::check_caller(config);
             mode::stand_alone(config)
         }
         Mode::Daemon => {

@@ -18,7 +18,7 @@ pub(crate) fn replace(config: &Config, name: &str, args: &[&str]) -> ExitCode {
     let mut command = command(config, name);
     let error = command.args(args).exec();
     fatal(format_args!(
-        "execute {}: {}",
+        "execv {}: {}",
         command.get_program().to_string_lossy(),
         postern_sys::error_text(&error)
     ))
@@ -45,7 +45,7 @@ pub(crate) fn stand_alone(config: &Config) -> ExitCode {
     let smtpd = PathBuf::from(config.get(params::DAEMON_DIRECTORY)).join("smtpd");
     let error = Command::new(&smtpd).arg("-S").exec();
     fatal(format_args!(
-        "execute {}: {}",
+        "execv {}: {}",
         smtpd.display(),
         postern_sys::error_text(&error)
     ))
@@ -63,7 +63,7 @@ pub(crate) fn start_in_background(config: &Config) -> ExitCode {
     match started {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fatal(format_args!(
-            "execute postfix: {}",
+            "execv postfix: {}",
             postern_sys::error_text(&error)
         )),
     }

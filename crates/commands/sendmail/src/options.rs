@@ -11,7 +11,10 @@ use postern_mail::dsn;
 use crate::fatal;
 
 /// Options of sendmail; a colon follows those with a value.
-const LETTERS: &str = "A:B:C:F:GIL:N:O:R:UV:X:b:e:f:h:imno:p:r:q:txv";
+const LETTERS: &str = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:txv";
+
+/// `-q` alone, which getopt(3) cannot express.
+const FLUSH: &str = "-q\x01";
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +125,7 @@ impl Options {
     fn preprocess(&mut self, arg: OsString) -> OsString {
         let text = arg.to_string_lossy().into_owned();
         if text == "-q" {
-            return "-q0".into();
+            return FLUSH.into();
         }
         if let Some(delimiters) = text.strip_prefix("-V")
             && delimiters.len() == 2
@@ -190,7 +193,7 @@ impl Options {
 
     fn accept_mode(&mut self, value: &BString) {
         match value.first() {
-            Some(b'd' | b'D' | b'l') => self.mode = Mode::Daemon,
+            Some(b'd' | b'l') => self.mode = Mode::Daemon,
             Some(b'h' | b'H') => {
                 // The host status cache does not exist here.
                 std::process::exit(0);
@@ -237,9 +240,9 @@ fn first(value: &BString) -> String {
 }
 
 fn body_type(value: &BString) -> &'static str {
-    if value.eq_ignore_ascii_case(b"8BITMIME") {
+    if value == "8BITMIME" {
         "8bit"
-    } else if value.eq_ignore_ascii_case(b"7BIT") {
+    } else if value == "7BIT" {
         "7bit"
     } else {
         fatal(format_args!("-B option needs 8BITMIME or 7BIT"))
@@ -249,11 +252,13 @@ fn body_type(value: &BString) -> &'static str {
 /// A directory, or the path of a main.cf in it.
 fn config_directory(value: &BString) -> PathBuf {
     let text = value.to_str_lossy().into_owned();
-    PathBuf::from(
+    let path = PathBuf::from(
         text.strip_suffix("/main.cf")
             .map(str::to_owned)
             .unwrap_or(text),
-    )
+    );
+    // The commands that this one becomes start elsewhere.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn notify(value: &BString) -> Option<u32> {
@@ -268,22 +273,21 @@ fn notify(value: &BString) -> Option<u32> {
 }
 
 fn is_printable(value: &BString) -> bool {
-    value.iter().all(|byte| (32..127).contains(byte))
+    !value.is_empty() && value.iter().all(|byte| (32..127).contains(byte))
 }
 
 fn flush_mode(value: &BString) -> Mode {
     let text = value.to_str_lossy().into_owned();
     match value.first() {
-        Some(b'0'..=b'9') => Mode::Flush,
+        Some(1) => Mode::Flush,
+        // The time between queue runs is a setting of the mail system.
+        Some(b'0'..=b'9') => std::process::exit(0),
         Some(b'I') if text.len() > 1 => Mode::FlushMessage(text[1..].to_owned()),
         Some(b'I') => fatal(format_args!("specify: -qIqueueid")),
         Some(b'R') if text.len() > 1 => Mode::FlushSite(text[1..].to_owned()),
         Some(b'R') => fatal(format_args!("specify: -qRsitename")),
-        Some(byte) if byte.is_ascii_uppercase() => {
-            fatal(format_args!("-q{} is not implemented", char::from(*byte)))
-        }
-        // "-q nonsense": the word is a recipient, of which this mode has none.
-        _ => fatal(format_args!("flush queue mode requires no recipient")),
+        Some(byte) => fatal(format_args!("-q{} is not implemented", char::from(*byte))),
+        None => fatal(format_args!("-q is not implemented")),
     }
 }
 
@@ -348,7 +352,6 @@ mod tests {
         for (args, mode) in [
             (&["-bp"][..], Mode::Queue),
             (&["-q"], Mode::Flush),
-            (&["-q30m"], Mode::Flush),
             (
                 &["-qRsite.example"],
                 Mode::FlushSite("site.example".to_owned()),

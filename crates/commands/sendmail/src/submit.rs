@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{Encoding, Extra};
@@ -44,7 +45,7 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     }
     let trace_flags = if options.verify {
         flag::USER_VERIFY
-    } else if options.verbose > 0 {
+    } else if options.verbose == 1 {
         flag::RECORD
     } else {
         0
@@ -90,7 +91,8 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn identify(config: &Config, options: &Options) -> Submitter {
+/// The caller's user number, account and login name.
+fn caller() -> (u32, Option<user::User>, String) {
     let uid = user::uid();
     let account = match user::user_by_uid(uid) {
         Ok(account) => account,
@@ -102,6 +104,17 @@ fn identify(config: &Config, options: &Options) -> Submitter {
     let login = account
         .as_ref()
         .map_or_else(|| "unknown".to_owned(), |account| account.name.clone());
+    (uid, account, login)
+}
+
+/// Refuses callers who may not submit mail.
+pub(crate) fn check_caller(config: &Config) {
+    let (uid, _, login) = caller();
+    check_user(config, uid, &login);
+}
+
+fn identify(config: &Config, options: &Options) -> Submitter {
+    let (uid, account, login) = caller();
     check_user(config, uid, &login);
     let sender = match &options.sender {
         Some(text) => sender_address(text.as_bstr()),
@@ -131,12 +144,14 @@ fn full_name(gecos: &BStr, login: &str) -> BString {
     gecos[..end].replace("&", &capital).into()
 }
 
-/// `-f '<>'` and `-f ''` are the null sender.
+/// `-f '<>'` and `-f ''` are the null sender. Of several addresses the first one counts.
 fn sender_address(text: &BStr) -> BString {
-    header::addresses(text)
-        .into_iter()
-        .next()
-        .unwrap_or_default()
+    let mut found = header::all_addresses(text).into_iter();
+    let first = found.next().unwrap_or_default();
+    if found.next().is_some() {
+        log::warn!("-f option specified malformed sender: {text}");
+    }
+    first
 }
 
 /// The recipients that one operand names. An operand without any, such as `<>`, is the empty address,
@@ -384,11 +399,15 @@ impl Postdrop {
             .spawn();
         let mut child = match spawned {
             Ok(child) => child,
-            Err(error) => fatal(format_args!(
-                "execute {}: {}",
-                path.display(),
-                postern_sys::error_text(&error)
-            )),
+            Err(error) => {
+                let text = format!(
+                    "execvp {}: {}",
+                    path.display(),
+                    postern_sys::error_text(&error)
+                );
+                postern_maillog::log(postern_maillog::Severity::Fatal, &text);
+                Self::die(&path, Some(ExitStatus::from_raw(1 << 8)))
+            }
         };
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             fatal(format_args!("execute {}: no pipe", path.display()));
@@ -400,8 +419,8 @@ impl Postdrop {
             Ok(hello) if hello.protocol == PROTOCOL => {}
             _ => {
                 // It has said why on our stderr.
-                let _ = child.wait();
-                fatal(format_args!("unable to run {}", path.display()));
+                drop((input, output));
+                Self::die(&path, child.wait().ok())
             }
         }
         Self {
@@ -409,6 +428,24 @@ impl Postdrop {
             input: BufWriter::with_capacity(64 * 1024, input),
             output,
         }
+    }
+
+    /// Ends the program because postdrop(1) does not do its duty.
+    fn die(path: &Path, ended: Option<ExitStatus>) -> ! {
+        let command = format!("{} -r", path.display());
+        match ended.map(|ended| (ended.code(), ended.signal())) {
+            Some((Some(code), _)) if code != 0 => {
+                log::warn!("command \"{command}\" exited with status {code}");
+            }
+            Some((_, Some(signal))) => {
+                log::warn!("process \"{command}\" killed by signal {signal}");
+            }
+            _ => {}
+        }
+        let (uid, _, login) = caller();
+        fatal(format_args!(
+            "{login}({uid}): unable to execute {command}: Application error"
+        ))
     }
 
     /// Ends without a message.

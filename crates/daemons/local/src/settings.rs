@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_config::words::words;
+use postern_config::words::{environment, words};
 use postern_config::{Config, Param, params};
 use postern_delivery::mbox::{LockPolicy, LockSet};
 use postern_dict::search::Extensions;
@@ -156,9 +156,12 @@ impl Settings {
             directory_filter: text(params::EXECUTION_DIRECTORY_EXPANSION_FILTER),
             command_directory: text(params::COMMAND_EXECUTION_DIRECTORY),
             command_shell: text(params::LOCAL_COMMAND_SHELL),
-            export: words(&text(params::EXPORT_ENVIRONMENT))
-                .map(str::to_owned)
-                .collect(),
+            export: environment(
+                params::EXPORT_ENVIRONMENT.info.name,
+                "clean_env",
+                &text(params::EXPORT_ENVIRONMENT),
+            )
+            .map_err(|error| StartError::new(error.to_string()))?,
             mailbox_transport: text(params::MAILBOX_TRANSPORT),
             fallback_transport: text(params::FALLBACK_TRANSPORT),
             mailbox_command: text(params::MAILBOX_COMMAND),

@@ -126,9 +126,12 @@ fn load() -> Config {
 }
 
 fn run(config: Config, options: Options, ready: Option<OwnedFd>) -> ExitCode {
-    env::clean_env(postern_config::words::words(
+    let kept = postern_config::words::environment(
+        params::IMPORT_ENVIRONMENT.info.name,
+        "clean_env",
         &config.get(params::IMPORT_ENVIRONMENT),
-    ));
+    );
+    env::clean_env(kept.unwrap_or_else(|error| die_of_config(&error)));
     process::unlimit_file_size();
     process::unlimit_descriptors();
     let owner = owner(&config);

@@ -7,6 +7,7 @@
 
 mod getopt;
 mod interrupts;
+mod progress;
 
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
@@ -17,6 +18,7 @@ use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
 pub use interrupts::Interrupts;
+pub use progress::Progress;
 
 /// Exit statuses of sysexits(3) that the commands use.
 pub mod exit {
@@ -158,20 +160,19 @@ fn warn_of_config(config: &Config) {
 
 /// Reduces the environment to `import_environment`.
 pub fn clean_environment(config: &Config) {
-    let list = config.get(params::IMPORT_ENVIRONMENT);
-    postern_sys::env::clean_env(
-        list.split([' ', '\t', '\r', '\n', ','])
-            .filter(|item| !item.is_empty()),
-    );
+    postern_sys::env::clean_env(environment(config, "clean_env"));
 }
 
 /// Applies only the `NAME=value` items of `import_environment`.
 pub fn update_environment(config: &Config) {
-    let list = config.get(params::IMPORT_ENVIRONMENT);
-    postern_sys::env::update_env(
-        list.split([' ', '\t', '\r', '\n', ','])
-            .filter(|item| !item.is_empty()),
-    );
+    postern_sys::env::update_env(environment(config, "update_env"));
+}
+
+/// The items of `import_environment`; a bad one ends the program.
+fn environment(config: &Config, action: &str) -> Vec<String> {
+    let param = params::IMPORT_ENVIRONMENT;
+    let items = postern_config::words::environment(param.info.name, action, &config.get(param));
+    items.unwrap_or_else(|error| postern_maillog::fatal!("{error}"))
 }
 
 /// Enters the queue directory; failure ends the program.

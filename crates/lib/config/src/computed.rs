@@ -33,7 +33,13 @@ pub(crate) fn myhostname(config: &Config) -> String {
         return name;
     }
     match config.set_text("mydomain") {
-        Some(domain) => format!("{name}.{domain}"),
+        // Expanded here, so that the name's own text does not matter to who refers to it.
+        Some(domain) => {
+            let domain = config
+                .expand_explicit(&domain, &["myhostname"])
+                .unwrap_or(domain);
+            format!("{name}.{domain}")
+        }
         None => format!("{name}.localdomain"),
     }
 }
@@ -41,11 +47,10 @@ pub(crate) fn myhostname(config: &Config) -> String {
 /// What follows the first dot of myhostname.
 pub(crate) fn mydomain(config: &Config) -> String {
     let host = config.raw("myhostname").unwrap_or_default();
-    let host = if host.contains("$mydomain") || host.contains("{mydomain") {
+    if host.contains("$mydomain") || host.contains("{mydomain") {
         return "localdomain".to_string();
-    } else {
-        config.expand(&host, &|_| None).unwrap_or(host)
-    };
+    }
+    let host = config.expand_explicit(&host, &["mydomain"]).unwrap_or(host);
     match host.split_once('.') {
         Some((_, domain)) if !domain.is_empty() => domain.to_string(),
         _ => "localdomain".to_string(),
@@ -171,5 +176,9 @@ mod tests {
         assert_eq!(domain("mydomain = x.y").as_deref(), Some("x.y"));
         let config = Config::from_text("mydomain = x.y\nmyhostname = h.$mydomain").unwrap();
         assert_eq!(config.lookup("myhostname").as_deref(), Some("h.x.y"));
+        assert_eq!(
+            domain("myhostname = $a\na = h.$mydomain").as_deref(),
+            Some("localdomain")
+        );
     }
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::expand::{self, Found};
-use crate::lines::{logical_lines, orphan_warning, split_name_value};
+use crate::lines::{logical_lines, orphan_warning, split_name_value, to_text};
 use crate::net::InterfaceAddress;
 use crate::params::{self, Kind, Param, ParamInfo, flag};
 use crate::reading::{check_directory, open_error, read_cool, require_listed};
-use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, sanity, value};
+use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, net, sanity, value};
 
 /// Where the text of a parameter comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,23 @@ impl Config {
             }),
         };
         config.parse(&path.to_string_lossy(), &content)?;
+        config.check_ports();
         Ok(config)
+    }
+
+    /// Warns about items of known_tcp_ports that name no port.
+    fn check_ports(&mut self) {
+        let Some(text) = self.set_text("known_tcp_ports") else {
+            return;
+        };
+        let text = self.expand_explicit(&text, &[]).unwrap_or_default();
+        let items = text
+            .split(',')
+            .map(|item| item.trim_matches(value::is_space));
+        let bad = items.filter(|item| !item.is_empty() && split_name_value(item).is_err());
+        let bad = bad
+            .map(|item| format!("known_tcp_ports: in \"{item}\" is not in \"name = value\" form"));
+        Arc::make_mut(&mut self.inner).warnings.extend(bad);
     }
 
     /// As [`Config::load_from`], but reads what is there now: for tools that show the file.
@@ -151,10 +167,16 @@ impl Config {
                 }
                 None => &line.text[..],
             };
-            let text = String::from_utf8_lossy(text);
+            let text = to_text(text);
             let (name, value) = split_name_value(&text)
                 .map_err(|error| error.into_error(path, line.first, &text))?;
-            match inner.entries.insert(name.to_string(), value.to_string()) {
+            let directory = (name == "config_directory")
+                .then(|| inner.directory.to_string_lossy().into_owned());
+            match inner
+                .entries
+                .insert(name.to_string(), value.to_string())
+                .or(directory)
+            {
                 Some(old) if old != value => {
                     warnings.push(format!(
                         "{path}, line {}: overriding earlier entry: {name}={old}",
@@ -243,11 +265,28 @@ impl Config {
     pub fn check(&self, program: &str) -> Result<(), ConfigError> {
         sanity::check(self)?;
         for (name, _) in self.explicit() {
-            if let Some(info) = params::find(name).filter(|info| info.is_used_by(program)) {
+            // These are looked at when they are needed, if ever.
+            let is_read =
+                |info: &&'static ParamInfo| !info.is_checked_late() && info.is_used_by(program);
+            let info = params::find(name).filter(is_read);
+            if let Some(info) = info {
                 self.check_value(info)?;
             }
         }
         Ok(())
+    }
+
+    /// Evaluates inet_protocols.
+    pub fn check_protocols(&self) -> Result<(), ConfigError> {
+        net::families(self).map(drop)
+    }
+
+    /// Evaluates mynetworks, unless it is set: the reference computes it before it does anything else.
+    pub fn check_networks(&self) -> Result<(), ConfigError> {
+        if self.is_isolated() || self.is_set("mynetworks") {
+            return Ok(());
+        }
+        net::own_networks(self).map(drop)
     }
 
     /// Expands every explicitly set parameter, as postconf(1) does before anything.
@@ -400,13 +439,22 @@ impl Config {
 
     /// `compatibility_level`, or why it is none.
     pub fn try_level(&self) -> Result<Level, ConfigError> {
-        Level::parse(
-            &self.expand_all(
-                &self
-                    .set_text("compatibility_level")
-                    .unwrap_or_else(|| "0".to_string()),
-            )?,
-        )
+        let text = self.set_text("compatibility_level");
+        Level::parse(&expand::expand(text.as_deref().unwrap_or("0"), &|name| {
+            self.found_without_level(name)
+        })?)
+    }
+
+    /// A name as `$name` sees it in compatibility_level: a default that depends on the level is not
+    /// there yet.
+    fn found_without_level(&self, name: &str) -> Option<Found> {
+        if let Some(text) = self.set_text(name) {
+            return Some(Found::Expand(text));
+        }
+        match params::find(name) {
+            Some(info) if info.old.is_some() || name == "mynetworks" => None,
+            _ => self.found(name),
+        }
     }
 
     /// The small differences in texts and log lines that follow the level.
@@ -453,6 +501,16 @@ impl Config {
             return Ok(text.to_string());
         }
         expand::expand(text, &|name| self.found(name))
+    }
+
+    /// Expands `text` with what main.cf and overrides set, except `hidden`: for values that defaults
+    /// are computed from, which must not ask for those defaults.
+    pub fn expand_explicit(&self, text: &str, hidden: &[&str]) -> Result<String, ConfigError> {
+        expand::expand(text, &|name| {
+            self.set_text(name)
+                .filter(|_| !hidden.contains(&name))
+                .map(Found::Expand)
+        })
     }
 
     /// A name as `$name` sees it.

@@ -10,9 +10,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
 use crate::ConfigError;
 use crate::computed::reason;
-use crate::lines::{physical_lines, split_name_value};
+use crate::lines::{physical_lines, split_name_value, to_bytes, to_text};
 use crate::value::is_space;
 
 /// What to do with main.cf entries.
@@ -56,7 +58,7 @@ pub fn main_cf(
 }
 
 fn push_entry(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(format!("{name} = {value}\n").as_bytes());
+    out.extend_from_slice(&to_bytes(&format!("{name} = {value}\n")));
 }
 
 /// What happens to the continuation lines of the entry that was read last.
@@ -99,10 +101,8 @@ impl Editor<'_> {
     }
 
     fn entry(&mut self, line: &[u8], out: &mut Vec<u8>) {
-        let text = String::from_utf8_lossy(line);
-        let end = text
-            .find(|character| is_space(character) || character == '=')
-            .unwrap_or(text.len());
+        let text = to_text(line);
+        let end = text.find([' ', '\t', '\r', '=']).unwrap_or(text.len());
         let Some((name, change)) = self.changes.get_key_value(&text[..end]) else {
             self.state = State::Keep;
             return push_line(out, b"", line);
@@ -145,6 +145,7 @@ pub struct Replacement {
     path: PathBuf,
     temporary: PathBuf,
     file: File,
+    is_committed: bool,
 }
 
 impl Replacement {
@@ -158,30 +159,30 @@ impl Replacement {
             reason: reason(error),
         };
         loop {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&temporary)
-                .map_err(|error| fail(&error))?;
+            let file = open_temporary(&temporary).map_err(|error| fail(&error))?;
             postern_sys::lock::lock(
                 file.as_fd(),
                 postern_sys::lock::LockStyle::Flock,
                 postern_sys::lock::LockMode::Exclusive,
             )
             .map_err(|error| fail(&error))?;
-            if is_ours(&file, &temporary) {
-                file.set_len(0).map_err(|error| fail(&error))?;
-                return Ok(Self {
-                    path: path.to_path_buf(),
-                    temporary,
-                    file,
-                });
-            }
-            match fs::remove_file(&temporary) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(&error)),
-                _ => {}
+            match found(&file, &temporary) {
+                Found::Ours => {
+                    file.set_len(0).map_err(|error| fail(&error))?;
+                    return Ok(Self {
+                        path: path.to_path_buf(),
+                        temporary,
+                        file,
+                        is_committed: false,
+                    });
+                }
+                Found::Unsafe => match fs::remove_file(&temporary) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(fail(&error));
+                    }
+                    _ => {}
+                },
+                Found::Others => {}
             }
         }
     }
@@ -203,9 +204,10 @@ impl Replacement {
         let fail = |what: &str, error: &io::Error| {
             ConfigError::Text(format!("{what} {temporary}: {}", reason(error)))
         };
+        // The reference notices a full disk when it closes the file, and says so.
         self.file
             .write_all(text)
-            .map_err(|error| fail("write", &error))?;
+            .map_err(|error| fail("close", &error))?;
         self.file
             .set_permissions(Permissions::from_mode(0o644))
             .map_err(|error| fail("chmod", &error))?;
@@ -218,19 +220,69 @@ impl Replacement {
                 self.path.display(),
                 reason(&error)
             ))
-        })
+        })?;
+        self.is_committed = true;
+        Ok(())
     }
 }
 
-/// Whether the path still names the file that was locked, and nobody else can have written it.
-fn is_ours(file: &File, path: &Path) -> bool {
+impl Drop for Replacement {
+    /// Leaves nothing behind when the edit failed. The lock is still held, so the file is our own; who
+    /// waits for the lock notices that the name is gone and begins anew.
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // Best effort: what stays behind is used again by the next edit.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// What the path of the temporary file names, now that a file is locked.
+enum Found {
+    /// The locked file, which nobody else can have written.
+    Ours,
+    /// The locked file, but with other names or rights; or no regular file. It has to go.
+    Unsafe,
+    /// Nothing, or the file of another editor, which must not be touched: the lock was that of a file
+    /// that has become the real one meanwhile.
+    Others,
+}
+
+fn found(file: &File, path: &Path) -> Found {
     let (Ok(held), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else {
-        return false;
+        return Found::Others;
     };
-    (held.dev(), held.ino()) == (named.dev(), named.ino())
-        && named.is_file()
-        && named.nlink() == 1
-        && named.mode() & 0o7777 == 0o600
+    let is_held = (held.dev(), held.ino()) == (named.dev(), named.ino());
+    if !named.is_file() {
+        Found::Unsafe
+    } else if !is_held {
+        Found::Others
+    } else if named.nlink() == 1 && named.mode() & 0o7777 == 0o600 {
+        Found::Ours
+    } else {
+        Found::Unsafe
+    }
+}
+
+/// Opens the temporary file, never through a symbolic link: a link is removed.
+fn open_temporary(path: &Path) -> io::Result<File> {
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(path)
+    };
+    open().or_else(|error| {
+        if fs::symlink_metadata(path).is_ok_and(|named| named.is_symlink()) {
+            fs::remove_file(path)?;
+            open()
+        } else {
+            Err(error)
+        }
+    })
 }
 
 /// Replaces the file at `path` by what `edit` makes of its text.
@@ -316,5 +368,25 @@ mod tests {
         let result = replace(&path, |_| Err(ConfigError::Text("no".into())));
         assert!(result.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "a = 1\n");
+    }
+
+    proptest::proptest! {
+        /// A setting can be read back, is written once for each entry, and costs no other line.
+        #[test]
+        fn edits_of_any_text_keep_what_they_do_not_change(old in "(([ab#] ?=? ?[xy]?|[ \t]+z|)\n){0,8}") {
+            let changes = BTreeMap::from([("a".to_string(), Change::Set("new".to_string()))]);
+            let (once, _) = main_cf("/m", old.as_bytes(), &changes);
+            let (twice, _) = main_cf("/m", &once, &changes);
+            assert_eq!(once, twice, "a second edit changes nothing");
+            let once = String::from_utf8(once).unwrap();
+            let is_own = |line: &&str| {
+                line.strip_prefix('a').is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '=']))
+            };
+            let mut kept = once.lines().filter(|line| !is_own(line));
+            for line in old.lines().filter(|line| !is_own(line) && !line.starts_with([' ', '\t'])) {
+                assert!(kept.any(|found| found == line), "{line:?} is lost");
+            }
+            assert!(once.contains("a = new\n"));
+        }
     }
 }

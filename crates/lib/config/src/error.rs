@@ -167,7 +167,10 @@ impl ConfigError {
     #[must_use]
     pub fn preceding(&self) -> Vec<(Severity, String)> {
         match self {
-            Self::Macro { warning } => vec![(Severity::Warning, warning.clone())],
+            Self::Macro { warning } => warning
+                .lines()
+                .map(|text| (Severity::Warning, text.to_string()))
+                .collect(),
             Self::Parameter { warnings, .. } => warnings
                 .iter()
                 .map(|text| (Severity::Warning, text.clone()))

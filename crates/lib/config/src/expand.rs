@@ -21,8 +21,8 @@ pub enum Found {
 /// Looks up a name; `None` is an unknown name, which expands to nothing.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<Found> + 'a;
 
-/// Deepest nesting of references below the first text, beyond which a value refers to itself.
-const MAX_DEPTH: usize = 99;
+/// Deepest nesting of texts below the first, beyond which a value refers to itself.
+const MAX_DEPTH: usize = 100;
 /// Bytes of the offending text that a message shows.
 const TAIL: usize = 20;
 
@@ -72,6 +72,9 @@ impl<'a> Expander<'a> {
     }
 
     fn run(&self, text: &str, depth: usize, out: &mut String) -> Result<(), ConfigError> {
+        if depth > MAX_DEPTH && !text.is_empty() {
+            return Err(too_deep(text));
+        }
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             out.push_str(&rest[..at]);
@@ -176,14 +179,7 @@ impl<'a> Expander<'a> {
                 out.push_str(&value);
                 Ok(())
             }
-            Some(Found::Expand(value) | Found::Default(value)) => {
-                if depth >= MAX_DEPTH {
-                    return Err(warning(format!(
-                        "unreasonable macro call nesting: \"{name}\""
-                    )));
-                }
-                self.run(&value, depth + 1, out)
-            }
+            Some(Found::Expand(value) | Found::Default(value)) => self.run(&value, depth + 1, out),
         }
     }
 
@@ -210,11 +206,6 @@ impl<'a> Expander<'a> {
     }
 
     fn nested(&self, text: &str, depth: usize, out: &mut String) -> Result<(), ConfigError> {
-        if depth >= MAX_DEPTH {
-            return Err(warning(format!(
-                "unreasonable macro call nesting: \"{text}\""
-            )));
-        }
         self.run(text, depth + 1, out)
     }
 
@@ -438,6 +429,17 @@ fn warning(text: String) -> ConfigError {
     ConfigError::Macro { warning: text }
 }
 
+/// The complaint about a text that is nested too deeply: one line for what it begins with, and one for
+/// the reference that follows.
+fn too_deep(text: &str) -> ConfigError {
+    let (literal, rest) = text.split_once('$').unwrap_or((text, ""));
+    let rest = rest.trim_start_matches(['{', '(', ' ', '\t']);
+    let name = &rest[..name_length(rest)];
+    let parts = [literal, name].into_iter().filter(|part| !part.is_empty());
+    let lines = parts.map(|part| format!("unreasonable macro call nesting: \"{part}\""));
+    warning(lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// A complaint that shows what was read, `>>>`, and the beginning of what is wrong.
 fn unexpected(what: &str, read: &str, wrong: &str) -> ConfigError {
     let tail: String = wrong.chars().take(TAIL).collect();
@@ -610,6 +612,33 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen, ["a", "b", "c", "d", "e", "f"]);
+    }
+
+    #[test]
+    fn a_hundred_levels_are_not_too_many() {
+        let chain = |levels: usize| {
+            let lookup = move |name: &str| -> Option<Found> {
+                let at: usize = name.strip_prefix('u')?.parse().ok()?;
+                let text = if at < levels {
+                    format!("a $u{}", at + 1)
+                } else {
+                    "end".into()
+                };
+                Some(Found::Expand(text))
+            };
+            expand("$u1", &lookup).map(|text| text.len())
+        };
+        assert_eq!(chain(100), Ok(2 * 99 + 3));
+        let warning = "unreasonable macro call nesting: \"end\"".to_string();
+        assert_eq!(chain(101), Err(ConfigError::Macro { warning }));
+        let warning = "unreasonable macro call nesting: \"a \"\n\
+                       unreasonable macro call nesting: \"u102\"";
+        assert_eq!(
+            chain(102),
+            Err(ConfigError::Macro {
+                warning: warning.to_string()
+            })
+        );
     }
 
     proptest::proptest! {

@@ -7,6 +7,7 @@
 //! (`$name`), [`master_cf`] (services), [`edit`] (changing the files).
 #![forbid(unsafe_code)]
 
+pub mod compat;
 mod computed;
 mod config;
 pub mod edit;
@@ -22,6 +23,8 @@ mod net;
 pub mod params;
 mod reading;
 mod sanity;
+pub mod suggest;
+pub mod tables;
 pub mod value;
 pub mod words;
 

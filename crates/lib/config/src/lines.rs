@@ -54,10 +54,68 @@ pub(crate) fn physical_lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }
 
+/// First of the 128 private characters that stand for the bytes 0x80 to 0xff.
+const ESCAPE: u32 = 0x0010_ff80;
+
+/// Text from a file: bytes that are not UTF-8 become private characters, which [`to_bytes`] turns
+/// back. So are those characters themselves, byte by byte, so that nothing is lost.
+#[must_use]
+pub fn to_text(bytes: &[u8]) -> String {
+    let escape = |out: &mut String, byte: u8| {
+        let code = ESCAPE + u32::from(byte) - 0x80;
+        out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+    };
+    if let Some(text) = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !has_escape(text))
+    {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if u32::from(character) < ESCAPE {
+                out.push(character);
+            } else {
+                let mut buffer = [0; 4];
+                for byte in character.encode_utf8(&mut buffer).bytes() {
+                    escape(&mut out, byte);
+                }
+            }
+        }
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|byte| escape(&mut out, *byte));
+    }
+    out
+}
+
+/// The bytes that [`to_text`] was given.
+#[must_use]
+pub fn to_bytes(text: &str) -> Vec<u8> {
+    if !has_escape(text) {
+        return text.as_bytes().to_vec();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    for character in text.chars() {
+        match u32::from(character).checked_sub(ESCAPE).map(u8::try_from) {
+            Some(Ok(offset)) => out.push(offset | 0x80),
+            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out
+}
+
+/// Whether a character stands for a byte. All of them begin with this byte, and few others do.
+fn has_escape(text: &str) -> bool {
+    text.bytes().any(|byte| byte == 0xf4) && text.chars().any(|c| u32::from(c) >= ESCAPE)
+}
+
 /// The warning for text that continues nothing.
 #[must_use]
 pub fn orphan_warning(path: &str, text: &[u8]) -> String {
-    let shown = String::from_utf8_lossy(&text[..text.len().min(30)]).into_owned();
+    let shown = to_text(&text[..text.len().min(30)]);
     let more = if text.len() > 30 { "..." } else { "" };
     format!("{path}: logical line must not start with whitespace: \"{shown}{more}\"")
 }
@@ -128,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_any_charset_come_back_as_they_were() {
+        let rows: [&[u8]; 6] = [
+            b"plain",
+            "J\u{e4}ger \u{1f600}".as_bytes(),
+            b"J\xe4ger",
+            b"\x80\xff\xc3",
+            "\u{10ff80}\u{10ffff}x".as_bytes(),
+            b"\xf4\x8f\xbe\x80 \xf4",
+        ];
+        for bytes in rows {
+            assert_eq!(to_bytes(&to_text(bytes)), bytes, "{bytes:?}");
+        }
+        assert_eq!(to_text("J\u{e4}ger".as_bytes()), "J\u{e4}ger");
+    }
+
+    #[test]
     fn text_before_any_entry_is_an_orphan() {
         let mut seen = Vec::new();
         let lines = logical_lines(
@@ -152,6 +226,13 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(split_name_value(text), want, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_survive_the_way_to_text_and_back(bytes: Vec<u8>) {
+            assert_eq!(to_bytes(&to_text(&bytes)), bytes);
         }
     }
 }

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use crate::computed::{reason, valid_hostname};
 use crate::config::Config;
-use crate::lines::{logical_lines, orphan_warning};
-use crate::value::is_space;
+use crate::lines::{logical_lines, orphan_warning, to_text};
 use crate::words::{split_grouped, unbrace};
 use crate::{ConfigError, Level};
 
@@ -49,13 +48,7 @@ pub struct Entry {
 pub fn entries(path: &str, content: &[u8], mut warn: impl FnMut(String)) -> Vec<Entry> {
     logical_lines(content, |_, text| warn(orphan_warning(path, text)))
         .into_iter()
-        .map(|line| {
-            entry(
-                line.first,
-                line.last,
-                String::from_utf8_lossy(&line.text).into_owned(),
-            )
-        })
+        .map(|line| entry(line.first, line.last, to_text(&line.text)))
         .collect()
 }
 
@@ -65,15 +58,15 @@ pub fn entry(line: usize, last_line: usize, text: String) -> Entry {
     let mut rest = text.as_str();
     let mut fields = Vec::with_capacity(FIELDS);
     while fields.len() < FIELDS {
-        rest = rest.trim_start_matches(is_space);
-        let end = rest.find(is_space).unwrap_or(rest.len());
+        rest = rest.trim_start_matches(is_blank);
+        let end = rest.find(is_blank).unwrap_or(rest.len());
         if end == 0 {
             break;
         }
         fields.push(rest[..end].to_string());
         rest = &rest[end..];
     }
-    let arguments = split_grouped(rest, is_space)
+    let arguments = split_grouped(rest, is_blank)
         .into_iter()
         .map(str::to_string)
         .collect();
@@ -84,6 +77,11 @@ pub fn entry(line: usize, last_line: usize, text: String) -> Entry {
         arguments,
         text,
     }
+}
+
+/// What separates fields; other white space is part of them.
+const fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n')
 }
 
 /// Checks fields as postconf(1) does, which is stricter than master(8); `text` is what the complaint

@@ -80,17 +80,59 @@ fn find_own_addresses(config: &Config) -> Result<Vec<InterfaceAddress>, ConfigEr
     Ok(unique)
 }
 
-/// The default of mynetworks.
+/// The default of mynetworks; empty without network protocols.
 pub fn own_networks(config: &Config) -> Result<String, ConfigError> {
+    if families(config)? == (false, false) {
+        return Ok(String::new());
+    }
+    // Expanded first, so that of two bad values this one is reported, as by the reference.
+    config.try_get(params::INET_INTERFACES)?;
     let style = style(&config.try_get(params::MYNETWORKS_STYLE)?)?;
+    let own_addresses = own_addresses(config)?;
+    require_interfaces(&own_addresses)?;
     let mut networks: Vec<String> = Vec::new();
-    for own in own_addresses(config)? {
+    for own in own_addresses {
         let network = network(own, style);
         if !networks.contains(&network) {
             networks.push(network);
         }
     }
     Ok(networks.join(" "))
+}
+
+/// Refuses inet_interfaces that name a host or an address that is not here. The usual words cannot be
+/// wrong, so that programs need not look at the interfaces for them.
+pub(crate) fn check_own_addresses(config: &Config) -> Result<(), ConfigError> {
+    let interfaces = config.try_get(params::INET_INTERFACES)?;
+    let is_usual =
+        |word: &str| word.eq_ignore_ascii_case("all") || word.eq_ignore_ascii_case("loopback-only");
+    if config.is_isolated() || words(&interfaces).all(is_usual) {
+        return Ok(());
+    }
+    require_interfaces(&own_addresses(config)?)
+}
+
+/// Refuses an address that no interface has: its network is unknown. The kernel is asked only when an
+/// address looks like one.
+fn require_interfaces(own: &[InterfaceAddress]) -> Result<(), ConfigError> {
+    let is_doubtful = |own: &&InterfaceAddress| {
+        own.prefix == host_prefix(&own.address) && !own.address.is_loopback()
+    };
+    let doubtful: Vec<&InterfaceAddress> = own.iter().filter(is_doubtful).collect();
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let local = interface_addresses()?;
+    match doubtful
+        .iter()
+        .find(|own| local.iter().all(|known| known.address != own.address))
+    {
+        Some(own) => Err(ConfigError::Text(format!(
+            "parameter inet_interfaces: no local interface found for {}",
+            own.address
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// mynetworks_style.
@@ -226,6 +268,23 @@ fn prefix_length(mask: IpAddr) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_others_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let check = |interfaces: &str| {
+            let text = format!("inet_interfaces = {interfaces}\ninet_protocols = ipv4\n");
+            std::fs::write(directory.path().join("main.cf"), text).unwrap();
+            let config = Config::load_now(directory.path()).unwrap();
+            check_own_addresses(&config).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("all"), Ok(()));
+        assert_eq!(check("127.0.0.1"), Ok(()));
+        assert_eq!(
+            check("127.0.0.1, 192.0.2.254"),
+            Err("parameter inet_interfaces: no local interface found for 192.0.2.254".into())
+        );
+    }
 
     #[test]
     fn networks_follow_the_style() {

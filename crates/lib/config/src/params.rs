@@ -8,11 +8,13 @@ use std::time::Duration;
 
 mod cleanup;
 mod common;
+mod deprecated;
 mod lmtp;
 mod local;
 mod postern;
 mod postscreen;
 mod queue;
+mod readers;
 mod rewrite;
 mod smtp;
 mod smtpd;
@@ -22,6 +24,7 @@ mod verify;
 
 pub use self::cleanup::*;
 pub use self::common::*;
+pub use self::deprecated::{DEPRECATION_HINT, Deprecation, deprecation};
 pub use self::lmtp::*;
 pub use self::local::*;
 pub use self::postern::*;
@@ -165,6 +168,15 @@ impl ParamInfo {
     #[must_use]
     pub fn is_used_by(&self, program: &str) -> bool {
         self.used_by == "all" || self.used_by.split(',').any(|name| name == program)
+    }
+
+    /// Whether programs look at the value when they need it, if ever, and not at start-up.
+    #[must_use]
+    pub(crate) fn is_checked_late(&self) -> bool {
+        matches!(
+            self.name,
+            "config_directory" | "debugger_command" | "service_name"
+        )
     }
 
     /// Whether `flag` (of [`flag`]) is set.
@@ -373,6 +385,26 @@ pub fn find(name: &str) -> Option<&'static ParamInfo> {
         .map(|at| ALL[at])
 }
 
+/// Who obeys a parameter, as `cargo xtask parameters` found it in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readers {
+    /// Programs, separated by commas; `all`; empty when none does.
+    pub programs: &'static str,
+    /// Why it has no effect, or not its whole effect; empty when it has.
+    pub reason: &'static str,
+}
+
+/// Who obeys `name`; `None` for a name that is not declared.
+#[must_use]
+pub fn readers(name: &str) -> Option<Readers> {
+    let list = readers::READERS;
+    let at = list
+        .binary_search_by(|(known, _, _)| (*known).cmp(name))
+        .ok()?;
+    let (_, programs, reason) = list[at];
+    Some(Readers { programs, reason })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,6 +420,19 @@ mod tests {
                 pair[1].name
             );
         }
+    }
+
+    #[test]
+    fn every_parameter_is_in_the_list_of_readers() {
+        for info in ALL {
+            let found = readers(info.name);
+            assert!(
+                found.is_some_and(|all| !(all.programs.is_empty() && all.reason.is_empty())),
+                "{}: run `cargo xtask parameters`",
+                info.name
+            );
+        }
+        assert_eq!(readers("nosuch"), None);
     }
 
     #[test]

@@ -8,6 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::{Config, ConfigError, DEFAULT_DIRECTORY, computed, words};
 
 pub(crate) fn open_error(path: &Path, error: &std::io::Error) -> ConfigError {
+    if error.kind() == std::io::ErrorKind::IsADirectory {
+        let (path, reason) = (path.display(), computed::reason(error));
+        return ConfigError::Text(format!("read {path}: {reason}"));
+    }
     ConfigError::Open {
         path: path.to_string_lossy().into_owned(),
         reason: computed::reason(error),

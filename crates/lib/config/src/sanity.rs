@@ -23,7 +23,10 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
     check_hostname(config, params::MYDOMAIN)?;
     let origin = config.try_get(params::MYORIGIN)?;
     check_accounts(config)?;
-    net::style(&config.try_get(params::MYNETWORKS_STYLE)?)?;
+    net::check_own_addresses(config)?;
+    if !config.is_set(params::MYNETWORKS.info.name) {
+        net::style(&config.try_get(params::MYNETWORKS_STYLE)?)?;
+    }
     let host = config.try_get(params::MYHOSTNAME)?;
     if host.eq_ignore_ascii_case(&config.try_get(params::RELAYHOST)?) {
         return Err(ConfigError::RelayhostIsSelf(host));

@@ -96,6 +96,36 @@ pub fn name_set(
     Ok(set)
 }
 
+/// The items of import_environment and export_environment: `NAME`, whose value is kept, and
+/// `NAME=value`. In the file an item with blanks stands in braces, as in `{ NAME = value }`.
+/// `action` is the reference's word for what is about to happen (`clean_env`, `update_env`).
+pub fn environment(parameter: &str, action: &str, text: &str) -> Result<Vec<String>, ConfigError> {
+    let fail = |problem: String| ConfigError::Text(problem);
+    let mut items = Vec::new();
+    for word in grouped_words(text) {
+        let item = if word.starts_with('{') {
+            unbrace(word).map_err(|problem| fail(format!("{parameter}: {problem}")))?
+        } else {
+            word
+        };
+        let item = match item.split_once('=') {
+            Some((name, value)) => {
+                format!(
+                    "{}={}",
+                    name.trim_matches(is_space),
+                    value.trim_matches(is_space)
+                )
+            }
+            None => item.to_string(),
+        };
+        if item.is_empty() || item.starts_with('=') {
+            return Err(fail(format!("{action}: missing attribute name in: {item}")));
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +141,31 @@ mod tests {
             ["inline:{a=b, {c = d e}}", "x"]
         );
         assert_eq!(words(" a,b\tc ").collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn environment_items_may_stand_in_braces() {
+        let read = |text: &str| {
+            environment("import_environment", "clean_env", text).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            read("MAIL_CONFIG, TZ=UTC {MY_A = one two}\t{ B } C={d e}"),
+            Ok(["MAIL_CONFIG", "TZ=UTC", "MY_A=one two", "B", "C={d e}"]
+                .map(str::to_string)
+                .to_vec())
+        );
+        let rows = [
+            ("{A=b", "import_environment: missing '}' in \"{A=b\""),
+            (
+                "{A=b}c",
+                "import_environment: syntax error after '}' in \"{A=b}c\"",
+            ),
+            ("A = b", "clean_env: missing attribute name in: ="),
+            ("{=x}", "clean_env: missing attribute name in: =x"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(read(text), Err(want.to_string()), "{text}");
+        }
     }
 
     #[test]

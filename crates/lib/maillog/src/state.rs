@@ -128,7 +128,8 @@ impl State {
         self.echo = echo;
         let name = variable("MAIL_LOGTAG").unwrap_or_else(|| "postfix".to_owned());
         self.tag = format!("{name}/{program}");
-        self.host = variable("POSTLOG_HOSTNAME").unwrap_or_else(|| "amnesiac".to_owned());
+        let host = variable("POSTLOG_HOSTNAME").unwrap_or_else(|| "amnesiac".to_owned());
+        first_label(&host).clone_into(&mut self.host);
         self.destination = match variable("POSTLOG_SERVICE") {
             Some(path) if !path.is_empty() && !self.never_postlogd => {
                 Some(Destination::postlog(Path::new(&path), None))
@@ -173,7 +174,7 @@ impl State {
         }
         first_label(&settings.host).clone_into(&mut self.host);
         env::set_env("POSTLOG_SERVICE", &settings.socket);
-        env::set_env("POSTLOG_HOSTNAME", &self.host);
+        env::set_env("POSTLOG_HOSTNAME", &settings.host);
         self.destination = Some(self.log_file_destination(settings)?);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use bstr::{BStr, BString};
 use nix::sys::signal::SigSet;
+use postern_command::Progress;
 use postern_config::{Config, params};
 use postern_dict::lines::LogicalLines;
 use postern_dict::{
@@ -111,12 +112,14 @@ fn copy<D: Dialect>(
 ) {
     let utf8 = config.get(params::SMTPUTF8_ENABLE) && options.flags.contains(Flags::UTF8_REQUEST);
     let mut lines = LogicalLines::new(input, source);
+    let mut progress = Progress::new(D::NAME, "entries");
     loop {
         let line = match lines.next_line() {
             Ok(Some(line)) => line,
             Ok(None) => return,
             Err(error) => fatal!("read {source}: {}", postern_sys::error_text(&error)),
         };
+        progress.step();
         let place = Place {
             source,
             line: line.first,

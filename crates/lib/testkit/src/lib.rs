@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod database;
 mod instance;
 mod layout;
 mod port;
@@ -18,6 +19,7 @@ mod wait;
 mod watch;
 
 pub use account::{Account, mail_account};
+pub use database::{MariaDb, PostgreSql};
 pub use instance::Instance;
 pub use layout::Settings;
 pub use port::free_port;

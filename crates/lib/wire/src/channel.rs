@@ -346,7 +346,7 @@ impl Channel {
         match &self.budget {
             None => Ok(self.timeout),
             Some(budget) if budget.left.is_zero() => Err(crate::timed_out()),
-            Some(budget) => Ok(budget.left),
+            Some(budget) => Ok(coarse(budget.left)),
         }
     }
 
@@ -470,6 +470,16 @@ impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.raw.input()
     }
+}
+
+/// A limit that changes only now and then, so that the kernel need not hear of every microsecond spent.
+fn coarse(limit: Duration) -> Duration {
+    const STEP: u128 = 100;
+    let steps = limit.as_millis().div_ceil(STEP);
+    if limit < Duration::from_secs(1) {
+        return limit;
+    }
+    u64::try_from(steps * STEP).map_or(limit, Duration::from_millis)
 }
 
 #[cfg(test)]

@@ -82,6 +82,34 @@ fn defaults_follow_the_level() {
 }
 
 #[test]
+fn a_level_may_refer_to_what_is_set_or_fixed_but_not_to_what_depends_on_it() {
+    let level = |text: &str| config(text).try_level().map(|level| level.to_string());
+    assert_eq!(level("compatibility_level = $a\na = 3.6"), Ok("3.6".into()));
+    assert_eq!(
+        level("compatibility_level = $mail_version").as_deref(),
+        Ok("3.11.6")
+    );
+    assert!(level("compatibility_level = $service_name").is_err());
+    assert_eq!(
+        level("compatibility_level = 3$mynetworks").as_deref(),
+        Ok("3")
+    );
+    assert!(level("compatibility_level = $compatibility_level").is_err());
+}
+
+#[test]
+fn another_config_directory_in_the_file_is_an_override() {
+    assert_eq!(
+        config("config_directory = /etc/postfix").warnings().len(),
+        0
+    );
+    assert_eq!(
+        config("config_directory = /x").warnings(),
+        ["main.cf, line 1: overriding earlier entry: config_directory=/etc/postfix"]
+    );
+}
+
+#[test]
 fn a_cache_type_that_is_set_counts_at_any_level() {
     assert_eq!(
         config("").raw("address_verify_map").as_deref(),
@@ -179,6 +207,23 @@ fn a_fresh_file_is_read_again_until_it_is_quiet() {
             "open {}/no/main.cf: No such file or directory",
             directory.path().display()
         )
+    );
+}
+
+#[test]
+fn ports_without_a_number_are_warned_about() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("main.cf");
+    fs::write(&path, "known_tcp_ports = smtp=25, a b, $x\nx = y\n").unwrap();
+    let old = SystemTime::now() - Duration::from_secs(100);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(old).unwrap();
+    assert_eq!(
+        Config::load_from(directory.path()).unwrap().warnings(),
+        [
+            "known_tcp_ports: in \"a b\" is not in \"name = value\" form",
+            "known_tcp_ports: in \"y\" is not in \"name = value\" form",
+        ]
     );
 }
 

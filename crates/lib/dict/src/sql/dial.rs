@@ -14,7 +14,10 @@ pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
     if let Some(inside) = text.strip_prefix('[')
         && let Some((address, rest)) = inside.split_once(']')
     {
-        return (address, rest.strip_prefix(':').filter(|port| !port.is_empty()));
+        return (
+            address,
+            rest.strip_prefix(':').filter(|port| !port.is_empty()),
+        );
     }
     match text.split_once(':') {
         Some((host, port)) => (host, Some(port).filter(|port| !port.is_empty())),
@@ -77,7 +80,11 @@ pub(super) fn dial(host: &str, port: u16, end: Instant) -> Result<Channel, DialE
     for (index, address) in addresses.iter().enumerate() {
         // A dead address must leave time for the next.
         let share = u32::try_from(addresses.len() - index).unwrap_or(1);
-        match connect_tcp(*address, None, (left(end) / share).max(Duration::from_millis(1))) {
+        match connect_tcp(
+            *address,
+            None,
+            (left(end) / share).max(Duration::from_millis(1)),
+        ) {
             Ok(channel) => return Ok(channel),
             Err(error) => {
                 last = DialError::Connect {
@@ -117,6 +124,9 @@ mod tests {
         assert_eq!(port_number("33"), Ok(33));
         let text = |port: &str| port_number(port).unwrap_err().to_string();
         assert_eq!(text("99999"), "bad port number: 99999");
-        assert_eq!(text("no-such-service"), "unknown service: no-such-service/tcp");
+        assert_eq!(
+            text("no-such-service"),
+            "unknown service: no-such-service/tcp"
+        );
     }
 }

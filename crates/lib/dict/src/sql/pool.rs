@@ -10,10 +10,8 @@ use crate::client_config::ClientConfig;
 pub(super) const RETRY_INTERVAL: i32 = 60;
 /// A connection that was not used for this long is not used again, unless the table says otherwise.
 pub(super) const IDLE_INTERVAL: i32 = 60;
-/// Connecting, encryption and login together.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A question, until the whole answer is there.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// A connection used this recently is taken to be there still; looking costs a system call.
+const RECENTLY: Duration = Duration::from_millis(20);
 /// Bytes of one answer.
 pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -25,6 +23,23 @@ pub(super) fn interval(
 ) -> Result<Duration, OpenError> {
     let seconds = file.int(parameter, default, Some(1), None)?;
     Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or(1)))
+}
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Connecting, encryption and login together.
+    pub(super) connect: Duration,
+    /// A question, until the whole answer is there.
+    pub(super) answer: Duration,
+}
+
+impl Limits {
+    /// What every table allows.
+    pub(super) const USUAL: Self = Self {
+        connect: Duration::from_secs(10),
+        answer: Duration::from_secs(30),
+    };
 }
 
 /// Why a question was not answered.
@@ -58,7 +73,7 @@ impl Failure {
 pub(super) trait Session: Send + Sized {
     /// Where and how to log in.
     type Target: Send;
-    /// Logs in at the server that the table names `label`, within [`CONNECT_LIMIT`]. The error is a line for
+    /// Logs in at the server that the table names `label`, within its limit. The error is a line for
     /// the log.
     fn connect(target: &Self::Target, label: &str) -> Result<Self, String>;
     /// Whether the server has closed the connection, as far as that is known without waiting.
@@ -170,7 +185,7 @@ impl<S: Session> Pool<S> {
         let idle = self.idle;
         let host = self.hosts.get_mut(index).ok_or(Failed)?;
         let (mut session, mut is_fresh) = match std::mem::replace(&mut host.state, State::Unused) {
-            State::Up { session, since } if since.elapsed() < idle && !session.is_stale() => {
+            State::Up { session, since } if is_usable(&session, since.elapsed(), idle) => {
                 (session, false)
             }
             _ => (host.connect()?, true),
@@ -223,6 +238,11 @@ impl<S: Session> Host<S> {
         let since = Instant::now();
         self.state = State::Down { since };
     }
+}
+
+/// Whether a connection that was not used for `unused` can be used again.
+fn is_usable(session: &impl Session, unused: Duration, idle: Duration) -> bool {
+    unused < RECENTLY || (unused < idle && !session.is_stale())
 }
 
 /// A random number below `count`.
@@ -294,10 +314,7 @@ mod tests {
         let (mut second, script) = pool(&[Class::Inet], 60);
         script.lock().unwrap().refuses_login = vec![0];
         assert_eq!(second.ask(|_| Ok(())), Err("Application error"));
-        assert_eq!(
-            second.ask(|_| Ok(())),
-            Err("no server is available")
-        );
+        assert_eq!(second.ask(|_| Ok(())), Err("no server is available"));
         assert_eq!(script.lock().unwrap().logins, [0]);
         let (mut third, script) = pool(&[Class::Inet], 0);
         script.lock().unwrap().refuses_login = vec![0];
@@ -313,6 +330,18 @@ mod tests {
         assert_eq!(pool.ask(|_| answers.pop().unwrap()), Ok(2));
         assert_eq!(script.lock().unwrap().logins, [0, 0]);
         script.lock().unwrap().stale = vec![0];
+        let session = Fake((0, Arc::clone(&script)));
+        let is_there = |unused| {
+            is_usable(
+                &session,
+                Duration::from_millis(unused),
+                Duration::from_secs(60),
+            )
+        };
+        assert!(is_there(1) && !is_there(1000));
+        script.lock().unwrap().stale.clear();
+        assert!(is_there(1000) && !is_there(60_000));
+        pool.hosts[0].state = State::Unused;
         assert_eq!(pool.ask(|_| Ok(3)), Ok(3));
         assert_eq!(script.lock().unwrap().logins, [0, 0, 0]);
         // A connection that is lost at once is the server's fault.

@@ -15,7 +15,7 @@ use postern_config::Config;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pool::{Class, IDLE_INTERVAL, Pool, RETRY_INTERVAL, interval};
+use super::pool::{Class, IDLE_INTERVAL, Limits, Pool, RETRY_INTERVAL, interval};
 use super::tls::{Check, TlsFiles};
 use super::{Cell, Client, Manner, SqlTable, dial, query_text};
 use crate::client_config::ClientConfig;
@@ -167,6 +167,7 @@ impl MySql {
             tls: tls(settings, &options),
             table: self.name.clone(),
             require_result_set: settings.require_result_set,
+            limits: Limits::USUAL,
         });
         let port = option("port").and_then(|port| port.parse().ok());
         let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
@@ -219,7 +220,11 @@ fn user(own: &BStr, option: Option<String>) -> BString {
 fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles, Check)> {
     let own = |own: &String, name: &str| {
         let option = || options.get(name).unwrap_or_default().to_owned();
-        if own.is_empty() { option() } else { own.clone() }
+        if own.is_empty() {
+            option()
+        } else {
+            own.clone()
+        }
     };
     let files = TlsFiles {
         ca_file: own(&settings.tls.ca_file, "ssl-ca"),
@@ -232,8 +237,7 @@ fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles,
         .verify
         .unwrap_or_else(|| options.is_on("ssl-verify-server-cert"));
     let has_authority = !files.ca_file.is_empty() || !files.ca_path.is_empty();
-    let is_wanted =
-        verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
+    let is_wanted = verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
     let check = match (verify, has_authority) {
         (true, _) => Check::ChainAndName,
         (false, true) => Check::Chain,
@@ -246,7 +250,10 @@ fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles,
 fn has_double_quotes(query: &Template) -> bool {
     // A template filled with an ordinary key shows its own text.
     query
-        .fill_query(BStr::new("a@a.a.a.a.a.a.a.a.a"), &crate::expansion::verbatim)
+        .fill_query(
+            BStr::new("a@a.a.a.a.a.a.a.a.a"),
+            &crate::expansion::verbatim,
+        )
         .is_none_or(|text| text.contains_str("\""))
 }
 

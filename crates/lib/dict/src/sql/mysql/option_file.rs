@@ -44,9 +44,9 @@ impl Options {
 
     /// Whether a switch is on: given without value, or with one that means yes.
     pub(super) fn is_on(&self, name: &str) -> bool {
-        self.0
-            .get(name)
-            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "off" | "false"))
+        self.0.get(name).is_some_and(|value| {
+            !matches!(value.to_ascii_lowercase().as_str(), "0" | "off" | "false")
+        })
     }
 
     fn add_file(&mut self, path: &Path, group: &str, depth: usize) {
@@ -107,7 +107,10 @@ fn home() -> Option<PathBuf> {
 
 /// A value without its quotes or the comment behind it, and with its escapes read.
 fn unquote(value: &str) -> String {
-    let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let quote = value
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '\''));
     let mut text = String::new();
     let mut rest = value.chars().skip(usize::from(quote.is_some()));
     while let Some(character) = rest.next() {
@@ -147,7 +150,11 @@ mod tests {
              !include sub.cnf\n!includedir d\n",
         )
         .unwrap();
-        std::fs::write(path("sub.cnf"), "[client-server]\nsocket=/s\nssl-verify-server-cert=0\n").unwrap();
+        std::fs::write(
+            path("sub.cnf"),
+            "[client-server]\nsocket=/s\nssl-verify-server-cert=0\n",
+        )
+        .unwrap();
         std::fs::create_dir(path("d")).unwrap();
         std::fs::write(path("d/a.cnf"), "[client]\nuser=you\n").unwrap();
         std::fs::write(path("d/b.txt"), "[client]\nuser=nobody\n").unwrap();
@@ -161,6 +168,9 @@ mod tests {
         assert_eq!(options.get("port"), None);
         assert!(options.is_on("ssl") && !options.is_on("ssl-verify-server-cert"));
         assert_eq!(Options::read(file.to_str(), "").get("init-command"), None);
-        assert_eq!(Options::read(Some("/nonexistent"), "client"), Options::default());
+        assert_eq!(
+            Options::read(Some("/nonexistent"), "client"),
+            Options::default()
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Packets on the connection, and the few that a query needs.
 
 use bstr::{BString, ByteSlice};
-use mysql_common::constants::StatusFlags;
+use mysql_common::constants::{CapabilityFlags, StatusFlags};
 use mysql_common::io::ParseBuf;
+use mysql_common::packets::AuthPlugin;
 use postern_wire::Channel;
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -106,7 +107,8 @@ impl Packets {
             let (part, more) = rest.split_at(rest.len().min(LONGEST_PART));
             let length = u32::try_from(part.len()).unwrap_or(0).to_le_bytes();
             let [low, middle, high, _] = length;
-            self.channel.write_all(&[low, middle, high, self.sequence])?;
+            self.channel
+                .write_all(&[low, middle, high, self.sequence])?;
             self.channel.write_all(part)?;
             self.sequence = self.sequence.wrapping_add(1);
             rest = more;
@@ -172,7 +174,9 @@ impl Packets {
                     cells.push(None);
                     continue;
                 }
-                let value = rest.checked_eat_lenenc_str().ok_or(PacketError::Malformed)?;
+                let value = rest
+                    .checked_eat_lenenc_str()
+                    .ok_or(PacketError::Malformed)?;
                 cells.push(Some(BString::from(value)));
             }
         }
@@ -205,6 +209,49 @@ impl Packets {
             }
             _ => false,
         }
+    }
+}
+
+/// The first packet of a server.
+pub(super) struct Greeting<'a> {
+    /// Version of the protocol.
+    pub(super) protocol: u8,
+    pub(super) capabilities: CapabilityFlags,
+    pub(super) status: StatusFlags,
+    /// What proofs of the password are mixed with.
+    pub(super) nonce: Vec<u8>,
+    pub(super) plugin: Option<AuthPlugin<'a>>,
+}
+
+impl<'a> Greeting<'a> {
+    /// Parses `packet`. The type of the protocol crate counts on lengths that make sense.
+    pub(super) fn parse(packet: &'a [u8]) -> Option<Self> {
+        let mut rest = ParseBuf(packet);
+        let protocol = rest.checked_eat_u8()?;
+        let version = rest.0.find_byte(0)?;
+        // The version and the number of the connection.
+        rest.checked_eat(version + 1 + 4)?;
+        let mut nonce = rest.checked_eat(8)?.to_vec();
+        rest.checked_eat(1)?;
+        let low = rest.checked_eat_u16_le()?;
+        rest.checked_eat(1)?;
+        let status = StatusFlags::from_bits_truncate(rest.checked_eat_u16_le()?);
+        let high = rest.checked_eat_u16_le()?;
+        let bits = u32::from(low) | u32::from(high) << 16;
+        let capabilities = CapabilityFlags::from_bits_truncate(bits);
+        let length = usize::from(rest.checked_eat_u8()?);
+        rest.checked_eat(10)?;
+        if capabilities.contains(CapabilityFlags::CLIENT_SECURE_CONNECTION) {
+            nonce.extend_from_slice(rest.checked_eat(length.saturating_sub(8).max(13))?);
+        }
+        let has_plugin = capabilities.contains(CapabilityFlags::CLIENT_PLUGIN_AUTH);
+        Some(Self {
+            protocol,
+            capabilities,
+            status,
+            nonce,
+            plugin: has_plugin.then(|| AuthPlugin::from_bytes(rest.eat_all())),
+        })
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bstr::{BStr, BString};
 use mysql_common::constants::{CapabilityFlags, Command, StatusFlags};
-use mysql_common::io::ParseBuf;
-use mysql_common::packets::{HandshakePacket, HandshakeResponse, SslRequest};
+use mysql_common::packets::{HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,16 +10,18 @@ use std::time::Instant;
 use super::auth::{self, Secret};
 use super::escape::{self, Quoting};
 use super::has_double_quotes;
-use super::packets::{PacketError, Packets, Reply, complaint};
+use super::packets::{Greeting, PacketError, Packets, Reply, complaint};
 use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
 use crate::sql::dial::{self, DialError};
-use crate::sql::pool::{ANSWER_LIMIT, CONNECT_LIMIT, Failure, LARGEST_ANSWER, Session};
+use crate::sql::pool::{Failure, LARGEST_ANSWER, Limits, Session};
 use crate::sql::tls::{self, Check, TlsFiles};
 
 /// A greeting is never longer.
 const LONGEST_GREETING: usize = 64 * 1024;
+/// What the server is told about the longest packet.
+const ROOM: u32 = 16 * 1024 * 1024;
 /// `utf8mb4_general_ci`; the session's real character set is set after the login.
 const COLLATION: u8 = 45;
 
@@ -44,6 +45,7 @@ pub(super) struct Login {
     pub(super) table: String,
     /// A query without rows is an error.
     pub(super) require_result_set: bool,
+    pub(super) limits: Limits,
 }
 
 /// One server and how to log in there.
@@ -82,78 +84,106 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
         Place::Inet(host, port) => dial::dial(host, *port, end).map_err(|error| match error {
             DialError::Name(_) => format!("Unknown server host '{host}' (-2)"),
             DialError::Connect { error, .. } => {
-                format!("Can't connect to server on '{host}' ({})", dial::number(&error))
+                format!(
+                    "Can't connect to server on '{host}' ({})",
+                    dial::number(&error)
+                )
             }
         })?,
     };
     Ok(Packets::new(channel))
 }
 
+/// What the protocol must have.
+const NEEDED: CapabilityFlags =
+    CapabilityFlags::CLIENT_PROTOCOL_41.union(CapabilityFlags::CLIENT_SECURE_CONNECTION);
+/// What we can. Neither several statements in a query nor the server's wish for files of ours are among it.
+const KNOWN: CapabilityFlags = NEEDED
+    .union(CapabilityFlags::CLIENT_LONG_PASSWORD)
+    .union(CapabilityFlags::CLIENT_LONG_FLAG)
+    .union(CapabilityFlags::CLIENT_TRANSACTIONS)
+    .union(CapabilityFlags::CLIENT_MULTI_RESULTS)
+    .union(CapabilityFlags::CLIENT_PLUGIN_AUTH)
+    .union(CapabilityFlags::CLIENT_CONNECT_WITH_DB);
+
 /// The greeting, encryption when wanted, and the proof of the password.
 fn log_in(packets: &mut Packets, target: &Target, end: Instant) -> Result<(), String> {
-    let login = &target.login;
     dial::limit(packets.channel(), end);
-    let greeting = packets.read(LONGEST_GREETING).map_err(|error| {
-        lost(&error, "reading initial communication packet")
-    })?;
+    let greeting = packets
+        .read(LONGEST_GREETING)
+        .map_err(|error| lost(&error, "reading initial communication packet"))?;
     if greeting.first() == Some(&0xff) {
         return Err(complaint(&greeting).to_string());
     }
-    let hello: HandshakePacket<'_> = ParseBuf(&greeting)
-        .parse(())
-        .map_err(|_| PacketError::Malformed.to_string())?;
-    let offered = hello.capabilities();
-    let needed = CapabilityFlags::CLIENT_PROTOCOL_41 | CapabilityFlags::CLIENT_SECURE_CONNECTION;
-    if hello.protocol_version() != 10 || !offered.contains(needed) {
-        let version = hello.protocol_version();
-        return Err(format!("Protocol mismatch; server version = {version}, client version = 10"));
+    let hello = Greeting::parse(&greeting).ok_or_else(|| PacketError::Malformed.to_string())?;
+    if hello.protocol != 10 || !hello.capabilities.contains(NEEDED) {
+        let version = hello.protocol;
+        return Err(format!(
+            "Protocol mismatch; server version = {version}, client version = 10"
+        ));
     }
-    packets.set_status(hello.status_flags());
-    let mut wanted = needed
-        | CapabilityFlags::CLIENT_LONG_PASSWORD
-        | CapabilityFlags::CLIENT_LONG_FLAG
-        | CapabilityFlags::CLIENT_TRANSACTIONS
-        | CapabilityFlags::CLIENT_MULTI_RESULTS
-        | CapabilityFlags::CLIENT_PLUGIN_AUTH
-        | CapabilityFlags::CLIENT_CONNECT_WITH_DB;
-    let can_encrypt = offered.contains(CapabilityFlags::CLIENT_SSL);
-    let mut is_encrypted = false;
-    if let Some((files, check)) = &login.tls {
-        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
-        if !can_encrypt && *check != Check::Nothing {
-            let why = "SSL is required, but the server does not support it";
-            return Err(format!("TLS/SSL error: {why}"));
-        }
-        if can_encrypt {
-            wanted |= CapabilityFlags::CLIENT_SSL;
-            encrypt(packets, wanted & offered, files, *check, &target.place, end)
-                .map_err(|error| format!("TLS/SSL error: {error}"))?;
-            is_encrypted = true;
-        }
-    }
-    let nonce = [hello.scramble_1_ref(), hello.scramble_2_ref().unwrap_or_default()].concat();
-    let plugin = auth::first(hello.auth_plugin());
+    packets.set_status(hello.status);
+    let is_encrypted = encrypt_if_wanted(packets, hello.capabilities, target, end)
+        .map_err(|error| format!("TLS/SSL error: {error}"))?;
+    prove(packets, hello, target, is_encrypted, end)
+        .map_err(|error| lost(&error, "reading authorization packet"))
+}
+
+/// Tells who we are and proves it.
+fn prove(
+    packets: &mut Packets,
+    hello: Greeting<'_>,
+    target: &Target,
+    is_encrypted: bool,
+    end: Instant,
+) -> Result<(), PacketError> {
+    let login = &target.login;
+    let plugin = auth::first(hello.plugin);
     let secret = Secret {
         password: &login.password,
         is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
     };
-    let answer = |error: PacketError| lost(&error, "reading authorization packet");
-    let proof = auth::proof(&plugin, &secret, &nonce).map_err(answer)?;
+    let proof = auth::proof(&plugin, &secret, &hello.nonce)?;
+    let mut flags = KNOWN & hello.capabilities;
+    flags.set(CapabilityFlags::CLIENT_SSL, is_encrypted);
     let response = HandshakeResponse::new(
         Some(proof.as_slice()),
+        // New enough for utf8mb4.
         (5, 5, 3),
         Some(login.user.as_slice()),
         Some(login.database.as_slice()),
         Some(plugin.clone()),
-        wanted & offered,
+        flags,
         None,
-        u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX),
+        ROOM,
     );
     let mut packet = Vec::new();
     response.serialize(&mut packet);
     dial::limit(packets.channel(), end);
-    packets.write(&packet).map_err(answer)?;
-    auth::finish(packets, &secret, plugin, nonce).map_err(answer)
+    packets.write(&packet)?;
+    auth::finish(packets, &secret, plugin, hello.nonce)
+}
+
+/// Encrypts the connection as the table wants; tells whether it is encrypted.
+fn encrypt_if_wanted(
+    packets: &mut Packets,
+    offered: CapabilityFlags,
+    target: &Target,
+    end: Instant,
+) -> Result<bool, PacketError> {
+    let Some((files, check)) = &target.login.tls else {
+        return Ok(false);
+    };
+    if !offered.contains(CapabilityFlags::CLIENT_SSL) {
+        // Whoever takes any certificate takes none, too; whoever checks it must not be talked out of that.
+        if *check == Check::Nothing {
+            return Ok(false);
+        }
+        let why = "SSL is required, but the server does not support it";
+        return Err(PacketError::Server(why.to_owned()));
+    }
+    let flags = (KNOWN & offered) | CapabilityFlags::CLIENT_SSL;
+    encrypt(packets, flags, files, *check, &target.place, end).map(|()| true)
 }
 
 fn encrypt(
@@ -164,9 +194,8 @@ fn encrypt(
     place: &Place,
     end: Instant,
 ) -> Result<(), PacketError> {
-    let room = u32::try_from(LARGEST_ANSWER).unwrap_or(u32::MAX);
     let mut request = Vec::new();
-    SslRequest::new(flags, room, COLLATION).serialize(&mut request);
+    SslRequest::new(flags, ROOM, COLLATION).serialize(&mut request);
     packets.write(&request)?;
     let name = match place {
         Place::Inet(host, _) => host,
@@ -202,7 +231,7 @@ fn during(error: &PacketError, io_text: &str) -> String {
 
 impl Connection {
     fn begin(target: &Target) -> Result<Self, String> {
-        let end = Instant::now() + CONNECT_LIMIT;
+        let end = Instant::now() + target.login.limits.connect;
         let mut packets = dial(&target.place, end)?;
         log_in(&mut packets, target, end)?;
         let mut connection = Self {
@@ -238,7 +267,8 @@ impl Connection {
     /// Runs a statement whose rows nobody wants.
     fn run(&mut self, statement: &str, end: Instant) -> Result<(), PacketError> {
         dial::limit(self.packets.channel(), end);
-        self.packets.command(Command::COM_QUERY as u8, statement.as_bytes())?;
+        self.packets
+            .command(Command::COM_QUERY as u8, statement.as_bytes())?;
         let mut room = LARGEST_ANSWER;
         loop {
             if let Reply::Rows(columns) = self.packets.reply()? {
@@ -259,7 +289,9 @@ impl Connection {
     pub(super) fn query(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, Failure> {
         let table = self.login.table.clone();
         let failed = |what: &str| format!("{table}: query failed: {what}");
-        let double_quotes = *self.double_quotes.get_or_insert_with(|| has_double_quotes(query));
+        let double_quotes = *self
+            .double_quotes
+            .get_or_insert_with(|| has_double_quotes(query));
         let quoting = Quoting {
             plain_backslash: self
                 .packets
@@ -276,7 +308,10 @@ impl Connection {
         let Some(text) = query.fill_query(key, &quote) else {
             return Ok(Vec::new());
         };
-        dial::limit(self.packets.channel(), Instant::now() + ANSWER_LIMIT);
+        dial::limit(
+            self.packets.channel(),
+            Instant::now() + self.login.limits.answer,
+        );
         let sent = self.packets.command(Command::COM_QUERY as u8, &text);
         sent.map_err(|error| judge(&error, &failed(&during(&error, "Server has gone away"))))?;
         self.answer(&table)
@@ -344,4 +379,3 @@ impl Drop for Connection {
         let _ = self.packets.command(Command::COM_QUIT as u8, b"");
     }
 }
-

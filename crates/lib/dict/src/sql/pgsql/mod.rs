@@ -11,7 +11,7 @@ use bstr::{BStr, BString};
 use postern_config::Config;
 use std::time::Duration;
 
-use super::pool::{CONNECT_LIMIT, Class, IDLE_INTERVAL, Pool, RETRY_INTERVAL, interval};
+use super::pool::{Class, IDLE_INTERVAL, Limits, Pool, RETRY_INTERVAL, interval};
 use super::tls::TlsFiles;
 use super::{Cell, Client, Manner, SqlTable, query_text};
 use crate::client_config::ClientConfig;
@@ -64,7 +64,7 @@ pub(crate) fn open(
     let mut pool = Pool::new(retry, idle);
     for host in hosts {
         let (class, place) = place(host);
-        pool.add(host.to_owned(), class, target(host, place, &login));
+        pool.add(uri::shown(host), class, target(host, place, &login));
     }
     let manner = Manner {
         kind: "pgsql",
@@ -143,7 +143,7 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
         session: Vec::new(),
         ssl_mode: SslMode::default(),
         tls: TlsFiles::default(),
-        limit: CONNECT_LIMIT,
+        limits: Limits::USUAL,
         read_write: false,
     };
     if !is_uri(host) {
@@ -171,7 +171,9 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
     // A URI is complete: what the table says beside it does not count.
     (target.user, target.password, target.database) = (uri.user, uri.password, uri.database);
     (target.session, target.ssl_mode, target.tls) = (uri.session, uri.ssl_mode, uri.tls);
-    target.limit = uri.connect_limit.unwrap_or(CONNECT_LIMIT).min(Duration::from_secs(60));
+    if let Some(limit) = uri.connect_limit {
+        target.limits.connect = limit.min(Duration::from_secs(60));
+    }
     target.read_write = uri.read_write;
     target
 }

@@ -14,7 +14,7 @@ use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
 use crate::sql::dial::{self, DialError};
-use crate::sql::pool::{ANSWER_LIMIT, Failure, LARGEST_ANSWER, Session};
+use crate::sql::pool::{Failure, LARGEST_ANSWER, Limits, Session};
 use crate::sql::tls::{self, Check, TlsFiles};
 
 /// A message of the login is never longer.
@@ -48,7 +48,7 @@ pub(super) struct Target {
     pub(super) session: Vec<(&'static str, BString)>,
     pub(super) ssl_mode: SslMode,
     pub(super) tls: TlsFiles,
-    pub(super) limit: Duration,
+    pub(super) limits: Limits,
     pub(super) read_write: bool,
 }
 
@@ -60,6 +60,7 @@ pub(super) struct Connection {
     ascii_safe: bool,
     /// The backslash is an ordinary character in literals.
     plain_backslash: bool,
+    answer_limit: Duration,
 }
 
 impl Session for Connection {
@@ -86,7 +87,7 @@ impl Session for Connection {
 }
 
 fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, String> {
-    let end = Instant::now() + target.limit;
+    let end = Instant::now() + target.limits.connect;
     let (mut messages, at) = dial(place, end)?;
     let spoilt = want_encryption(&mut messages, target, place, end);
     if let Some(plain) = spoilt.map_err(|why| format!("{at} failed: {why}"))? {
@@ -98,6 +99,7 @@ fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, Str
         label: label.to_owned(),
         ascii_safe: is_safe(&target.encoding),
         plain_backslash: false,
+        answer_limit: target.limits.answer,
     };
     let failed = |why| format!("{at} failed: {why}");
     connection.start(target).map_err(failed)?;
@@ -193,9 +195,11 @@ fn want_encryption(
 /// A connection that broke off.
 fn closed(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "server closed the connection unexpectedly\n\tThis probably means \
+        io::ErrorKind::UnexpectedEof => {
+            "server closed the connection unexpectedly\n\tThis probably means \
              the server terminated abnormally\n\tbefore or while processing the request.\n"
-            .to_owned(),
+                .to_owned()
+        }
         io::ErrorKind::InvalidData => "lost synchronization with server\n".to_owned(),
         _ if postern_wire::is_timeout(error) => "timeout expired\n".to_owned(),
         _ => format!("could not receive data from server: {}\n", io_text(error)),
@@ -231,7 +235,10 @@ fn is_safe(encoding: &str) -> bool {
 
 impl Connection {
     fn read(&mut self) -> Result<Message, String> {
-        let message = self.messages.read(LONGEST).map_err(|error| closed(&error))?;
+        let message = self
+            .messages
+            .read(LONGEST)
+            .map_err(|error| closed(&error))?;
         if message.tag == b'E' {
             return Err(complaint(&message.body, b""));
         }
@@ -299,6 +306,10 @@ impl Connection {
             return Err("fe_sendauth: no password supplied\n".to_owned());
         }
         match kind {
+            // A server that does not know the password must not go without its own proof.
+            0 if scram.is_some() => {
+                Err("server did not prove that it knows the password\n".to_owned())
+            }
             0 => Ok(()),
             3 => self.send(|buffer| frontend::password_message(password, buffer)),
             5 => {
@@ -307,8 +318,14 @@ impl Connection {
                 self.send(|buffer| frontend::password_message(hash.as_bytes(), buffer))
             }
             10 => {
-                if !data.split_str(b"\0").any(|name| name == SCRAM_SHA_256.as_bytes()) {
-                    return Err("none of the server's SASL authentication mechanisms are supported\n".to_owned());
+                if !data
+                    .split_str(b"\0")
+                    .any(|name| name == SCRAM_SHA_256.as_bytes())
+                {
+                    return Err(
+                        "none of the server's SASL authentication mechanisms are supported\n"
+                            .to_owned(),
+                    );
                 }
                 // The proof is not bound to an encrypted channel, and says so.
                 let state = scram.insert(ScramSha256::new(password, ChannelBinding::unsupported()));
@@ -325,7 +342,7 @@ impl Connection {
                 self.send(|buffer| frontend::sasl_response(&proof, buffer))
             }
             12 => {
-                let state = scram.as_mut().ok_or_else(bad)?;
+                let mut state = scram.take().ok_or_else(bad)?;
                 state.finish(data).map_err(|error| format!("{error}\n"))
             }
             _ => Err(format!("authentication method {kind} not supported\n")),
@@ -364,7 +381,7 @@ impl Connection {
         let Some(text) = query.fill_query(key, &quote) else {
             return Ok(Vec::new());
         };
-        dial::limit(self.messages.channel(), Instant::now() + ANSWER_LIMIT);
+        dial::limit(self.messages.channel(), Instant::now() + self.answer_limit);
         self.run(&text)
     }
 
@@ -372,7 +389,9 @@ impl Connection {
     fn run(&mut self, text: &[u8]) -> Result<Vec<Cell>, Failure> {
         let label = self.label.clone();
         let fatal = |why: &str| format!("pgsql query failed: fatal error from host {label}: {why}");
-        self.messages.query(text).map_err(|error| judge(&error, fatal(&closed(&error))))?;
+        self.messages
+            .query(text)
+            .map_err(|error| judge(&error, fatal(&closed(&error))))?;
         let (mut cells, mut room) = (Vec::new(), LARGEST_ANSWER);
         let mut verdict = Ok(());
         loop {
@@ -456,7 +475,9 @@ fn login_name(own: &BString) -> Result<String, String> {
 
 /// The rounds that the server's first SCRAM message asks for.
 fn rounds(message: &[u8]) -> Option<u32> {
-    let field = message.split_str(b",").find_map(|field| field.strip_prefix(b"i="))?;
+    let field = message
+        .split_str(b",")
+        .find_map(|field| field.strip_prefix(b"i="))?;
     field.to_str().ok()?.parse().ok()
 }
 
@@ -477,15 +498,45 @@ mod tests {
 
     #[test]
     fn encodings_with_ascii_bytes_inside_characters_are_known() {
-        for safe in ["UTF8", "UTF-8", "LATIN1", "latin-9", "ISO_8859_5", "SQL_ASCII", "WIN1252", "EUC_JP"] {
+        for safe in [
+            "UTF8",
+            "UTF-8",
+            "LATIN1",
+            "latin-9",
+            "ISO_8859_5",
+            "SQL_ASCII",
+            "WIN1252",
+            "EUC_JP",
+        ] {
             assert!(is_safe(safe), "{safe}");
         }
-        for other in ["SJIS", "GBK", "BIG5", "UHC", "JOHAB", "GB18030", "win932", "Windows936", "", "new"] {
+        for other in [
+            "SJIS",
+            "GBK",
+            "BIG5",
+            "UHC",
+            "JOHAB",
+            "GB18030",
+            "win932",
+            "Windows936",
+            "",
+            "new",
+        ] {
             assert!(!is_safe(other), "{other}");
         }
     }
 
     proptest! {
+        #[test]
+        fn any_proof_of_a_server_is_good_or_bad(first: Vec<u8>, text in "r=[a-z]{0,3},s=[a-z=]{0,5},i=[0-9]{0,2}") {
+            for bytes in [first.as_slice(), text.as_bytes()] {
+                let mut state = ScramSha256::new(b"p", ChannelBinding::unsupported());
+                let _ = rounds(bytes);
+                let _ = state.update(bytes);
+                let _ = state.finish(bytes);
+            }
+        }
+
         #[test]
         fn no_key_leaves_its_literal(
             key in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\''), Just(b'\\')], 0..40),

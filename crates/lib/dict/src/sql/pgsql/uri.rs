@@ -41,6 +41,30 @@ pub(super) fn is_uri(text: &str) -> bool {
     text.starts_with("postgresql://") || text.starts_with("postgres://")
 }
 
+/// `text` for the log: without the password of a URI.
+pub(super) fn shown(text: &str) -> String {
+    let (head, query) = text.split_once('?').unwrap_or((text, ""));
+    let mut shown = match head.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((login, place)) if login.contains(':') => {
+                let user = login.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}:***@{place}")
+            }
+            _ => head.to_owned(),
+        },
+        None => head.to_owned(),
+    };
+    for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        shown.push_str(if pair.starts_with("password=") {
+            "password=***"
+        } else {
+            pair
+        });
+    }
+    shown
+}
+
 impl Uri {
     /// Parses `text`. The error is the text for the log, in libpq's words where it has some.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
@@ -108,14 +132,33 @@ impl Uri {
             "target_session_attrs" => self.read_write = session_attributes(&text)?,
             // What makes no difference here: the session sets the encoding, TLS is 1.2 or newer, and
             // limits of time make keep-alive packets unnecessary.
-            "client_encoding" | "fallback_application_name" | "gssencmode" | "sslcompression"
-            | "ssl_min_protocol_version" | "sslsni" | "keepalives" | "keepalives_idle"
-            | "keepalives_interval" | "keepalives_count" | "tcp_user_timeout" | "krbsrvname"
-            | "gsslib" | "load_balance_hosts" => {}
+            "client_encoding"
+            | "fallback_application_name"
+            | "gssencmode"
+            | "sslcompression"
+            | "ssl_min_protocol_version"
+            | "sslsni"
+            | "keepalives"
+            | "keepalives_idle"
+            | "keepalives_interval"
+            | "keepalives_count"
+            | "tcp_user_timeout"
+            | "krbsrvname"
+            | "gsslib"
+            | "load_balance_hosts" => {}
             "channel_binding" if text != "require" => {}
-            "channel_binding" | "passfile" | "requirepeer" | "service" | "sslcrl" | "sslcrldir"
-            | "sslpassword" | "ssl_max_protocol_version" | "require_auth" | "replication"
-            | "sslnegotiation" | "sslcertmode" => {
+            "channel_binding"
+            | "passfile"
+            | "requirepeer"
+            | "service"
+            | "sslcrl"
+            | "sslcrldir"
+            | "sslpassword"
+            | "ssl_max_protocol_version"
+            | "require_auth"
+            | "replication"
+            | "sslnegotiation"
+            | "sslcertmode" => {
                 return Err(format!("unsupported URI query parameter: \"{name}\"\n"));
             }
             _ => return Err(format!("invalid URI query parameter: \"{name}\"\n")),
@@ -132,7 +175,9 @@ fn with_ports(names: &[String], ports: &[String]) -> Result<Vec<(String, Option<
         .collect::<Result<Vec<_>, _>>()?;
     if numbers.len() > 1 && numbers.len() != names.len() {
         let (ports, hosts) = (numbers.len(), names.len());
-        return Err(format!("could not match {ports} port numbers to {hosts} hosts\n"));
+        return Err(format!(
+            "could not match {ports} port numbers to {hosts} hosts\n"
+        ));
     }
     let one = numbers.first().copied().flatten();
     if names.is_empty() {
@@ -208,7 +253,9 @@ fn decode(text: &str) -> Result<BString, String> {
         let value = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
         match value {
             Some(0) => {
-                return Err(format!("forbidden value %00 in percent-encoded value: \"{text}\"\n"));
+                return Err(format!(
+                    "forbidden value %00 in percent-encoded value: \"{text}\"\n"
+                ));
             }
             Some(value) => out.push(value),
             None => return Err(bad_percent(text)),
@@ -228,22 +275,50 @@ mod tests {
 
     #[test]
     fn uris_are_taken_apart() {
-        let uri = Uri::parse("postgresql://me:p%40ss@db.example:33/mail?sslmode=verify-full&sslrootcert=/ca").unwrap();
-        assert_eq!((uri.user.as_slice(), uri.password.as_slice()), (&b"me"[..], &b"p@ss"[..]));
+        let uri = Uri::parse(
+            "postgresql://me:p%40ss@db.example:33/mail?sslmode=verify-full&sslrootcert=/ca",
+        )
+        .unwrap();
+        assert_eq!(
+            (uri.user.as_slice(), uri.password.as_slice()),
+            (&b"me"[..], &b"p@ss"[..])
+        );
         assert_eq!(uri.hosts, [("db.example".to_owned(), Some(33))]);
         assert_eq!(uri.database, "mail");
         assert_eq!(uri.ssl_mode, SslMode::VerifyFull);
         assert_eq!(uri.tls.ca_file, "/ca");
-        let uri = Uri::parse("postgres:///mail?host=/run/pg&port=34&connect_timeout=3&application_name=x").unwrap();
+        let uri = Uri::parse(
+            "postgres:///mail?host=/run/pg&port=34&connect_timeout=3&application_name=x",
+        )
+        .unwrap();
         assert_eq!(uri.hosts, [("/run/pg".to_owned(), Some(34))]);
         assert_eq!(uri.connect_limit, Some(Duration::from_secs(3)));
         assert_eq!(uri.session, [("application_name", BString::from("x"))]);
         let uri = Uri::parse("postgresql://%2Frun%2Fpg/d").unwrap();
         assert_eq!(uri.hosts, [("/run/pg".to_owned(), None)]);
         let uri = Uri::parse("postgresql://[::1]:5,b:6/d?target_session_attrs=read-write").unwrap();
-        assert_eq!(uri.hosts, [("::1".to_owned(), Some(5)), ("b".to_owned(), Some(6))]);
+        assert_eq!(
+            uri.hosts,
+            [("::1".to_owned(), Some(5)), ("b".to_owned(), Some(6))]
+        );
         assert!(uri.read_write);
-        assert_eq!(Uri::parse("postgresql://").unwrap().hosts, [(String::new(), None)]);
+        assert_eq!(
+            Uri::parse("postgresql://").unwrap().hosts,
+            [(String::new(), None)]
+        );
+    }
+
+    #[test]
+    fn passwords_are_not_logged() {
+        #[rustfmt::skip]
+        let cases = [
+            ("postgresql://me:s:ec@ret@db:5/x?sslmode=require", "postgresql://me:***@db:5/x?sslmode=require"),
+            ("postgres:///x?password=s&user=me", "postgres:///x?password=***&user=me"),
+            ("postgresql://me@db/x", "postgresql://me@db/x"), ("db:5", "db:5"), ("unix:/run/pg", "unix:/run/pg"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(shown(text), want);
+        }
     }
 
     #[test]
