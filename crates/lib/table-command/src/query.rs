@@ -4,7 +4,7 @@ use bstr::{BStr, BString};
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
 use postern_maillog::fatal;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
 use crate::message::Message;
@@ -36,7 +36,8 @@ pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode
 
 /// Calls `work` for each line of standard input.
 fn each_line(work: &mut dyn FnMut(&BStr)) {
-    let mut input = io::stdin().lock();
+    // Larger than what the standard library takes at a time.
+    let mut input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
     let mut line = Vec::new();
     loop {
         line.clear();
