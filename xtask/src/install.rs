@@ -72,7 +72,6 @@ const QUEUES: &[(&str, bool, bool, u32)] = &[
     ("pid", false, false, 0o755),
     ("private", true, false, 0o700),
     ("public", true, true, 0o2710),
-    ("recycled", true, false, 0o700),
     ("saved", true, false, 0o700),
     ("trace", true, false, 0o700),
 ];

@@ -15,7 +15,7 @@ use crate::walk::{dotted, walk, walk_following};
 /// Queue directories that mail_owner alone may use.
 const QUEUES: &[&str] = &[
     "saved", "incoming", "active", "defer", "deferred", "bounce", "hold", "trace", "corrupt",
-    "recycled", "public", "private", "flush",
+    "public", "private", "flush",
 ];
 /// Copies for jailed processes.
 const JAIL: &[&str] = &["bin", "etc", "lib", "sbin", "usr"];

@@ -52,11 +52,6 @@ $command_directory/postdrop:f:root:$setgid_group:2755:u
 $command_directory/postqueue:f:root:$setgid_group:2755:u
 ";
 
-/// Directories that Postfix's `postfix-files` does not list.
-const OURS: &str = "\
-$queue_directory/recycled:d:$mail_owner:-:700:ucr
-";
-
 /// What the installation consists of: `postfix-files` of the meta directory, or the built-in list where
 /// there is none, and `postfix-files.d/*`.
 pub(crate) fn read(config: &Config) -> Result<Vec<Entry>, Failure> {
@@ -64,7 +59,6 @@ pub(crate) fn read(config: &Config) -> Result<Vec<Entry>, Failure> {
     let main = meta.join("postfix-files");
     let text = fs::read_to_string(&main).unwrap_or_else(|_| BUILT_IN.to_owned());
     let mut entries = parse(&text, &main.display().to_string(), config)?;
-    entries.extend(parse(OURS, "postfix-files", config)?);
     for path in additions(&meta.join("postfix-files.d")) {
         if let Ok(text) = fs::read_to_string(&path) {
             entries.extend(parse(&text, &path.display().to_string(), config)?);

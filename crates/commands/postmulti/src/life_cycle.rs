@@ -15,7 +15,7 @@ use crate::{Failure, run, say};
 /// Directories of a queue, in the order in which they are removed.
 const QUEUES: &[&str] = &[
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
-    "pid", "private", "public", "recycled", "saved", "trace",
+    "pid", "private", "public", "saved", "trace",
 ];
 
 /// Does what `-e` says.
@@ -314,7 +314,11 @@ fn is_running(instance: &Instance) -> bool {
 /// administrator's, mail above all.
 fn destroy(instances: &Instances, instance: &Instance) {
     let queue = Path::new(&instance.queue_directory);
-    remove_empty_files(&queue.join("recycled"));
+    let recycled = queue.join("private/recycled");
+    if recycled.exists() {
+        remove_empty_files(&recycled);
+        remove_directory(instances, &recycled, "private/recycled");
+    }
     for name in QUEUES {
         remove_directory(instances, &queue.join(name), name);
     }

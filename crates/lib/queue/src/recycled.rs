@@ -1,9 +1,9 @@
-//! Emptied files of finished messages, kept in `recycled` for the next messages.
+//! Emptied files of finished messages, kept in `private/recycled` for the next messages.
 //!
 //! Creating and removing thousands of files a second makes some file systems (ext4) search past
 //! all inodes that were freed a moment ago, with every creation. A file that is used again costs
 //! the same under any load; with little mail nothing is kept. The queue manager puts files in ([`Retiring`]), cleanup(8) takes them
-//! out ([`Spares`]). Where the directory does not exist, files are removed and created as ever.
+//! out ([`Spares`]). The directory is made by the first busy queue manager.
 //!
 //! Secrecy and crashes: a file leaves the queue by one rename(2), is cut to length 0, and gets
 //! mode 0600 last; only an empty file of mode 0600 is taken. The cut is an operation of the
@@ -14,12 +14,14 @@ use postern_queue_file::file::{MODE_WRITING, Spare};
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The directory below `queue_directory`.
-pub const DIRECTORY: &str = "recycled";
+/// The directory below `queue_directory`; the mail system's user may make it there.
+pub const DIRECTORY: &str = "private/recycled";
+/// Its mode.
+const MODE: u32 = 0o700;
 /// Files that are kept at most.
 const ROOM: usize = 1024;
 /// Removals within [`PERIOD`] from which files are kept. Below that rate creations are cheap.
@@ -58,6 +60,7 @@ impl Retiring {
             period: (Instant::now(), 0),
         };
         retiring.count(true);
+        retiring.wait = 0;
         retiring
     }
 
@@ -100,6 +103,12 @@ impl Retiring {
 
     fn count(&mut self, tidy: bool) {
         self.wait = ROOM / 4;
+        if !tidy {
+            // It may exist, and when it cannot be made, files are removed.
+            let _ = std::fs::DirBuilder::new()
+                .mode(MODE)
+                .create(&self.directory);
+        }
         let Ok(entries) = std::fs::read_dir(&self.directory) else {
             return;
         };
@@ -231,7 +240,7 @@ mod tests {
     fn root() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for queue in ["active", DIRECTORY] {
-            std::fs::create_dir(root.path().join(queue)).unwrap();
+            std::fs::create_dir_all(root.path().join(queue)).unwrap();
         }
         root
     }
@@ -312,12 +321,26 @@ mod tests {
             .count();
         assert_eq!(kept, ROOM);
 
-        std::fs::remove_dir_all(root.path().join(DIRECTORY)).unwrap();
+        std::fs::remove_dir_all(root.path().join("private")).unwrap();
         let mut retiring = busy(root.path());
         let path = message(root.path(), "A");
         assert!(retiring.remove(&path).unwrap());
         assert!(!path.exists());
         assert!(Spares::new(root.path()).candidate().is_none());
+    }
+
+    #[test]
+    fn the_directory_is_made_when_it_is_needed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("active")).unwrap();
+        std::fs::create_dir(root.path().join("private")).unwrap();
+        let mut retiring = busy(root.path());
+        assert!(!root.path().join(DIRECTORY).exists());
+        assert!(retiring.remove(&message(root.path(), "A")).unwrap());
+        let kept = std::fs::read_dir(root.path().join(DIRECTORY))
+            .unwrap()
+            .count();
+        assert_eq!(kept, 1);
     }
 
     #[test]

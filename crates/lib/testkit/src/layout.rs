@@ -52,7 +52,7 @@ impl Settings {
         let spool = self.root.join("spool");
         for name in [
             "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming",
-            "private", "recycled", "saved", "trace",
+            "private", "saved", "trace",
         ] {
             make_directory(account, &spool.join(name), 0o700, true, None)?;
         }

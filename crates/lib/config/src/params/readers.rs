@@ -170,7 +170,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("html_directory", "postfix,postmulti", ""),
     ("ignore_mx_lookup_error", "lmtp,smtp", ""),
     ("ignore_srv_lookup_error", "lmtp,smtp", ""),
-    ("import_environment", "master,postalias,postcat,postdrop,postfix,postkick,postlock,postlog,postmap,postmulti,postqueue,postsuper,sendmail", ""),
+    ("import_environment", "master,postalias,postcat,postdrop,postfix,postkick,postlock,postlog,postmap,postmulti,postqueue,postsuper,qmqp-sink,qmqp-source,qshape,sendmail,smtp-sink,smtp-source", ""),
     ("in_flow_delay", "all", ""),
     ("inet_interfaces", "all", ""),
     ("inet_protocols", "all", ""),
