@@ -26,12 +26,13 @@ fuzz_target!(|text: &[u8]| {
     let _ = address_tree::strip_long_comments(&mut nodes);
     let external = address_tree::externalize(&nodes);
     // What is written is an address list again, with as many addresses. Quoted pairs in domain
-    // literals do not survive, here as in the reference, hence what follows them is anybody's guess.
+    // literals do not survive, here as in the reference, hence what follows them is anybody's guess;
+    // neither does an empty address of nothing but an unfinished quotation.
     if !text.contains(&b'[') {
         let again = address_tree::parse(external.as_bstr(), 100_000);
         assert_eq!(
-            address_tree::addresses(&nodes).count(),
-            address_tree::addresses(&again).count(),
+            with_text(&nodes),
+            with_text(&again),
             "{text:?} was written as {external:?}"
         );
     }
@@ -44,6 +45,12 @@ fuzz_target!(|text: &[u8]| {
         }
     }
 });
+
+fn with_text(nodes: &[address_tree::Node]) -> usize {
+    address_tree::addresses(nodes)
+        .filter(|address| !address.internal().is_empty())
+        .count()
+}
 
 fn is_plain(domain: &BStr) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
