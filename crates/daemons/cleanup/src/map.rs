@@ -137,7 +137,12 @@ impl Tables {
             address: map.keeps_local_part().then(|| address.to_owned()),
         };
         let mut is_local = |domain: &BStr| here.is_local(domain);
-        let found = find_address(maps, address, map.form(), &extensions, &mut is_local);
+        // The empty address is looked up as it is written in a header: two quotes.
+        let (key, form) = match map.form() {
+            Form::ExternalOnly if address.is_empty() => (BStr::new("\"\""), Form::AsIs),
+            form => (address, form),
+        };
+        let found = find_address(maps, key, form, &extensions, &mut is_local);
         let Some(found) = found.map_err(|_: LookupError| problem())? else {
             return Ok(None);
         };
