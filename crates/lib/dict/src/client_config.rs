@@ -93,6 +93,13 @@ impl<'a> ClientConfig<'a> {
         Ok(value)
     }
 
+    /// A number of at least `min`, which is not negative.
+    #[cfg(any(feature = "memcache", feature = "redis"))]
+    pub(crate) fn count(&self, parameter: &str, default: i32, min: i32) -> Result<u32, OpenError> {
+        let value = self.int(parameter, default, Some(min), None)?;
+        Ok(u32::try_from(value).unwrap_or(0))
+    }
+
     /// A number of at least `min`, and at most `max` where that is given.
     pub(crate) fn int(
         &self,

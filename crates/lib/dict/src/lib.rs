@@ -11,6 +11,8 @@ pub mod alias;
 mod bdb;
 mod blocks;
 pub mod cache;
+#[cfg(any(feature = "memcache", feature = "redis"))]
+mod cache_server;
 mod cdb;
 mod cidr;
 #[cfg_attr(

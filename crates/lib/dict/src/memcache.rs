@@ -9,12 +9,13 @@ use bstr::{BStr, BString};
 use postern_config::Config;
 use postern_wire::{Channel, Deadline};
 use std::io::{self, Write};
-use std::time::Duration;
 
+use crate::cache_server::{Keys, Patience, connection};
 use crate::client_config::ClientConfig;
 use crate::digest::Digest;
-use crate::expansion::{DomainFilter, Template, verbatim};
+use crate::expansion::{DomainFilter, Template};
 use crate::network::Server;
+use crate::simple::not_sensitive;
 use crate::{
     Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown, split_type_name,
     try_open,
@@ -24,17 +25,13 @@ use crate::{
 pub(crate) use protocol::fuzzing;
 use protocol::{Limits, ReplyError, read_status, read_value};
 
-/// In place of a `timeout` of zero, which would wait for ever.
-const LONGEST: Duration = Duration::from_secs(3600);
 /// How much of an unexpected reply goes to the log, up to Postfix 3.10 and from 3.11.
 const SHOWN: [usize; 2] = [30, 100];
 
 struct Memcache {
-    name: String,
     flags: Flags,
-    key_format: Template,
+    keys: Keys,
     digest: Option<Digest>,
-    domains: DomainFilter,
     backup: Option<Box<dyn Table>>,
     client: Client,
     /// What `set` says beside the key: flags and time to live.
@@ -48,10 +45,8 @@ struct Client {
     source: String,
     server: Server,
     channel: Option<Channel>,
-    timeout: Duration,
+    patience: Patience,
     limits: Limits,
-    max_try: u32,
-    retry_pause: Duration,
     /// Bytes of an unexpected reply in messages.
     shown: usize,
 }
@@ -64,11 +59,7 @@ pub(crate) fn open(
     flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
     let table = format!("memcache:{name}");
-    if flags.contains(Flags::NO_UNAUTH) {
-        return Err(OpenError(format!(
-            "{table} map is not allowed for security-sensitive data"
-        )));
-    }
+    not_sensitive("memcache", name, flags)?;
     let settings = ClientConfig::open(config, name)?;
     let client = client(config, &settings, table.clone(), name)?;
     let key_format = Template::query(name, BStr::new(&settings.bytes("key_format", "%s")))?;
@@ -87,11 +78,13 @@ pub(crate) fn open(
         }
     };
     Ok(Box::new(Memcache {
-        name: table,
         flags: flags | Flags::FIXED | Flags::MULTI_WRITER,
-        key_format,
+        keys: Keys {
+            table,
+            format: key_format,
+            domains,
+        },
         digest,
-        domains,
         backup,
         client,
         flags_ttl,
@@ -104,30 +97,21 @@ fn client(
     table: String,
     name: &str,
 ) -> Result<Client, OpenError> {
-    let count = |parameter: &str, default: i32, min: i32| {
-        let value = settings.int(parameter, default, Some(min), None)?;
-        Ok::<u32, OpenError>(u32::try_from(value).unwrap_or(0))
-    };
+    let patience = Patience::open(settings)?;
     let size = |parameter: &str, default: i32| {
-        let value = count(parameter, default, 1)?;
+        let value = settings.count(parameter, default, 1)?;
         Ok::<usize, OpenError>(usize::try_from(value).unwrap_or(usize::MAX))
-    };
-    let timeout = match count("timeout", 2, 0)? {
-        0 => LONGEST,
-        seconds => Duration::from_secs(seconds.into()),
     };
     Ok(Client {
         table,
         source: name.to_owned(),
         server: Server::parse(&settings.string("memcache", "inet:localhost:11211")?)?,
         channel: None,
-        timeout,
+        patience,
         limits: Limits {
             line: size("line_size_limit", 1024)?,
             data: size("data_size_limit", 10240)?,
         },
-        max_try: count("max_try", 2, 1)?,
-        retry_pause: Duration::from_secs(count("retry_pause", 1, 1)?.into()),
         shown: if config.look().message_texts() {
             SHOWN[1]
         } else {
@@ -170,10 +154,10 @@ impl Client {
             if tries > 1 {
                 self.complain(what, why);
             }
-            if tries >= self.max_try {
+            if tries >= self.patience.max_try {
                 return Err(error);
             }
-            std::thread::sleep(self.retry_pause);
+            std::thread::sleep(self.patience.retry_pause);
         }
     }
 
@@ -182,26 +166,15 @@ impl Client {
         request: &[u8],
         read: impl Fn(&mut Channel, &Limits) -> Result<T, ReplyError>,
     ) -> Result<T, Failure> {
-        if self
-            .channel
-            .as_ref()
-            .is_some_and(Channel::is_closed_by_peer)
-        {
-            self.channel = None;
-        }
-        let channel = match &mut self.channel {
-            Some(channel) => channel,
-            None => {
-                let server = &self.server;
-                let connected = server.connect(self.timeout).map_err(|error| {
-                    log::warn!("connect to {server}: {}", io_text(&error));
-                    Failure::Connect(error)
-                })?;
-                self.channel.insert(connected)
-            }
-        };
+        let (server, limit) = (&self.server, self.patience.timeout);
+        let channel = connection(&mut self.channel, || {
+            server.connect(limit).map_err(|error| {
+                log::warn!("connect to {server}: {}", io_text(&error));
+                Failure::Connect(error)
+            })
+        })?;
         channel.set_deadline(Some(Deadline {
-            limit: self.timeout,
+            limit: self.patience.timeout,
             min_data_rate: 0,
         }));
         channel.write_all(request).map_err(ReplyError::Io)?;
@@ -250,14 +223,7 @@ enum Complaint {
 impl Memcache {
     /// The key as the server gets it; `None` when there is nothing to ask for.
     fn server_key(&mut self, key: &BStr) -> Result<Option<BString>, LookupError> {
-        let admitted = self.domains.admits(key).map_err(|error| LookupError {
-            table: self.name.clone(),
-            ..error
-        })?;
-        if !admitted {
-            return Ok(None);
-        }
-        let filled = self.key_format.fill_query(key, &verbatim);
+        let filled = self.keys.fill(key)?;
         let filled = filled.map(|text| match &self.digest {
             Some(digest) => digest.hex(&text),
             None => text,
@@ -276,11 +242,7 @@ impl Memcache {
     fn key_to_change(&mut self, what: &str, key: &BStr) -> Result<Option<BString>, LookupError> {
         let found = self.server_key(key)?;
         if found.is_none() {
-            log::warn!(
-                "database {}: skipping {what} for key {}",
-                self.name,
-                shown(key)
-            );
+            self.keys.tell_skipped(what, key);
         }
         Ok(found)
     }
@@ -297,7 +259,7 @@ impl Memcache {
     fn set(&mut self, key: &BStr, value: &BStr) -> Result<(), Failure> {
         let limit = self.client.limits.data;
         if value.len() > limit {
-            let (table, key) = (&self.name, shown(key));
+            let (table, key) = (&self.keys.table, shown(key));
             log::warn!(
                 "database {table}: data for key {key} is too long (data_size_limit={limit}) -- not stored"
             );
@@ -323,7 +285,7 @@ impl Memcache {
 
 impl Table for Memcache {
     fn name(&self) -> &str {
-        &self.name
+        &self.keys.table
     }
     fn flags(&self) -> Flags {
         self.flags
@@ -375,7 +337,7 @@ impl Table for Memcache {
             Some(backup) => backup.sequence(restart),
             None => {
                 let text = "first/next support requires backup database";
-                log::warn!("database {}: {text}", self.name);
+                log::warn!("database {}: {text}", self.keys.table);
                 // As Postfix: nothing to list rather than an error.
                 Ok(None)
             }

@@ -11,11 +11,13 @@ use postern_config::Config;
 use postern_wire::{Channel, Deadline};
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::cache_server::{Keys, Patience, connection};
 use crate::client_config::ClientConfig;
-use crate::expansion::{DomainFilter, Template, verbatim};
+use crate::expansion::{DomainFilter, Template};
 use crate::network::Server;
+use crate::simple::not_sensitive;
 use crate::tls::{self, Check, TlsFiles};
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown};
 
@@ -23,20 +25,16 @@ use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, sho
 pub(crate) use protocol::fuzzing;
 use protocol::{Limits, Reply, ReplyError, command, read_reply};
 
-/// In place of a `timeout` of zero, which would wait for ever.
-const LONGEST: Duration = Duration::from_secs(3600);
 /// How many keys a step of a listing asks for.
 const SCAN_COUNT: &[u8] = b"100";
 
 struct Redis {
-    name: String,
     flags: Flags,
-    key_format: Template,
+    keys: Keys,
     /// Whether the key format is the key alone, so that keys can be listed.
     is_plain: bool,
     /// Comes before every key; tables that share a database differ in it.
     prefix: BString,
-    domains: DomainFilter,
     /// Seconds that a stored value lives; 0 is for ever.
     ttl: u32,
     client: Client,
@@ -56,10 +54,8 @@ struct Client {
     table: String,
     server: Server,
     channel: Option<Channel>,
-    timeout: Duration,
+    patience: Patience,
     limits: Limits,
-    max_try: u32,
-    retry_pause: Duration,
     database: u32,
     username: BString,
     password: BString,
@@ -80,48 +76,36 @@ pub(crate) fn open(
     flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
     let table = format!("redis:{name}");
-    if flags.contains(Flags::NO_UNAUTH) {
-        return Err(OpenError(format!(
-            "{table} map is not allowed for security-sensitive data"
-        )));
-    }
+    not_sensitive("redis", name, flags)?;
     let settings = ClientConfig::open(config, name)?;
     let format = settings.bytes("key_format", "%s");
-    let ttl = settings.int("ttl", 3600, Some(0), None)?;
     Ok(Box::new(Redis {
         client: client(&settings, table.clone())?,
-        name: table,
         flags: flags | Flags::FIXED | Flags::MULTI_WRITER,
-        key_format: Template::query(name, BStr::new(&format))?,
+        keys: Keys {
+            table,
+            format: Template::query(name, BStr::new(&format))?,
+            domains: DomainFilter::open(config, name, &settings.string("domain", "")?),
+        },
         is_plain: format == "%s",
         prefix: settings.bytes("key_prefix", ""),
-        domains: DomainFilter::open(config, name, &settings.string("domain", "")?),
-        ttl: u32::try_from(ttl).unwrap_or(0),
+        ttl: settings.count("ttl", 3600, 0)?,
         listing: None,
     }))
 }
 
 fn client(settings: &ClientConfig<'_>, table: String) -> Result<Client, OpenError> {
-    let count = |parameter: &str, default: i32, min: i32| {
-        let value = settings.int(parameter, default, Some(min), None)?;
-        Ok::<u32, OpenError>(u32::try_from(value).unwrap_or(0))
-    };
-    let timeout = match count("timeout", 2, 0)? {
-        0 => LONGEST,
-        seconds => Duration::from_secs(seconds.into()),
-    };
-    let data = count("data_size_limit", 102_400, 1)?;
+    let patience = Patience::open(settings)?;
+    let data = settings.count("data_size_limit", 102_400, 1)?;
     Ok(Client {
         table,
         server: Server::parse(&settings.string("redis", "inet:localhost:6379")?)?,
         channel: None,
-        timeout,
+        patience,
         limits: Limits {
             data: usize::try_from(data).unwrap_or(usize::MAX),
         },
-        max_try: count("max_try", 2, 1)?,
-        retry_pause: Duration::from_secs(count("retry_pause", 1, 1)?.into()),
-        database: count("db", 0, 0)?,
+        database: settings.count("db", 0, 0)?,
         username: settings.bytes("username", ""),
         password: settings.bytes("password", ""),
         tls: encryption(settings)?,
@@ -175,10 +159,10 @@ impl Client {
                 // While it loads its data after a start.
                 Failure::Refused(text) => text.starts_with(b"LOADING"),
             };
-            if !again || tries >= self.max_try {
+            if !again || tries >= self.patience.max_try {
                 return Err(self.error(&failure));
             }
-            std::thread::sleep(self.retry_pause);
+            std::thread::sleep(self.patience.retry_pause);
         }
     }
 
@@ -200,28 +184,18 @@ impl Client {
     }
 
     fn attempt(&mut self, request: &[u8]) -> Result<Reply, Failure> {
-        if self
-            .channel
-            .as_ref()
-            .is_some_and(Channel::is_closed_by_peer)
-        {
-            self.channel = None;
-        }
-        let channel = match &mut self.channel {
-            Some(channel) => channel,
-            None => {
-                let connected = self.connect()?;
-                self.channel.insert(connected)
-            }
-        };
-        let end = Instant::now() + self.timeout;
-        exchange(channel, request, &self.limits, end)
+        let mut kept = self.channel.take();
+        let channel = connection(&mut kept, || self.connect())?;
+        let end = Instant::now() + self.patience.timeout;
+        let answer = exchange(channel, request, &self.limits, end);
+        self.channel = kept;
+        answer
     }
 
     /// Connects, encrypts, logs in and chooses the database, all within the timeout.
     fn connect(&self) -> Result<Channel, Failure> {
-        let end = Instant::now() + self.timeout;
-        let server = self.server.connect(self.timeout);
+        let end = Instant::now() + self.patience.timeout;
+        let server = self.server.connect(self.patience.timeout);
         let mut channel = server.map_err(Failure::Connect)?;
         if let Some((files, check)) = &self.tls {
             tls::encrypt(&mut channel, files, *check, self.server.host(), end)
@@ -271,14 +245,7 @@ fn exchange(
 impl Redis {
     /// The key as the server gets it; `None` when there is nothing to ask for.
     fn server_key(&mut self, key: &BStr) -> Result<Option<BString>, LookupError> {
-        let admitted = self.domains.admits(key).map_err(|error| LookupError {
-            table: self.name.clone(),
-            ..error
-        })?;
-        if !admitted {
-            return Ok(None);
-        }
-        let filled = self.key_format.fill_query(key, &verbatim);
+        let filled = self.keys.fill(key)?;
         let filled = filled.filter(|text| !text.is_empty());
         Ok(filled.map(|text| [self.prefix.as_slice(), &text].concat().into()))
     }
@@ -287,11 +254,7 @@ impl Redis {
     fn key_to_change(&mut self, what: &str, key: &BStr) -> Result<Option<BString>, LookupError> {
         let found = self.server_key(key)?;
         if found.is_none() {
-            log::warn!(
-                "database {}: skipping {what} for key {}",
-                self.name,
-                shown(key)
-            );
+            self.keys.tell_skipped(what, key);
         }
         Ok(found)
     }
@@ -355,7 +318,7 @@ fn glob_literal(text: &[u8]) -> Vec<u8> {
 
 impl Table for Redis {
     fn name(&self) -> &str {
-        &self.name
+        &self.keys.table
     }
     fn flags(&self) -> Flags {
         self.flags
@@ -376,8 +339,8 @@ impl Table for Redis {
                 "data for key {} is too long (data_size_limit={limit}) -- not stored",
                 shown(key)
             );
-            log::warn!("database {}: {text}", self.name);
-            return Err(LookupError::retry(self.name.clone(), text));
+            log::warn!("database {}: {text}", self.keys.table);
+            return Err(LookupError::retry(self.keys.table.clone(), text));
         }
         let ttl = self.ttl.to_string();
         let set = [b"SET".as_slice(), &server_key, value];
@@ -404,8 +367,8 @@ impl Table for Redis {
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if !self.is_plain {
             let text = "first/next support requires \"key_format = %s\"";
-            log::warn!("database {}: {text}", self.name);
-            return Err(LookupError::config(self.name.clone(), text));
+            log::warn!("database {}: {text}", self.keys.table);
+            return Err(LookupError::config(self.keys.table.clone(), text));
         }
         if restart || self.listing.is_none() {
             self.listing = Some(Listing {

@@ -22,6 +22,16 @@ pub(crate) fn read_only(kind: &str, name: &str, mode: OpenMode) -> Result<(), Op
     }
 }
 
+/// Refuses a table whose answers anybody on the way could make, for data that must not be forged.
+pub(crate) fn not_sensitive(kind: &str, name: &str, flags: Flags) -> Result<(), OpenError> {
+    if flags.contains(Flags::NO_UNAUTH) {
+        return Err(OpenError(format!(
+            "{kind}:{name} map is not allowed for security-sensitive data"
+        )));
+    }
+    Ok(())
+}
+
 /// The value as stored, or the base64 contents of the files it names.
 pub(crate) fn stored_value(value: &str, flags: Flags) -> Result<BString, OpenError> {
     if !flags.contains(Flags::SRC_RHS_IS_FILE) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::network::Server;
-use crate::simple::read_only;
+use crate::simple::{not_sensitive, read_only};
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
 
 /// One exchange, however slowly the bytes come.
@@ -156,11 +156,7 @@ pub(crate) fn open(
     empty_is_found: bool,
 ) -> Result<Box<dyn Table>, OpenError> {
     read_only("socketmap", name, mode)?;
-    if flags.contains(Flags::NO_UNAUTH) {
-        return Err(OpenError(format!(
-            "socketmap:{name} map is not allowed for security-sensitive data"
-        )));
-    }
+    not_sensitive("socketmap", name, flags)?;
     let needs = || OpenError("socketmap requires server:socketmap argument".to_owned());
     let (server, map) = name.rsplit_once(':').ok_or_else(needs)?;
     if map.is_empty() {
