@@ -134,11 +134,7 @@ impl Queues {
     ///
     /// Those of unlink(2).
     pub fn remove(&self, queue: &str, id: &QueueId) -> io::Result<bool> {
-        match std::fs::remove_file(self.path(queue, id)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        remove_file(&self.path(queue, id))
     }
 
     /// Removes the logs of a message in `bounce`, `defer` and `trace`; returns the names of those
@@ -227,6 +223,15 @@ impl Queues {
             log::warn!("{}: uid {uid}: file has {links} links", path.display());
         }
         Ok(Some(info))
+    }
+}
+
+/// Removes a file; `false` when it was gone already.
+pub(crate) fn remove_file(path: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

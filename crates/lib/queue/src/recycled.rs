@@ -10,6 +10,7 @@
 //! journal, as renames and modes are, so that after a power loss no old content can stand under a
 //! new name. Overwriting in place, which is cheaper still, does not have this property.
 
+use crate::queues::remove_file;
 use postern_queue_file::file::{MODE_WRITING, Spare};
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
 use std::fs::{File, Permissions};
@@ -73,11 +74,7 @@ impl Retiring {
         if self.is_busy() && self.has_room() && self.keep(path) {
             return Ok(true);
         }
-        match std::fs::remove_file(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        remove_file(path)
     }
 
     fn is_busy(&mut self) -> bool {
