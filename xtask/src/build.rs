@@ -30,6 +30,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// What cargo says of the workspace's own packages.
+pub(crate) fn metadata() -> Result<serde_json::Value, String> {
+    let output = cargo()
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))
+}
+
 /// Runs `command` with its output on the terminal.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let shown = format!("{command:?}").replace('"', "");

@@ -28,12 +28,7 @@ const FENCED: &[(&str, &[&str])] = &[
 
 /// Checks every package of the workspace.
 pub(crate) fn layers() -> Result<(), String> {
-    let output = build::cargo()
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()
-        .map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata = build::metadata()?;
     let rank: HashMap<&str, usize> = ROWS.concat().into_iter().zip(0..).collect();
     let mut faults = Vec::new();
     let packages = metadata["packages"]

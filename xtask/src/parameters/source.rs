@@ -52,12 +52,7 @@ impl Package {
 
 /// Every package whose code counts.
 pub(super) fn packages() -> Result<Vec<Package>, String> {
-    let output = build::cargo()
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()
-        .map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata = build::metadata()?;
     let constants = constants()?;
     let all = metadata["packages"].as_array().cloned().unwrap_or_default();
     let direct: BTreeMap<String, Vec<String>> = all
