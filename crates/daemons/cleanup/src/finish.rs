@@ -40,6 +40,11 @@ impl Message<'_> {
         self.commit()
     }
 
+    /// Removes the file of a client that went away before it said anything.
+    pub(crate) fn abandon(self) {
+        self.cleanup.queue.discard(self.file);
+    }
+
     fn put_final_size(&mut self) {
         if self.status & (status::BAD | status::WRITE) != 0 {
             return;

@@ -34,6 +34,7 @@ pub(crate) fn serve(cleanup: &mut Cleanup, mut channel: Channel, name: &str) {
         queue_id: message.queue_id.clone(),
     };
     if send(&mut channel, &hello).is_err() {
+        message.abandon();
         return;
     }
     receive(&mut message, &mut channel, name);

@@ -41,6 +41,21 @@ fn run(settings: &str, flags: i32, stream: &[u8]) -> Outcome {
     }
 }
 
+#[test]
+fn a_client_that_is_gone_leaves_no_file() {
+    let config = Config::from_text(BASE).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("incoming")).unwrap();
+    let mut cleanup = Cleanup::new(&config).unwrap();
+    cleanup.queue = cleanup.queue.below(root.path());
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(theirs);
+    let channel = postern_wire::Channel::new(ours.into());
+    crate::session::serve(&mut cleanup, channel, "cleanup socket");
+    let left = std::fs::read_dir(root.path().join("incoming")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
 fn written(root: &Path) -> Option<(String, Vec<String>)> {
     let mut found = Vec::new();
     for queue in ["incoming", "hold"] {
