@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     let mut options = Options::default();
     for option in getopt.by_ref() {
         if let Some(text) = options.add(option).complaint(&name) {
-            eprintln!("{text}");
+            postern_command::complain!("{text}");
             usage(&name);
         }
     }

@@ -113,7 +113,7 @@ fn request(options: &Options, word: &str) -> Result<Request, Fatal> {
     } else if options.has(Flag::MasterField) {
         field_action(item, value.unwrap_or_default())?
     } else {
-        param_action(item, value)?
+        param_action(item, value, word)?
     };
     Ok(Request {
         word: word.to_string(),
@@ -155,9 +155,14 @@ fn field_action(item: &str, value: &str) -> Result<Action, Fatal> {
     Ok(Action::SetField(index, value.to_string()))
 }
 
-fn param_action(item: &str, value: Option<&str>) -> Result<Action, Fatal> {
+fn param_action(item: &str, value: Option<&str>, word: &str) -> Result<Action, Fatal> {
     if item == "*" {
         return Err(Fatal::text("-Pe does not accept wild-card parameter name"));
+    }
+    if value.is_some() && item.contains(char::is_whitespace) {
+        return Err(Fatal::Text(format!(
+            "missing '=' after attribute name: \"{word}\""
+        )));
     }
     match value {
         None => Ok(Action::RemoveParam),
@@ -455,6 +460,30 @@ mod tests {
     }
 
     #[test]
+    fn new_settings_go_before_what_ends_the_options() {
+        let rows = [
+            (
+                "-o a=b {x y} -o c",
+                "\n    -o a=b\n    -o n=z\n    {x y} -o c",
+            ),
+            (
+                "{-v} {-o a = b} foo",
+                " -v\n    -o a=b\n    -o n=z\n    foo",
+            ),
+            ("{-o} x=y {} z", "\n    -o x=y\n    -o n=z\n    {} z"),
+        ];
+        for (arguments, want) in rows {
+            use crate::layout::argument_text;
+            let line = format!("smtp inet n - n - - smtpd {arguments}\n");
+            let mut blocks = blocks("/m", line.as_bytes()).expect("blocks");
+            let entry = blocks[1].parsed().expect("entry");
+            set_param(entry, "n", "z");
+            let got = argument_text(&entry.arguments, entry.options, 0, true);
+            assert_eq!(got, want, "{arguments}");
+        }
+    }
+
+    #[test]
     fn entries_without_name_and_type_in_their_first_line_stop_edits() {
         let rows = [
             (
@@ -505,6 +534,10 @@ mod tests {
             (
                 vec!["-F", "smtp/inet=n"],
                 "-Fe or -FX requires service_name/type/field_name",
+            ),
+            (
+                vec!["-P", "smtp/inet/a b=c"],
+                "missing '=' after attribute name: \"smtp/inet/a b=c\"",
             ),
             (
                 vec!["-P", "smtp/inet/a=b c"],

@@ -134,6 +134,10 @@ pub fn main() -> ExitCode {
             }
             match written {
                 Ok(()) => ExitCode::SUCCESS,
+                // `postconf | head`: what shells show of a program that SIGPIPE ends.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                    ExitCode::from(128 + 13)
+                }
                 Err(_) => ExitCode::FAILURE,
             }
         }

@@ -64,11 +64,8 @@ impl MasterEntry {
         self.settings.clear();
         let mut at = 0;
         while let Some(word) = words.get(at) {
-            if word.starts_with('{') {
-                self.arguments.push(normal_group(word));
-                at += 1;
-                break;
-            }
+            // A program gets its arguments without the braces, so an option may be in a group, too.
+            let word = unbrace(word).map_or_else(|_| word.clone(), str::to_string);
             if !word.starts_with('-') || word == "--" {
                 break;
             }

@@ -1,5 +1,6 @@
 //! The command line: options, their conflicts, and the usage message.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use postern_config::words::name_set;
@@ -342,7 +343,7 @@ impl Options {
 
 /// getopt's complaint, then the usage message.
 fn usage(problem: &str) -> Fatal {
-    eprintln!("{}: {problem}", crate::tag());
+    let _ = writeln!(std::io::stderr(), "{}: {problem}", crate::tag());
     Fatal::text(usage_text())
 }
 

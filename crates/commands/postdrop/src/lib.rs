@@ -49,7 +49,7 @@ fn options() -> Config {
             Opt::Flag('v') => verbose += 1,
             other => {
                 if let Some(text) = other.complaint("postdrop") {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 postern_command::usage(1, format_args!("postdrop [-c config_dir] [-v]"));
             }

@@ -263,7 +263,7 @@ impl Program {
 /// As find(1) does, once for each look.
 fn tell_missing(path: &Path) {
     if !path.exists() {
-        eprintln!("find: '{}': No such file or directory", path.display());
+        postern_command::complain!("find: '{}': No such file or directory", path.display());
     }
 }
 

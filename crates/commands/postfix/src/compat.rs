@@ -3,7 +3,7 @@
 //!
 //! The exit status tells scripts: 0 nothing differs, 1 something does, 2 it cannot be told.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -12,6 +12,12 @@ use postern_config::compat::{Installation, differences};
 
 /// The status for a configuration that cannot be read.
 const UNKNOWN: u8 = 2;
+
+fn write_out(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
 
 /// Compares the configuration in `directory`, or in the usual place.
 pub(crate) fn run(directory: Option<&Path>) -> ExitCode {
@@ -26,16 +32,18 @@ pub(crate) fn run(directory: Option<&Path>) -> ExitCode {
     };
     match differences(&directory, &installation) {
         Ok(found) => {
-            for difference in &found {
-                println!("{difference}");
+            let list: String = found.iter().map(|line| format!("{line}\n")).collect();
+            if let Err(error) = write_out(&list) {
+                postern_command::complain!("postfix: fatal: {}", postern_sys::error_text(&error));
+                return ExitCode::from(UNKNOWN);
             }
             if found.is_empty() && std::io::stderr().is_terminal() {
-                eprintln!("{}: no differences", directory.display());
+                postern_command::complain!("{}: no differences", directory.display());
             }
             ExitCode::from(u8::from(!found.is_empty()))
         }
         Err(error) => {
-            eprintln!("postfix: fatal: {error}");
+            postern_command::complain!("postfix: fatal: {error}");
             ExitCode::from(UNKNOWN)
         }
     }

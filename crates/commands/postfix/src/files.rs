@@ -111,7 +111,7 @@ fn parse_line(
         "f" => false,
         "l" | "h" => return Ok(None),
         _ => {
-            eprintln!("unknown type {kind} for {path} in {shown}");
+            postern_command::complain!("unknown type {kind} for {path} in {shown}");
             return Err(Failure::TOLD);
         }
     };

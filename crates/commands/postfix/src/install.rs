@@ -87,8 +87,8 @@ impl Program {
             let shown = self.daemon_directory.join("post-install");
             let shown = shown.display();
             match problem {
-                Some(text) => eprintln!("{shown}: Error: {text}"),
-                None => eprintln!(
+                Some(text) => postern_command::complain!("{shown}: Error: {text}"),
+                None => postern_command::complain!(
                     "{shown}: Error: Usage: {shown} [name=value] command\n    \
                      create-missing          Create missing queue directories.\n    \
                      upgrade-source          When installing or upgrading from source code.\n    \
@@ -202,7 +202,7 @@ impl Program {
 
     fn remind(&self) {
         let main_cf = self.config.directory().join("main.cf");
-        println!(
+        postern_command::tell(format_args!(
             "\n    Warning: you still need to edit myorigin/mydestination/mynetworks\n    \
              parameter settings in {}.\n\n    \
              See also http://www.postfix.org/STANDARD_CONFIGURATION_README.html\n    \
@@ -211,7 +211,7 @@ impl Program {
              that send mail for root and postmaster to a real person, then run\n    {}.\n",
             main_cf.display(),
             self.config.get(params::NEWALIASES_PATH)
-        );
+        ));
     }
 }
 
@@ -297,7 +297,7 @@ fn changes(settings: &BTreeMap<String, String>, config: &Config) -> BTreeMap<Str
 }
 
 fn tell(text: &str) -> Failure {
-    eprintln!("{text}");
+    postern_command::complain!("{text}");
     Failure::TOLD
 }
 

@@ -124,7 +124,7 @@ fn options() -> (Option<PathBuf>, Vec<OsString>) {
     let mut options = Getopt::from_process("c:Dv");
     for option in options.by_ref() {
         if let Some(complaint) = option.complaint("postfix") {
-            eprintln!("{complaint}");
+            postern_command::complain!("{complaint}");
         }
         match option {
             Opt::Value('c', value) if value.as_bytes().starts_with(b"/") => {

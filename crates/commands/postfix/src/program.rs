@@ -123,7 +123,7 @@ impl Program {
         postern_maillog::log(level, text);
         if self.config.look().command_stderr() || crate::is_terminal() {
             let name = self.config.get(params::SYSLOG_NAME);
-            eprintln!("{name}/{script}: {severity}{text}");
+            postern_command::complain!("{name}/{script}: {severity}{text}");
         }
     }
 
@@ -163,12 +163,12 @@ impl Program {
             .display()
             .to_string();
         let refuse = |text: &str| {
-            eprintln!("{postconf}: fatal: {text}");
+            postern_command::complain!("{postconf}: fatal: {text}");
             Failure::new(format!("cannot execute {postconf}!"))
         };
         if let Err(error) = self.config.check_expansion() {
             for (_, text) in error.preceding() {
-                eprintln!("{postconf}: warning: {text}");
+                postern_command::complain!("{postconf}: warning: {text}");
             }
             let text = match error {
                 ConfigError::Macro { .. } => "macro processing error".to_string(),
@@ -181,7 +181,10 @@ impl Program {
         match std::fs::read(&path) {
             Ok(content) => master_cf::check_text(&shown, &content).map_err(|text| refuse(&text)),
             Err(error) => {
-                eprintln!("{postconf}: warning: open {shown}: {}", error_text(&error));
+                postern_command::complain!(
+                    "{postconf}: warning: open {shown}: {}",
+                    error_text(&error)
+                );
                 Ok(())
             }
         }
@@ -190,7 +193,7 @@ impl Program {
     /// Tells of a configuration file that cannot be read or changed, in the name of postconf(1).
     pub(crate) fn complain(&self, error: &ConfigError) -> Failure {
         let postconf = self.command_directory.join("postconf");
-        eprintln!("{}: fatal: {error}", postconf.display());
+        postern_command::complain!("{}: fatal: {error}", postconf.display());
         Failure::TOLD
     }
 
@@ -221,10 +224,10 @@ impl Program {
         // As a shell would.
         let shown = path.to_string_lossy();
         if error.kind() == std::io::ErrorKind::NotFound {
-            eprintln!("{shown}: not found");
+            postern_command::complain!("{shown}: not found");
             127
         } else {
-            eprintln!("{shown}: {}", error_text(&error));
+            postern_command::complain!("{shown}: {}", error_text(&error));
             126
         }
     }

@@ -209,7 +209,7 @@ impl Program {
             edit::replace(&path, |old| Ok(upgrade(&shown, old).0))
                 .map_err(|error| self.complain(&error))?;
             for message in &messages {
-                println!("Editing {shown}, {message}");
+                postern_command::tell(format_args!("Editing {shown}, {message}"));
             }
         }
         self.keep_ipv4_only()
@@ -222,11 +222,11 @@ impl Program {
         }
         let path = self.config.directory().join("main.cf");
         let shown = path.display().to_string();
-        println!(
+        postern_command::tell(format_args!(
             "    COMPATIBILITY: editing {shown}, setting\n    \
              inet_protocols=ipv4.  Specify inet_protocols explicitly if you want\n    \
              to enable IPv6.  In a future release IPv6 will be enabled by default."
-        );
+        ));
         let change =
             BTreeMap::from([("inet_protocols".to_owned(), Change::Set("ipv4".to_owned()))]);
         edit::replace(&path, |old| Ok(edit::main_cf(&shown, old, &change).0))

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
             Opt::Flag('v') => verbose += 1,
             bad => {
                 if let Some(text) = bad.complaint(&name) {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 usage(&name);
             }

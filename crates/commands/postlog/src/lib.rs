@@ -67,7 +67,7 @@ impl Request {
             Opt::Flag('v') => self.verbose += 1,
             bad => {
                 if let Some(text) = bad.complaint("postlog") {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 fatal!("usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text]");
             }

@@ -39,7 +39,7 @@ pub(crate) fn apply(directory: &str, changes: &Changes) -> Result<(), Failure> {
     let path = Path::new(directory).join("main.cf");
     let shown = path.display().to_string();
     edit::replace(&path, |old| Ok(edit::main_cf(&shown, old, changes).0)).map_err(|error| {
-        eprintln!("postconf: fatal: {error}");
+        postern_command::complain!("postconf: fatal: {error}");
         Failure::Told
     })
 }

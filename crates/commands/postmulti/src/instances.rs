@@ -179,7 +179,7 @@ pub(crate) fn read(directory: &str, command_directory: &str) -> Result<Instance,
     let failed = || format!("Failed to obtain all required {directory}/main.cf parameters");
     let complain = |error: &dyn std::fmt::Display| {
         let postconf: PathBuf = Path::new(command_directory).join("postconf");
-        eprintln!("{}: fatal: {error}", postconf.display());
+        postern_command::complain!("{}: fatal: {error}", postconf.display());
         failed()
     };
     let config = Config::load_now(Path::new(directory)).map_err(|error| complain(&error))?;

@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     let instances = Instances::load(primary).unwrap_or_else(|text| fatal!("{text}"));
     let result = match &options.action {
         Action::List => {
-            print!("{}", run::list(&instances, &options));
+            postern_command::print_or_die(&run::list(&instances, &options));
             Ok(true)
         }
         Action::Postfix(words) => run::postfix(&instances, &options, words),

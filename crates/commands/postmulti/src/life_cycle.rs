@@ -246,7 +246,7 @@ fn make_parents(directory: &str) -> Result<(), Failure> {
 
 fn make_directory(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|error| {
-        eprintln!(
+        postern_command::complain!(
             "mkdir: cannot create directory '{}': {}",
             path.display(),
             error_text(&error)
@@ -257,7 +257,7 @@ fn make_directory(path: &Path) -> Result<(), Failure> {
 
 fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
     fs::write(path, text).map_err(|error| {
-        eprintln!(
+        postern_command::complain!(
             "cp: cannot create regular file '{}': {}",
             path.display(),
             error_text(&error)
@@ -334,7 +334,7 @@ fn destroy(instances: &Instances, instance: &Instance) {
             && error.kind() != std::io::ErrorKind::NotFound
         {
             let path = config.join(name);
-            eprintln!(
+            postern_command::complain!(
                 "rm: cannot remove '{}': {}",
                 path.display(),
                 error_text(&error)
@@ -363,7 +363,7 @@ fn remove_directory(instances: &Instances, path: &Path, shown: &str) {
         return;
     }
     if let Err(error) = fs::remove_dir(path) {
-        eprintln!("rmdir: failed to remove '{shown}': {}", error_text(&error));
+        postern_command::complain!("rmdir: failed to remove '{shown}': {}", error_text(&error));
         say(
             instances,
             Severity::Warning,

@@ -112,7 +112,7 @@ impl Options {
 impl Letters {
     fn accept(&mut self, option: Opt) -> Result<(), String> {
         if let Some(complaint) = option.complaint("postmulti") {
-            eprintln!("{complaint}");
+            postern_command::complain!("{complaint}");
             return Err(USAGE.to_owned());
         }
         match option {

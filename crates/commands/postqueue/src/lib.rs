@@ -102,7 +102,7 @@ fn options() -> (Mode, Option<OsString>) {
             Opt::Flag('v') => verbose += 1,
             other => {
                 if let Some(text) = other.complaint("postqueue") {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 usage();
             }

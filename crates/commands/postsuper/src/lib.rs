@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     refuse_ordinary_users(directory.as_deref().map(Path::new));
     let request = Request::new(given, getopt.operands()).unwrap_or_else(|error| {
         if let Some(text) = error.complaint("postsuper") {
-            eprintln!("{text}");
+            postern_command::complain!("{text}");
         }
         fatal!("{}", options::USAGE)
     });

@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
             },
             bad => {
                 if let Some(text) = bad.complaint(&name) {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 usage(&name)
             }

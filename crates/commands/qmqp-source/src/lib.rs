@@ -22,7 +22,7 @@ pub fn main() -> ExitCode {
         fatal!("{text}");
     }
     if counter {
-        println!();
+        postern_command::tell(format_args!(""));
     }
     ExitCode::SUCCESS
 }

@@ -38,7 +38,7 @@ pub(crate) fn read(program: &str) -> Result<Settings, String> {
     let mut getopt = Getopt::from_process("46cC:f:l:m:M:r:R:s:t:vw:");
     for option in getopt.by_ref() {
         if let Some(text) = option.complaint(program) {
-            eprintln!("{text}");
+            postern_command::complain!("{text}");
         }
         raw.take(option).ok_or_else(|| usage(program))?;
     }

@@ -82,7 +82,7 @@ impl Options {
     /// Takes a number; what is none, or 0, leaves the default.
     fn number(&mut self, letter: char, value: &OsStr) {
         let Some(number) = value.to_str().and_then(|text| text.parse::<usize>().ok()) else {
-            eprintln!("Argument \"{}\" isn't numeric", value.to_string_lossy());
+            postern_command::complain!("Argument \"{}\" isn't numeric", value.to_string_lossy());
             return;
         };
         if number == 0 {
@@ -100,7 +100,7 @@ impl Options {
 }
 
 fn usage(program: &str, complaint: &str) -> Usage {
-    eprintln!(
+    postern_command::complain!(
         "{program}: {complaint}
 Usage: {program} [ -s ] [ -p ] [ -m <min_subdomains> ] [ -l ]
 \t[ -b <bucket_count> ] [ -t <bucket_time> ] [ -w <terminal_width> ]

@@ -14,7 +14,7 @@ const SHORTEST: usize = 6;
 /// stderr and passed over: files come and go while we look.
 pub(crate) fn files(queue: &Path, visit: &mut dyn FnMut(&Path)) {
     if let Err(error) = fs::metadata(queue) {
-        eprintln!("Can't stat {}: {}", queue.display(), error_text(&error));
+        postern_command::complain!("Can't stat {}: {}", queue.display(), error_text(&error));
         return;
     }
     below(queue, 0, visit);
@@ -24,7 +24,7 @@ fn below(directory: &Path, depth: usize, visit: &mut dyn FnMut(&Path)) {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => {
-            eprintln!(
+            postern_command::complain!(
                 "Can't opendir {}: {}",
                 directory.display(),
                 error_text(&error)

@@ -140,7 +140,7 @@ impl Options {
 
     fn accept(&mut self, option: Opt) {
         if let Some(text) = option.complaint("sendmail") {
-            eprintln!("{text}");
+            postern_command::complain!("{text}");
             fatal(format_args!("usage: sendmail [options]"));
         }
         match option {

@@ -83,10 +83,10 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
         ));
     }
     if trace_flags != 0 {
-        println!(
+        postern_command::tell(format_args!(
             "Mail Delivery Status Report will be mailed to <{}>.",
             submitter.sender
-        );
+        ));
     }
     ExitCode::SUCCESS
 }

@@ -81,7 +81,7 @@ fn read_all(program: &str) -> Result<Settings, Wrong> {
     let mut getopt = Getopt::from_process(LETTERS);
     for option in getopt.by_ref() {
         if let Some(text) = option.complaint(program) {
-            eprintln!("{text}");
+            postern_command::complain!("{text}");
         }
         match option {
             Opt::Flag(letter) => raw.flag(letter),

@@ -102,7 +102,7 @@ impl Raw {
             Opt::Value('w', value) => self.fixed = delay("fixed delay", &value)?,
             bad => {
                 if let Some(text) = bad.complaint(program) {
-                    eprintln!("{text}");
+                    postern_command::complain!("{text}");
                 }
                 return Err(usage(program));
             }

@@ -62,6 +62,11 @@ impl Content {
         }
     }
 
+    /// Passes over a piece of a line that nobody wants: the end of the content is found all the same.
+    pub(crate) fn skip(&mut self, piece: Piece) {
+        self.inside_line = piece == Piece::Part;
+    }
+
     /// Writes a piece of a line as records; `write` gets type and data.
     ///
     /// Mailbox separators before the header become headers, and a header that begins with a blank

@@ -646,6 +646,22 @@ fn content_over_the_limit_is_read_and_refused() {
     assert!(talk.finish().is_empty());
 }
 
+#[test]
+fn the_end_is_found_when_the_limit_is_reached_inside_a_long_line() {
+    let mut talk = Talk::new("message_size_limit = 3000", GOOD);
+    talk.check(&[
+        ("HELO x", "250 mx.example.test"),
+        ("MAIL FROM:<a@example.org>", "250 2.1.0 Ok"),
+        ("RCPT TO:<alice@example.test>", "250 2.1.5 Ok"),
+        ("DATA", "354 End data with <CR><LF>.<CR><LF>"),
+    ]);
+    talk.send(&[b'x'; 9000]);
+    talk.send(b"\r\n");
+    assert_eq!(talk.say("."), "552 5.3.4 Error: message file too big");
+    assert_eq!(talk.say("NOOP"), "250 2.0.0 Ok");
+    assert!(talk.finish().is_empty());
+}
+
 /// A cheap source of bytes that look random and are the same each time.
 fn noise(seed: u64, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

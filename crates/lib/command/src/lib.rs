@@ -12,7 +12,7 @@ mod progress;
 use postern_config::{Config, ConfigError, params};
 use postern_maillog::Echo;
 use std::fmt::Arguments;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -181,6 +181,42 @@ pub fn enter_queue_directory(config: &Config) {
     if let Err(error) = std::env::set_current_dir(&directory) {
         postern_maillog::fatal!("chdir {directory}: {}", postern_sys::error_text(&error));
     }
+}
+
+/// Ends a command that cannot write its output. A reader who has seen enough, as in `COMMAND | head`,
+/// needs no message: the status is what shells show of a program that SIGPIPE ends.
+pub fn output_failed(what: &str, error: &io::Error) -> ! {
+    const BROKEN_PIPE: i32 = 128 + 13;
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(BROKEN_PIPE);
+    }
+    postern_maillog::fatal!("{what}: {}", postern_sys::error_text(error))
+}
+
+/// Shows `text` on standard output as the last thing that a command does; an error ends it.
+pub fn print_or_die(text: &str) {
+    let mut out = io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.unwrap_or_else(|error| output_failed("error writing output", &error));
+}
+
+/// As `eprintln!`, for programs that go on when nobody can read it: the standard one panics then.
+#[macro_export]
+macro_rules! complain {
+    ($($text:tt)*) => {
+        $crate::complain_text(format_args!($($text)*))
+    };
+}
+
+/// What [`complain!`] does.
+pub fn complain_text(text: Arguments<'_>) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Tells on standard output about work that is done. That nobody can be told does not undo it.
+pub fn tell(text: Arguments<'_>) {
+    let mut out = io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Logs `fatal: usage: …` and ends with `status`.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -189,13 +189,15 @@ impl Replacement {
 
     /// The present text of the file.
     pub fn old_text(&self) -> Result<Vec<u8>, ConfigError> {
-        fs::read(&self.path).map_err(|error| {
-            ConfigError::Text(format!(
-                "open {} for reading: {}",
-                self.path.display(),
-                reason(&error)
-            ))
-        })
+        let path = self.path.display();
+        let failed =
+            |what: String| move |error| ConfigError::Text(format!("{what}: {}", reason(&error)));
+        let mut file =
+            File::open(&self.path).map_err(failed(format!("open {path} for reading")))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)
+            .map_err(failed(format!("read {path}")))?;
+        Ok(text)
     }
 
     /// Makes `text` the file, durably. The mode becomes 0644, as with the reference.

@@ -97,7 +97,11 @@ pub fn own_networks(config: &Config) -> Result<String, ConfigError> {
             networks.push(network);
         }
     }
-    Ok(networks.join(" "))
+    // A blank ends each network, as in the reference: it shows where `$mynetworks` is expanded.
+    Ok(networks
+        .iter()
+        .map(|network| format!("{network} "))
+        .collect())
 }
 
 /// Refuses inet_interfaces that name a host or an address that is not here. The usual words cannot be

@@ -84,7 +84,15 @@ fn make<D: Dialect>(
         // A table that is half written is of no use to anybody.
         let _ = SigSet::all().thread_block();
     }
-    copy::<D>(config, options, source, input, &mut sink);
+    if let Err(stop) = copy::<D>(config, options, source, input, &mut sink) {
+        let table = sink.name();
+        // What is begun goes before the program ends.
+        drop(sink);
+        match stop {
+            Stop::Read(error) => fatal!("read {source}: {}", postern_sys::error_text(&error)),
+            Stop::Write(error) => give_up(&table, "write", &error),
+        }
+    }
     sink.finish::<D>(config, options, type_name);
     if blocks {
         let _ = SigSet::all().thread_unblock();
@@ -103,21 +111,25 @@ fn act_as((uid, gid): (u32, u32)) {
     }
 }
 
+/// Why the source is not copied to its end.
+enum Stop {
+    Read(io::Error),
+    Write(LookupError),
+}
+
 fn copy<D: Dialect>(
     config: &Config,
     options: &Options,
     source: &str,
     input: &mut dyn BufRead,
     sink: &mut Sink,
-) {
+) -> Result<(), Stop> {
     let utf8 = config.get(params::SMTPUTF8_ENABLE) && options.flags.contains(Flags::UTF8_REQUEST);
     let mut lines = LogicalLines::new(input, source);
     let mut progress = Progress::new(D::NAME, "entries");
     loop {
-        let line = match lines.next_line() {
-            Ok(Some(line)) => line,
-            Ok(None) => return,
-            Err(error) => fatal!("read {source}: {}", postern_sys::error_text(&error)),
+        let Some(line) = lines.next_line().map_err(Stop::Read)? else {
+            return Ok(());
         };
         progress.step();
         let place = Place {
@@ -132,7 +144,8 @@ fn copy<D: Dialect>(
                 (true, true) => fold_key(BStr::new(&key)),
                 (true, false) => fold_ascii(BStr::new(&key)),
             };
-            sink.check(|sink| sink.add(folded.as_ref(), BStr::new(&value)));
+            sink.add(folded.as_ref(), BStr::new(&value))
+                .map_err(Stop::Write)?;
         }
     }
 }
@@ -194,25 +207,22 @@ impl Sink {
         }
     }
 
-    fn check(&mut self, work: impl FnOnce(&mut Self) -> Result<(), LookupError>) {
-        if let Err(error) = work(self) {
-            give_up(&self.name(), "write", &error);
-        }
-    }
-
     /// Adds the program's own entries and completes the table.
     fn finish<D: Dialect>(mut self, config: &Config, options: &Options, type_name: &str) {
         let trailer = D::trailer(config);
         if let Self::New(builder) = &mut self {
-            let name = builder.name().to_owned();
-            for (key, value, raw) in &trailer {
+            let added = trailer.iter().try_for_each(|(key, value, raw)| {
                 let (key, value) = (BStr::new(key), BStr::new(value));
-                let added = if *raw {
+                if *raw {
                     builder.add_raw(key, value)
                 } else {
                     builder.add(key, value)
-                };
-                added.unwrap_or_else(|error| give_up(&name, "write", &error));
+                }
+            });
+            if let Err(error) = added {
+                let name = builder.name().to_owned();
+                drop(self);
+                give_up(&name, "write", &error);
             }
         }
         match self {

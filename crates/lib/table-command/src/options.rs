@@ -134,7 +134,7 @@ impl Options {
                 Opt::Flag(letter) => options.switch(letter),
                 bad => {
                     if let Some(complaint) = bad.complaint(D::NAME) {
-                        eprintln!("{complaint}");
+                        postern_command::complain!("{complaint}");
                     }
                     usage(FAILED, format_args!("{}", D::USAGE));
                 }

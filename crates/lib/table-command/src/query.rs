@@ -187,7 +187,7 @@ impl Output {
 
     fn check(result: io::Result<()>) {
         if let Err(error) = result {
-            fatal!("write error: {}", postern_sys::error_text(&error));
+            postern_command::output_failed("write error", &error);
         }
     }
 

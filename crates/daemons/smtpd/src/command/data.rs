@@ -105,10 +105,12 @@ impl Session<'_> {
             return;
         };
         if transaction.error & !status::BARE_LF != 0 {
+            transaction.content.skip(piece);
             return;
         }
         let size = transaction.size + line.len() as u64 + 2;
         if limit > 0 && size > limit {
+            transaction.content.skip(piece);
             transaction.error |= status::SIZE;
             log::warn!(
                 "{}: queue file size limit exceeded",
@@ -118,6 +120,7 @@ impl Session<'_> {
         }
         transaction.size = size;
         let Some(queue) = &mut transaction.queue else {
+            transaction.content.skip(piece);
             return;
         };
         let mut write = |kind: RecordType, data: &[u8]| queue.record(kind, data);

@@ -59,7 +59,15 @@ pub(crate) fn open(
         if let Some(remark) = problem.remark(kind, &path) {
             log::warn!("{remark}");
         }
-        OpenError(format!("open database {path}: {}", problem.text()))
+        match problem {
+            // Postfix opens the old file for its lock before libdb comes into it.
+            OpenProblem::Io(error)
+                if mode == OpenMode::ReadWriteCreate && error.kind() != io::ErrorKind::NotFound =>
+            {
+                OpenError::io(&path, error)
+            }
+            _ => OpenError(format!("open database {path}: {}", problem.text())),
+        }
     };
     let (file, page_size) = open_file(kind, &path, mode).map_err(|problem| failed(&problem))?;
     let status = file.metadata().map_err(|error| failed(&error.into()))?;
