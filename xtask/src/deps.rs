@@ -84,6 +84,16 @@ pub(crate) const PEERS: &[Peer] = &[
         package: "swaks",
     },
     Peer {
+        name: "pflogsumm, which counts what a log tells",
+        probe: "/usr/sbin/pflogsumm",
+        package: "pflogsumm",
+    },
+    Peer {
+        name: "fail2ban, with its filters",
+        probe: "/etc/fail2ban/filter.d/postfix.conf",
+        package: "fail2ban",
+    },
+    Peer {
         name: "Python",
         probe: "/usr/bin/python3",
         package: "python3-minimal",

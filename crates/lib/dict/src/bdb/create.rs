@@ -51,7 +51,9 @@ pub(crate) fn create(
     let path = format!("{source}.db");
     // Postfix opens the old file for its lock before libdb comes into it.
     let old = lock_old(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => OpenError::io(&path, &error),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => {
+            OpenError::io(&path, &error)
+        }
         _ => OpenError::io(format!("database {path}"), &error),
     })?;
     let target = Target::prepare(&path, old)
