@@ -43,7 +43,9 @@ pub fn main() -> ExitCode {
     match trigger::send(&path, request.as_bytes(), wait) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            log::warn!("{text}");
+            if let Some(text) = text {
+                log::warn!("{text}");
+            }
             log::warn!(
                 "Cannot contact class {} service {} - perhaps the mail system is down",
                 display(class),

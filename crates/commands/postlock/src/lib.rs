@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
         usage(&name)
     };
     postern_maillog::set_verbose(verbose);
+    postern_maillog::set_config_error_status(TEMP_FAIL);
     let config = load_config(directory.as_deref().map(Path::new));
     update_environment(&config);
     let styles = styles.unwrap_or_else(|| config.get(params::MAILBOX_DELIVERY_LOCK));

@@ -77,6 +77,9 @@ impl Drop for DotLock {
 impl Lock {
     /// Takes the lock file, opens (or makes) the mailbox, and takes the other locks.
     pub(crate) fn take(path: &Path, styles: &[Style], patience: Patience) -> Result<Self, Error> {
+        if path.is_dir() {
+            return Err(Error::Open("Is a directory".to_owned()));
+        }
         let dotlock = if styles.contains(&Style::Dotlock) {
             Some(DotLock::take(path, patience)?)
         } else {

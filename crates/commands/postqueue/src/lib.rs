@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     postern_maillog::set_config_error_status(exit::UNAVAILABLE);
     let config = postern_command::load_config(directory.as_deref().map(Path::new));
     postern_command::update_environment(&config);
-    postern_command::enter_queue_directory(&config);
+    postern_command::enter_queue_directory_or(&config, exit::UNAVAILABLE);
     match mode {
         Mode::List => {
             authorize(

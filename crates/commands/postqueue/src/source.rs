@@ -92,12 +92,12 @@ impl Source {
             Ok(mut child) => match child.stdout.take() {
                 Some(output) => Self::new(Origin::Program(child, BufReader::new(output))),
                 None => die(
-                    i32::from(exit::OS_ERROR),
+                    i32::from(exit::UNAVAILABLE),
                     format_args!("run {}: no pipe", program.display()),
                 ),
             },
             Err(error) => die(
-                i32::from(exit::OS_ERROR),
+                i32::from(exit::UNAVAILABLE),
                 format_args!("run {}: {}", program.display(), error_text(&error)),
             ),
         }

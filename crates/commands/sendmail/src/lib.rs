@@ -18,7 +18,8 @@ use crate::options::{Mode, Options};
 /// Runs the program.
 pub fn main() -> ExitCode {
     let name = postern_command::process_name("sendmail");
-    postern_command::begin(&name);
+    postern_command::begin("sendmail");
+    postern_maillog::set_stderr_name(&name);
     let options = Options::read(&name, std::env::args_os().skip(1));
     if options.verbose > 1 {
         postern_maillog::set_verbose(options.verbose - 1);

@@ -40,6 +40,8 @@ pub(crate) enum Mode {
 /// The command line, understood.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// As what the program was called: `sendmail`, `mailq` or `newaliases`.
+    pub(crate) name: String,
     pub(crate) mode: Mode,
     /// `-C`.
     pub(crate) directory: Option<PathBuf>,
@@ -76,6 +78,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            name: String::new(),
             mode: Mode::Submit,
             directory: None,
             operands: Vec::new(),
@@ -99,7 +102,10 @@ impl Default for Options {
 impl Options {
     /// Reads the arguments of a program that was started as `name`.
     pub(crate) fn read(name: &str, args: impl Iterator<Item = OsString>) -> Self {
-        let mut options = Self::default();
+        let mut options = Self {
+            name: name.to_owned(),
+            ..Self::default()
+        };
         match name {
             "mailq" => options.mode = Mode::Queue,
             "newaliases" => options.mode = Mode::Aliases,
@@ -112,6 +118,9 @@ impl Options {
             options.accept(option);
         }
         options.operands = reader.operands();
+        if options.extract_recipients && options.verify {
+            fatal(format_args!("-t option cannot be used with -bv"));
+        }
         if options.extract_recipients && options.mode != Mode::Submit {
             fatal(format_args!("-t can be used only in delivery mode"));
         }
@@ -139,9 +148,9 @@ impl Options {
     }
 
     fn accept(&mut self, option: Opt) {
-        if let Some(text) = option.complaint("sendmail") {
+        if let Some(text) = option.complaint(&self.name) {
             postern_command::complain!("{text}");
-            fatal(format_args!("usage: sendmail [options]"));
+            fatal(format_args!("usage: {} [options]", self.name));
         }
         match option {
             Opt::Flag('n') => fatal(format_args!("-n option not supported")),

@@ -434,11 +434,9 @@ impl Postdrop {
     fn die(path: &Path, ended: Option<ExitStatus>) -> ! {
         let command = format!("{} -r", path.display());
         match ended.map(|ended| (ended.code(), ended.signal())) {
-            Some((Some(code), _)) if code != 0 => {
-                log::warn!("command \"{command}\" exited with status {code}");
-            }
-            Some((_, Some(signal))) => {
-                log::warn!("process \"{command}\" killed by signal {signal}");
+            // The reference tells signals in the same words.
+            Some((Some(number), _) | (None, Some(number))) if number != 0 => {
+                log::warn!("command \"{command}\" exited with status {number}");
             }
             _ => {}
         }

@@ -31,6 +31,9 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> Result<(), String> {
+    if settings.user.is_none() && postern_sys::user::uid() == 0 {
+        return Err("-u option is required if running as root".to_owned());
+    }
     let listener = settings
         .endpoint
         .listen(settings.backlog, settings.window)?;
@@ -48,9 +51,6 @@ fn serve(settings: Settings) -> Result<(), String> {
 /// Takes another identity and root directory. Whoever is root must.
 fn give_up_privileges(user: Option<&str>, root: Option<&Path>) -> Result<(), String> {
     let Some(name) = user else {
-        if postern_sys::user::uid() == 0 {
-            return Err("-u option is required if running as root".to_owned());
-        }
         return match root {
             Some(root) => Err(chroot_failed(root, &std::io::Error::from_raw_os_error(1))),
             None => Ok(()),

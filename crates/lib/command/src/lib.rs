@@ -175,11 +175,20 @@ fn environment(config: &Config, action: &str) -> Vec<String> {
     items.unwrap_or_else(|error| postern_maillog::fatal!("{error}"))
 }
 
-/// Enters the queue directory; failure ends the program.
+/// Enters the queue directory; failure ends the program with status 1.
 pub fn enter_queue_directory(config: &Config) {
+    enter_queue_directory_or(config, 1);
+}
+
+/// Enters the queue directory; failure ends the program with `status`.
+pub fn enter_queue_directory_or(config: &Config, status: u8) {
     let directory = config.get(params::QUEUE_DIRECTORY);
     if let Err(error) = std::env::set_current_dir(&directory) {
-        postern_maillog::fatal!("chdir {directory}: {}", postern_sys::error_text(&error));
+        let reason = postern_sys::error_text(&error);
+        postern_maillog::die(
+            i32::from(status),
+            format_args!("chdir {directory}: {reason}"),
+        );
     }
 }
 

@@ -283,7 +283,17 @@ impl CdbBuilder {
         self.file.set_len(u64::from(position))?;
         self.file.write_all_at(&header, 0)?;
         self.file.sync_data()?;
-        std::fs::rename(&self.temporary, format!("{}.cdb", self.source))
+        Ok(())
+    }
+
+    /// Puts the new file in the place of the old one.
+    fn put_in_place(&self) -> Result<(), LookupError> {
+        let name = format!("{}.cdb", self.source);
+        std::fs::rename(&self.temporary, &name).map_err(|error| {
+            let (temporary, reason) = (&self.temporary, io_text(&error));
+            let text = format!("rename database from {temporary} to {name}: {reason}");
+            LookupError::fatal(format!("cdb:{name}"), text)
+        })
     }
 
     /// Moves the records together over those that were replaced.
@@ -396,6 +406,7 @@ impl Builder for CdbBuilder {
         self.insert(key, value, key, Flags::DUP_REPLACE)
     }
     fn finish(mut self: Box<Self>) -> Result<(), LookupError> {
-        self.write().map_err(|error| self.failed(&error))
+        self.write().map_err(|error| self.failed(&error))?;
+        self.put_in_place()
     }
 }
