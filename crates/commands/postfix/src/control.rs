@@ -1,12 +1,14 @@
 //! Starting, stopping and telling whether the mail system runs.
 
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use postern_command::json_string;
 use postern_config::{DEFAULT_DIRECTORY, params};
 use postern_sys::error_text;
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
@@ -197,6 +199,22 @@ impl Program {
                 Ok(1)
             }
         }
+    }
+
+    /// The status as an object on standard output. Nothing is logged.
+    pub(crate) fn status_as_json(&self) -> u8 {
+        let pid = self.running_pid().ok();
+        let string = |text: &Path| json_string(text.as_os_str().as_bytes());
+        postern_command::print_or_die(&format!(
+            "{{\"running\": {}, \"pid\": {}, \"config_directory\": {}, \"queue_directory\": {}, \
+             \"mail_version\": {}}}\n",
+            pid.is_some(),
+            pid.map_or_else(|| "null".to_owned(), |pid| pid.to_string()),
+            string(&self.config.directory()),
+            string(&self.queue_directory),
+            json_string(self.config.get(params::MAIL_VERSION).as_bytes()),
+        ));
+        u8::from(pid.is_none())
     }
 
     pub(crate) fn check(&self) -> Result<u8, Failure> {

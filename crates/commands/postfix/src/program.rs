@@ -90,6 +90,9 @@ impl Program {
             "drain" => self.drain(),
             "reload" => self.reload(),
             "flush" => Err(self.replace_by("postqueue", &["-f".into()])),
+            "status" if operands.get(1).is_some_and(|word| word == "--json") => {
+                Ok(self.status_as_json())
+            }
             "status" => self.status(),
             "check" => self.check(),
             "logrotate" => self.rotate_log(operands.len() > 1),

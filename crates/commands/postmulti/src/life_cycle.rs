@@ -404,6 +404,7 @@ mod tests {
             action: Action::Edit(Verb::Create),
             selection,
             reverse: false,
+            json: false,
             name: name.map(str::to_owned),
             group: None,
             settings: BTreeMap::new(),

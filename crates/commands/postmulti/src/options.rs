@@ -72,6 +72,8 @@ pub(crate) struct Options {
     pub(crate) selection: Selection,
     /// `-R`.
     pub(crate) reverse: bool,
+    /// `--json`, with `-l`.
+    pub(crate) json: bool,
     /// `-I`; an empty name for `-`.
     pub(crate) name: Option<String>,
     /// `-G`; an empty group for `-`.
@@ -88,6 +90,7 @@ struct Letters {
     verb: Option<Verb>,
     selections: Vec<Selection>,
     reverse: bool,
+    json: bool,
     name: Option<String>,
     group: Option<String>,
     verbose: u32,
@@ -101,7 +104,10 @@ impl Options {
 
     fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut reader = Getopt::new("ae:g:i:G:I:lpRvx", args);
-        let mut letters = Letters::default();
+        let mut letters = Letters {
+            json: reader.take_long("--json"),
+            ..Letters::default()
+        };
         for option in reader.by_ref() {
             letters.accept(option)?;
         }
@@ -151,11 +157,15 @@ impl Letters {
             action: Action::List,
             selection,
             reverse: self.reverse,
+            json: self.json,
             name: self.name,
             group: self.group,
             settings: BTreeMap::new(),
             verbose: self.verbose,
         };
+        if options.json && *mode != 'l' {
+            return Err("Specify '--json' with '-l' only".to_owned());
+        }
         if options.reverse && matches!(mode, 'p' | 'e') {
             return Err("The '-p' and '-e' options preclude the use of '-R'".to_owned());
         }

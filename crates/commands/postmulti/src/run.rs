@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
+use postern_command::json_string;
 use postern_config::{params, words};
 use postern_sys::error_text;
 
@@ -23,6 +24,10 @@ pub(crate) fn list(instances: &Instances, options: &Options) -> String {
     };
     let mut out = String::new();
     for instance in selected(instances, options) {
+        if options.json {
+            out.push_str(&json(instance));
+            continue;
+        }
         let enabled = if instance.is_enabled { "y" } else { "n" };
         let _ = writeln!(
             out,
@@ -34,6 +39,22 @@ pub(crate) fn list(instances: &Instances, options: &Options) -> String {
         );
     }
     out
+}
+
+/// One object a line.
+fn json(instance: &Instance) -> String {
+    let string = |text: &str| json_string(text.as_bytes());
+    format!(
+        "{{\"name\": {}, \"group\": {}, \"enabled\": {}, \"primary\": {}, \"config_directory\": {}, \
+         \"queue_directory\": {}, \"data_directory\": {}}}\n",
+        string(&instance.name),
+        string(&instance.group),
+        instance.is_enabled,
+        instance.is_primary,
+        string(&instance.config_directory),
+        string(&instance.queue_directory),
+        string(&instance.data_directory)
+    )
 }
 
 fn selected<'a>(instances: &'a Instances, options: &Options) -> Vec<&'a Instance> {

@@ -91,6 +91,9 @@ fn options() -> (Mode, Option<OsString>) {
         }
         mode = Some(wanted);
     };
+    if options.take_long("--json") {
+        set(Mode::Json);
+    }
     for option in &mut options {
         match option {
             Opt::Value('c', value) => directory = Some(value),

@@ -39,12 +39,16 @@ pub fn main() -> ExitCode {
                 shape.add(&message);
             }
             files += 1;
-            if terminal && files % options.batch == 0 {
+            if terminal && !options.json && files % options.batch == 0 {
                 show(&shape, &options, true);
             }
         });
     }
-    show(&shape, &options, terminal);
+    if options.json {
+        postern_command::print_or_die(&shape.json());
+    } else {
+        show(&shape, &options, terminal);
+    }
     ExitCode::SUCCESS
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     /// Minutes of the first bucket.
     pub(crate) bucket_time: u64,
     pub(crate) linear: bool,
+    /// `--json`: an object instead of the table.
+    pub(crate) json: bool,
     pub(crate) width: usize,
     /// Messages between two pictures on a terminal.
     pub(crate) batch: usize,
@@ -31,6 +33,7 @@ impl Default for Options {
             buckets: 10,
             bucket_time: 5,
             linear: false,
+            json: false,
             width: NARROWEST,
             batch: 1000,
             top: 20,
@@ -52,7 +55,10 @@ pub(crate) struct Usage;
 /// Reads the process's arguments.
 pub(crate) fn read(program: &str) -> Result<Options, Usage> {
     let mut getopt = Getopt::from_process("spm:b:t:lw:N:n:c:");
-    let mut options = Options::default();
+    let mut options = Options {
+        json: getopt.take_long("--json"),
+        ..Options::default()
+    };
     for option in getopt.by_ref() {
         match option {
             Opt::Flag('s') => options.by_sender = true,

@@ -2,6 +2,7 @@
 
 use crate::message::Message;
 use crate::options::Options;
+use postern_command::json_string;
 use postern_sys::clock::unix_time;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -100,6 +101,34 @@ impl Shape {
         text
     }
 
+    /// The same as an object: `limits` in minutes, and counts per age, of which the last has no limit.
+    pub(crate) fn json(&self) -> String {
+        let buckets = self.limits.len() + 1;
+        let row = |name: &str, row: &Row| {
+            let ages: Vec<String> = row.numbers(buckets).split_off(1);
+            format!(
+                "{{\"domain\": {}, \"total\": {}, \"ages\": [{}]}}",
+                json_string(name.as_bytes()),
+                row.total,
+                ages.join(", ")
+            )
+        };
+        let limits: Vec<String> = self.limits.iter().map(u64::to_string).collect();
+        let rows: Vec<String> = self
+            .rows()
+            .into_iter()
+            .map(|(name, counts)| row(name, counts))
+            .collect();
+        let total = self.total.numbers(buckets);
+        format!(
+            "{{\"limits\": [{}], \"total\": {}, \"ages\": [{}], \"domains\": [{}]}}\n",
+            limits.join(", "),
+            self.total.total,
+            total.get(1..).unwrap_or_default().join(", "),
+            rows.join(", ")
+        )
+    }
+
     /// What is shown, most mail first, then short names first.
     fn rows(&self) -> Vec<(&str, &Row)> {
         let parents = self
@@ -196,6 +225,15 @@ mod tests {
                       long.name.example  1  0  0  0  0  0   0   0   0    0     1
 ";
         assert_eq!(shape.table(80, 20), want);
+        assert_eq!(
+            shape.json(),
+            "{\"limits\": [5, 10, 20, 40, 80, 160, 320, 640, 1280], \"total\": 5, \
+             \"ages\": [3, 1, 0, 0, 0, 0, 0, 0, 0, 1], \"domains\": [\
+             {\"domain\": \"d.example\", \"total\": 2, \"ages\": [2, 0, 0, 0, 0, 0, 0, 0, 0, 0]}, \
+             {\"domain\": \"x.example\", \"total\": 1, \"ages\": [0, 1, 0, 0, 0, 0, 0, 0, 0, 0]}, \
+             {\"domain\": \"other.example\", \"total\": 1, \"ages\": [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]}, \
+             {\"domain\": \"long.name.example\", \"total\": 1, \"ages\": [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]}]}\n"
+        );
     }
 
     #[test]

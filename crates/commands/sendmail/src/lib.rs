@@ -60,7 +60,8 @@ fn run(config: &Config, options: &Options) -> ExitCode {
         Mode::Submit => submit::submit(config, options),
         Mode::Queue => {
             refuse_operands("display queue");
-            mode::replace(config, "postqueue", &["-p"])
+            let format = if options.json { "-j" } else { "-p" };
+            mode::replace(config, "postqueue", &[format])
         }
         Mode::Flush => {
             refuse_operands("flush queue");

@@ -43,6 +43,8 @@ pub(crate) struct Options {
     /// As what the program was called: `sendmail`, `mailq` or `newaliases`.
     pub(crate) name: String,
     pub(crate) mode: Mode,
+    /// `--json`, for the listing of the queue.
+    pub(crate) json: bool,
     /// `-C`.
     pub(crate) directory: Option<PathBuf>,
     /// Recipients.
@@ -79,6 +81,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             name: String::new(),
+            json: false,
             mode: Mode::Submit,
             directory: None,
             operands: Vec::new(),
@@ -114,10 +117,14 @@ impl Options {
         let mut args: Vec<OsString> = args.map(|arg| options.preprocess(arg)).collect();
         replace_old_verp(&mut args);
         let mut reader = Getopt::new(LETTERS, args);
+        options.json = reader.take_long("--json");
         for option in &mut reader {
             options.accept(option);
         }
         options.operands = reader.operands();
+        if options.json && options.mode != Mode::Queue {
+            fatal(format_args!("--json can be used only to display the queue"));
+        }
         if options.extract_recipients && options.verify {
             fatal(format_args!("-t option cannot be used with -bv"));
         }

@@ -44,6 +44,19 @@ impl<'a> Getopt<'a> {
         }
     }
 
+    /// Takes the long option `word` out of the options, wherever it is; whether it was there.
+    pub fn take_long(&mut self, word: &str) -> bool {
+        let end = self.args.iter().position(|arg| arg == "--");
+        let found = self.args.iter().position(|arg| arg == word);
+        match found {
+            Some(at) if end.is_none_or(|end| at < end) => {
+                self.args.remove(at);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The arguments after the options.
     pub fn operands(self) -> Vec<OsString> {
         let mut args = self.args;
@@ -141,6 +154,20 @@ mod tests {
             let mut getopt = Getopt::new("c:v", args.iter().map(OsString::from));
             assert_eq!(getopt.by_ref().collect::<Vec<_>>(), options, "{args:?}");
             assert_eq!(getopt.operands(), operands, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_option_is_taken_from_before_the_end_of_options() {
+        let args = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (text, found, left) in [
+            ("-a --json x", true, "-a x"),
+            ("-a -- --json", false, "-a -- --json"),
+            ("-a x", false, "-a x"),
+        ] {
+            let mut getopt = Getopt::new("a", args(text));
+            assert_eq!(getopt.take_long("--json"), found, "{text}");
+            assert_eq!(getopt.args, args(left), "{text}");
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod getopt;
 mod interrupts;
+mod json;
 mod progress;
 
 use postern_config::{Config, ConfigError, params};
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
 pub use interrupts::Interrupts;
+pub use json::json_string;
 pub use progress::Progress;
 
 /// Exit statuses of sysexits(3) that the commands use.

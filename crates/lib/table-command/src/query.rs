@@ -1,6 +1,7 @@
 //! `-q`, `-d` and `-s`.
 
 use bstr::{BStr, BString};
+use postern_command::json_string;
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
 use postern_maillog::fatal;
@@ -207,9 +208,9 @@ impl Output {
         if self.json {
             let mut line = Vec::with_capacity(key.len() + value.len() + 8);
             line.push(b'{');
-            write_json(&mut line, key);
+            line.extend_from_slice(json_string(key).as_bytes());
             line.extend_from_slice(b": ");
-            write_json(&mut line, value);
+            line.extend_from_slice(json_string(value).as_bytes());
             line.push(b'}');
             return Self::check(
                 self.out
@@ -225,41 +226,5 @@ impl Output {
 
     fn end(&mut self) {
         Self::check(self.out.flush());
-    }
-}
-
-/// Appends `text` as a JSON string (RFC 8259 §7); bytes that are not UTF-8 become U+FFFD.
-fn write_json(out: &mut Vec<u8>, text: &BStr) {
-    out.push(b'"');
-    for character in String::from_utf8_lossy(text).chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            '\u{8}' => out.extend_from_slice(b"\\b"),
-            '\u{c}' => out.extend_from_slice(b"\\f"),
-            control if u32::from(control) < 0x20 => {
-                out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
-            }
-            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out.push(b'"');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_strings_escape_quotes_and_controls() {
-        let mut out = Vec::new();
-        write_json(&mut out, BStr::new(b"a\"b\\c\n\x01\xff\xc3\xa9"));
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "\"a\\\"b\\\\c\\n\\u0001\u{fffd}é\""
-        );
     }
 }
