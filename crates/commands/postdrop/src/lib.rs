@@ -100,7 +100,7 @@ fn drop_message(config: &Config, uid: u32) -> i32 {
         .is_err()
     {
         give_up(&file);
-        return 0;
+        fatal!("uid={uid}: the caller is gone");
     }
     let line_limit = usize::try_from(config.get(params::LINE_LENGTH_LIMIT)).unwrap_or(2048);
     let size_limit = u64::try_from(config.get(params::MESSAGE_SIZE_LIMIT)).unwrap_or(0);

@@ -37,6 +37,9 @@ pub enum EndpointError {
     /// The port is neither a number nor a known service.
     #[error("{0}: Servname not supported for ai_socktype")]
     Service(String),
+    /// There is no host to connect to.
+    #[error("{0}: missing host information")]
+    NoHost(String),
     /// The host has no address of the wanted family.
     #[error("{0}: Address family for hostname not supported")]
     Family(String),
@@ -50,11 +53,14 @@ impl Endpoint {
         }
         let inside = text.strip_prefix("inet:").unwrap_or(text);
         let (host, port) = split(inside);
+        if host.is_empty() {
+            return Err(EndpointError::NoHost(inside.to_owned()));
+        }
         let port = match port {
             None | Some("") => service,
             Some(port) => port,
         };
-        addresses(text, host, port, family)
+        addresses(inside, host, port, family)
     }
 
     /// Reads where to listen: a single word is a port.
@@ -64,8 +70,8 @@ impl Endpoint {
         }
         let inside = text.strip_prefix("inet:").unwrap_or(text);
         match split(inside) {
-            (port, None) => addresses(text, "", port, family),
-            (host, Some(port)) => addresses(text, host, port, family),
+            (port, None) => addresses(inside, "", port, family),
+            (host, Some(port)) => addresses(inside, host, port, family),
         }
     }
 
@@ -230,6 +236,10 @@ mod tests {
             v4("127.0.0.1:26")
         );
         assert_eq!(Endpoint::to_listen("2525", Family::V4), v4("0.0.0.0:2525"));
+        assert_eq!(
+            Endpoint::to_connect("inet::25", "25", Family::Any),
+            Err(EndpointError::NoHost(":25".to_owned()))
+        );
         assert_eq!(
             Endpoint::to_connect("unix:/a/b", "25", Family::Any),
             Ok(Endpoint::Unix("/a/b".into()))
