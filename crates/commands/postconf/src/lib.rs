@@ -109,6 +109,8 @@ fn report(fatal: &Fatal) {
 /// Runs the program.
 pub fn main() -> ExitCode {
     postern_sys::file::umask(0o022);
+    // An edit that fails has a temporary file to remove.
+    postern_sys::signal::ignore_write_signals();
     postern_config::set_fatal_hook(|error| {
         report(&Fatal::Config(error.clone()));
         std::process::exit(1)
