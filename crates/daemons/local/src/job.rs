@@ -9,7 +9,7 @@ use postern_dict::LookupError;
 use postern_ipc::bounce::NoticeBody;
 use postern_ipc::deliver::{Dsn, flag};
 
-use crate::delivered_to::DeliveredTo;
+use postern_delivery::DeliveredTo;
 use crate::dot_forward::Visit;
 use crate::duplicates::Duplicates;
 use crate::forward::Forwards;

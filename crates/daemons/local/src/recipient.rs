@@ -7,7 +7,7 @@ use postern_delivery::{Delivery, Outcome};
 use postern_ipc::deliver::Recipient;
 use postern_mail::address;
 
-use crate::delivered_to::DeliveredTo;
+use postern_delivery::DeliveredTo;
 use crate::duplicates::Duplicates;
 use crate::forward::Forwards;
 use crate::job::{Job, dsn};
