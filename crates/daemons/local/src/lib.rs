@@ -30,8 +30,8 @@ use postern_queue_file::Hashing;
 use postern_rewrite::AddressService;
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 
-use postern_delivery::DeliveredTo;
 use crate::settings::Settings;
+use postern_delivery::DeliveredTo;
 
 /// Runs the program.
 pub fn main() -> ExitCode {

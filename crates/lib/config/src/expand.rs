@@ -37,8 +37,9 @@ pub enum Piece<'t> {
     Group(&'t str),
 }
 
-/// Splits `text` into its parts, without looking into groups. Nothing follows an error.
-pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, ConfigError>> {
+/// Splits `text` into its parts, without looking into groups. An error, the text of a warning, is the
+/// last item.
+pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, String>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -57,7 +58,7 @@ pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, ConfigError>
 }
 
 /// The part of `whole` at the start of `rest`, and its length.
-fn next_piece<'t>(whole: &str, rest: &'t str) -> Result<(Piece<'t>, usize), ConfigError> {
+fn next_piece<'t>(whole: &str, rest: &'t str) -> Result<(Piece<'t>, usize), String> {
     let Some(reference) = rest.strip_prefix('$') else {
         let end = rest.find('$').unwrap_or(rest.len());
         return Ok((Piece::Literal(&rest[..end]), end));
@@ -69,17 +70,17 @@ fn next_piece<'t>(whole: &str, rest: &'t str) -> Result<(Piece<'t>, usize), Conf
         _ => {
             let end = name_length(reference);
             if end == 0 {
-                return Err(warning(format!("empty macro name: \"{whole}\"")));
+                return Err(format!("empty macro name: \"{whole}\""));
             }
             return Ok((Piece::Name(&reference[..end]), 1 + end));
         }
     };
     let Some(end) = balanced(reference, pair) else {
-        return Err(warning(format!("truncated macro reference: \"{whole}\"")));
+        return Err(format!("truncated macro reference: \"{whole}\""));
     };
     let inner = &reference[1..end - 1];
     if inner.is_empty() {
-        return Err(warning(format!("empty macro name: \"{whole}\"")));
+        return Err(format!("empty macro name: \"{whole}\""));
     }
     Ok((Piece::Group(inner), 1 + end))
 }
@@ -134,7 +135,7 @@ impl<'a> Expander<'a> {
             return Err(too_deep(text));
         }
         for piece in pieces(text) {
-            match piece? {
+            match piece.map_err(warning)? {
                 Piece::Literal(literal) => out.push_str(literal),
                 Piece::Name(name) => self.plain(name, depth, out)?,
                 Piece::Group(inner) => self.reference(inner, depth, out)?,
@@ -528,7 +529,9 @@ mod tests {
 
     #[test]
     fn pieces_leave_groups_as_they_are() {
-        let found: Vec<_> = pieces("a$$b$name_1.${x?{y}}$(z)").map(|piece| piece.ok()).collect();
+        let found: Vec<_> = pieces("a$$b$name_1.${x?{y}}$(z)")
+            .map(|piece| piece.ok())
+            .collect();
         let want = [
             Piece::Literal("a"),
             Piece::Literal("$"),

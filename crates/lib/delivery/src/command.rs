@@ -2,6 +2,7 @@
 //! (delivery.md §2.8).
 
 mod program;
+mod rights;
 mod shell;
 mod streams;
 mod verdict;
@@ -22,6 +23,7 @@ use streams::Streams;
 use verdict::{End, Said, judge};
 
 pub use program::{Program, Running};
+pub use rights::{NoRights, rights};
 pub use shell::shell_argv;
 
 /// A command and how it is to run.
@@ -109,10 +111,13 @@ fn start(job: &Job) -> io::Result<(Running, Streams)> {
 fn report_in_child(job: &Job, step: Step, error: &io::Error) {
     use std::io::Write;
     let (agent, context) = job.agent;
-    let text = job
-        .program
-        .failure(step, error)
-        .unwrap_or_else(|| format!("{context}execvp {}: {}", job.program.name(), error_text(error)));
+    let text = job.program.failure(step, error).unwrap_or_else(|| {
+        format!(
+            "{context}execvp {}: {}",
+            job.program.name(),
+            error_text(error)
+        )
+    });
     postern_maillog::log(postern_maillog::Severity::Fatal, &text);
     if step == Step::Execute {
         let _ = writeln!(io::stderr(), "{agent}: fatal: {text}");

@@ -167,12 +167,7 @@ fn prepend(
     Ok(())
 }
 
-fn header(
-    out: &mut impl Write,
-    name: &str,
-    value: &BStr,
-    options: &CopyOptions,
-) -> io::Result<()> {
+fn header(out: &mut impl Write, name: &str, value: &BStr, options: &CopyOptions) -> io::Result<()> {
     out.write_all(name.as_bytes())?;
     out.write_all(value)?;
     out.write_all(options.line_end())

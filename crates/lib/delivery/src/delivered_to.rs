@@ -88,7 +88,10 @@ mod tests {
         assert!(!known.add("".into()) && !known.add("no header".into()));
         assert!(known.contains("bob@example.test".into()));
         assert!(known.contains("a b@X".into()));
-        assert!(known.contains("c d@x".into()), "the internal form counts, too");
+        assert!(
+            known.contains("c d@x".into()),
+            "the internal form counts, too"
+        );
         assert!(!known.contains("carol@x".into()), "the whole value counts");
         assert!(!known.contains("alice@example.test".into()));
     }

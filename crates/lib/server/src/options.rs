@@ -214,7 +214,10 @@ mod tests {
     #[test]
     fn arguments_begin_with_the_first_that_is_no_option() {
         for (line, want) in [
-            ("-o a=b user=x argv=/bin/sh -c -v", &["user=x", "argv=/bin/sh", "-c", "-v"][..]),
+            (
+                "-o a=b user=x argv=/bin/sh -c -v",
+                &["user=x", "argv=/bin/sh", "-c", "-v"][..],
+            ),
             ("-v -- -v", &["-v"]),
             ("-v", &[]),
             ("- -v", &["-", "-v"]),
@@ -222,7 +225,10 @@ mod tests {
             assert_eq!(parse(line).unwrap().arguments, want, "{line}");
         }
         let odd = OsString::from_vec(b"user=\xff".to_vec());
-        assert_eq!(Options::parse([odd]).unwrap().arguments, [&b"user=\xff"[..]]);
+        assert_eq!(
+            Options::parse([odd]).unwrap().arguments,
+            [&b"user=\xff"[..]]
+        );
     }
 
     #[test]

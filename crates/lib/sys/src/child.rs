@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(end, process::ChildEvent::Exited(3));
         let (text, _) = run(&[&["env"]], None);
         assert_eq!(text, "B=2\nPATH=/usr/bin:/bin\nA=1\n");
-        let (text, _) = run(&[&["sh", "-c", "ps -o sid= -p $$ | tr -d ' '; echo $$"]], None);
+        let (text, _) = run(
+            &[&["sh", "-c", "ps -o sid= -p $$ | tr -d ' '; echo $$"]],
+            None,
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.len() == 1 || lines.first() == lines.get(1), "{text}");
     }
@@ -177,6 +180,9 @@ mod tests {
         assert_eq!(text, "");
         assert_eq!(end, process::ChildEvent::Exited(100 + Step::Execute as i32));
         let (_, end) = run(&[&["true"]], Some("/no/such"));
-        assert_eq!(end, process::ChildEvent::Exited(100 + Step::Directory as i32));
+        assert_eq!(
+            end,
+            process::ChildEvent::Exited(100 + Step::Directory as i32)
+        );
     }
 }

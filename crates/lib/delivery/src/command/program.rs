@@ -70,7 +70,10 @@ impl Program {
             file_size: (self.file_size_limit > 0).then_some(self.file_size_limit),
         };
         let pid = child::start(&child, |step, error| failed(step, &error))?;
-        Ok(Running { pid, has_ended: false })
+        Ok(Running {
+            pid,
+            has_ended: false,
+        })
     }
 
     /// The program's name as given.
@@ -117,9 +120,8 @@ impl Program {
         for (name, value) in &self.environment {
             set(&mut found, name, value);
         }
-        let item = |(name, value): &(String, BString)| {
-            c_string(&[name.as_bytes(), b"=", value].concat())
-        };
+        let item =
+            |(name, value): &(String, BString)| c_string(&[name.as_bytes(), b"=", value].concat());
         found.iter().map(item).collect()
     }
 }
@@ -212,17 +214,32 @@ mod tests {
                 ..Program::default()
             };
             let found = program.environment().expect("no NUL");
-            found.iter().map(|item| item.to_string_lossy().into_owned()).collect()
+            found
+                .iter()
+                .map(|item| item.to_string_lossy().into_owned())
+                .collect()
         };
-        assert_eq!(of(&["A=1", "NOT_SET_ANYWHERE"], &[]), ["A=1", "PATH=/usr/bin:/bin"]);
-        assert_eq!(of(&["PATH=/x", "B=a=b"], &[("C", "1")]), ["PATH=/x", "B=a=b", "C=1"]);
-        assert_eq!(of(&["A=1"], &[("A", "2"), ("PATH", "/y")]), ["A=2", "PATH=/y"]);
+        assert_eq!(
+            of(&["A=1", "NOT_SET_ANYWHERE"], &[]),
+            ["A=1", "PATH=/usr/bin:/bin"]
+        );
+        assert_eq!(
+            of(&["PATH=/x", "B=a=b"], &[("C", "1")]),
+            ["PATH=/x", "B=a=b", "C=1"]
+        );
+        assert_eq!(
+            of(&["A=1"], &[("A", "2"), ("PATH", "/y")]),
+            ["A=2", "PATH=/y"]
+        );
     }
 
     #[test]
     fn no_program_runs_with_the_rights_of_root() {
         for rights in [(0, 1), (1, 0)] {
-            let program = Program { rights, ..Program::default() };
+            let program = Program {
+                rights,
+                ..Program::default()
+            };
             let error = program.start(&[], |_, _| 1).expect_err("refused");
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
         }

@@ -38,10 +38,22 @@ mod tests {
     fn shell_is_used_only_where_it_is_needed() {
         for (command, shell, want) in [
             ("/bin/prog a b", "", vec![vec!["/bin/prog", "a", "b"]]),
-            ("/bin/prog \"a\"", "", vec![vec!["sh", "-c", "/bin/prog \"a\""]]),
-            ("exit 1", "", vec![vec!["exit", "1"], vec!["sh", "-c", "exit 1"]]),
+            (
+                "/bin/prog \"a\"",
+                "",
+                vec![vec!["sh", "-c", "/bin/prog \"a\""]],
+            ),
+            (
+                "exit 1",
+                "",
+                vec![vec!["exit", "1"], vec!["sh", "-c", "exit 1"]],
+            ),
             (" ", "", vec![vec!["sh", "-c", " "]]),
-            ("x y", "/bin/smrsh -c", vec![vec!["/bin/smrsh", "-c", "x y"]]),
+            (
+                "x y",
+                "/bin/smrsh -c",
+                vec![vec!["/bin/smrsh", "-c", "x y"]],
+            ),
         ] {
             assert_eq!(shell_argv(&command.into(), shell), want, "{command:?}");
         }

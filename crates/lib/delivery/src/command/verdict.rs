@@ -32,7 +32,10 @@ impl Said {
     pub(super) fn new(output: &[u8], charset: Charset) -> Self {
         let end = output.find_byte(0).unwrap_or(output.len());
         let mut text: BString = output[..end].into();
-        for byte in text.iter_mut().filter(|byte| matches!(**byte, b'\t' | b'\n')) {
+        for byte in text
+            .iter_mut()
+            .filter(|byte| matches!(**byte, b'\t' | b'\n'))
+        {
             *byte = b' ';
         }
         mask_in_place(&mut text, charset, b'_');
@@ -53,7 +56,11 @@ impl Said {
     fn failure(&self, status: &str, reason: &BStr, meaning: &str) -> Verdict {
         Verdict::Failed(Dsn {
             diag_type: "x-unix".into(),
-            diag_text: if self.0.is_empty() { meaning.into() } else { self.0.clone() },
+            diag_text: if self.0.is_empty() {
+                meaning.into()
+            } else {
+                self.0.clone()
+            },
             ..dsn(status, self.after(reason))
         })
     }
@@ -139,7 +146,6 @@ fn sysexit(code: i32) -> Option<(&'static str, &'static str)> {
     })
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,29 +160,85 @@ mod tests {
         let died = |what: &str| format!("Command died with {what}: \"/bin/x\"");
         let late = "Command time limit exceeded: \"/bin/x\"";
         for (end, output, status, reason, diagnostic) in [
-            (exit(1), "", "5.3.0", died("status 1"), "unknown mail system error 1"),
-            (exit(1), "hi\n", "5.3.0", died("status 1") + ". Command output: hi ", "hi "),
-            (exit(75), "busy\n", "4.3.0", "temporary failure. Command output: busy ".into(), "busy "),
-            (exit(75), "4.2", "4.3.0", "temporary failure. Command output: 4.2".into(), "4.2"),
-            (exit(1), "4.2.2 mailbox full", "4.2.2", "mailbox full".into(), "mailbox full"),
+            (
+                exit(1),
+                "",
+                "5.3.0",
+                died("status 1"),
+                "unknown mail system error 1",
+            ),
+            (
+                exit(1),
+                "hi\n",
+                "5.3.0",
+                died("status 1") + ". Command output: hi ",
+                "hi ",
+            ),
+            (
+                exit(75),
+                "busy\n",
+                "4.3.0",
+                "temporary failure. Command output: busy ".into(),
+                "busy ",
+            ),
+            (
+                exit(75),
+                "4.2",
+                "4.3.0",
+                "temporary failure. Command output: 4.2".into(),
+                "4.2",
+            ),
+            (
+                exit(1),
+                "4.2.2 mailbox full",
+                "4.2.2",
+                "mailbox full".into(),
+                "mailbox full",
+            ),
             (exit(1), "2.1.1\n\nfine\n", "2.1.1", "fine ".into(), "fine "),
             (exit(1), "4.5.6", "4.5.6", String::new(), ""),
             (exit(67), "", "5.1.1", "user unknown".into(), "user unknown"),
-            (End::Event(ChildEvent::Killed(9)), "", "4.3.0", died("signal 9"), "internal software error"),
-            (End::TimedOut, "", "5.3.0", late.into(), "internal software error"),
-            (End::TimedOut, "4.1.1 x", "5.3.0", format!("{late}. Command output: 4.1.1 x"), "4.1.1 x"),
+            (
+                End::Event(ChildEvent::Killed(9)),
+                "",
+                "4.3.0",
+                died("signal 9"),
+                "internal software error",
+            ),
+            (
+                End::TimedOut,
+                "",
+                "5.3.0",
+                late.into(),
+                "internal software error",
+            ),
+            (
+                End::TimedOut,
+                "4.1.1 x",
+                "5.3.0",
+                format!("{late}. Command output: 4.1.1 x"),
+                "4.1.1 x",
+            ),
         ] {
             let said = Said::new(output.as_bytes(), Charset::Ascii);
             match judge("/bin/x".into(), &end, &said, None) {
                 Verdict::Failed(dsn) => assert_eq!(
                     (dsn.status, dsn.reason, dsn.diag_type, dsn.diag_text),
-                    (status.into(), reason.into(), "x-unix".into(), diagnostic.into())
+                    (
+                        status.into(),
+                        reason.into(),
+                        "x-unix".into(),
+                        diagnostic.into()
+                    )
                 ),
                 delivered @ Verdict::Delivered(_) => panic!("{delivered:?}"),
             }
         }
         let said = Said::new(b"ok\n", Charset::Ascii);
-        assert_eq!(judge("x".into(), &exit(0), &said, None), Verdict::Delivered("ok ".into()));
+        assert_eq!(
+            judge("x".into(), &exit(0), &said, None),
+            Verdict::Delivered("ok ".into())
+        );
     }
 
     #[test]
