@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice};
 use postern_delivery::Outcome;
-use postern_delivery::command::{Job as Command, Program, Verdict, run, shell_argv};
+use postern_delivery::command::{Job as Command, Verdict, run, shell_argv};
 use postern_delivery::copy::CopyOptions;
 use postern_ipc::deliver::Request;
+use postern_program::Program;
 
 use crate::expand::{path_bytes, path_of};
 use crate::job::{Failure, Job, configuration_error, dsn};

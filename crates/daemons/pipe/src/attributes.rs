@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_delivery::command::{NoRights, rights};
+use postern_program::{NoRights, rights};
 
 /// What the attributes of a service say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

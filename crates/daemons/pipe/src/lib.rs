@@ -11,13 +11,14 @@ use std::time::Duration;
 use bstr::{BString, ByteSlice};
 use postern_config::words::environment;
 use postern_config::{Config, params};
-use postern_delivery::command::{Job, Program, Verdict, run};
+use postern_delivery::command::{Job, Verdict, run};
 use postern_delivery::copy::CopyOptions;
 use postern_delivery::{Agent, DeliveredTo, Delivery};
 use postern_dict::search::Extensions;
 use postern_ipc::deliver::Dsn;
 use postern_mail::printable::Charset;
 use postern_maillog::fatal;
+use postern_program::Program;
 use postern_queue_file::Hashing;
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 use postern_sys::user;
@@ -141,7 +142,11 @@ fn read_attributes(context: &Context) -> Result<Attributes, String> {
 impl Pipe {
     /// Runs the command for all recipients, who share the outcome; returns whether they are deferred.
     fn deliver(&mut self, attributes: &Attributes, delivery: &Delivery, service: &str) -> bool {
-        let result = self.attempt(attributes, delivery, service);
+        let misused = needs_one_recipient(attributes).filter(|_| delivery.recipients.len() > 1);
+        let result = match misused {
+            Some(_) => Err(configuration_error()),
+            None => self.attempt(attributes, delivery, service),
+        };
         let mut deferred = false;
         for recipient in &delivery.recipients {
             let report = delivery.report(recipient, service.into());
@@ -151,6 +156,9 @@ impl Pipe {
                 Err(dsn) => self.agent.bounce(&report, dsn),
             };
             deferred |= delivery.settle(recipient, outcome);
+        }
+        if let Some(flag) = misused {
+            log::warn!("pipe flag `{flag}' requires {service}_destination_recipient_limit = 1");
         }
         deferred
     }
@@ -162,7 +170,7 @@ impl Pipe {
         delivery: &Delivery,
         service: &str,
     ) -> Result<Dsn, Failure> {
-        self.check(attributes, delivery, service)?;
+        self.check(attributes, delivery)?;
         if delivery.is_trace_only() {
             let name = attributes.argv.first().map(|name| name.as_bstr());
             let reason = format!("delivers to command: {}", name.unwrap_or_default());
@@ -187,20 +195,8 @@ impl Pipe {
     }
 
     /// What forbids a delivery before a command is run.
-    fn check(
-        &self,
-        attributes: &Attributes,
-        delivery: &Delivery,
-        service: &str,
-    ) -> Result<(), Failure> {
+    fn check(&self, attributes: &Attributes, delivery: &Delivery) -> Result<(), Failure> {
         let flags = attributes.flags;
-        let wanted = [(flags.delivered_to, 'D'), (flags.original_to, 'O')];
-        if let Some((_, flag)) = wanted.iter().find(|(is_set, _)| *is_set)
-            && delivery.recipients.len() > 1
-        {
-            log::warn!("pipe flag `{flag}' requires {service}_destination_recipient_limit = 1");
-            return Err(configuration_error());
-        }
         let limit = i64::try_from(attributes.size_limit).unwrap_or(i64::MAX);
         if limit > 0 && delivery.request.size > limit {
             return Err(Box::new(dsn("5.2.3", "message too large")));
@@ -265,6 +261,15 @@ impl Pipe {
             line_end: attributes.line_end.clone(),
         }
     }
+}
+
+/// The flag, if any, whose header can name one recipient only.
+fn needs_one_recipient(attributes: &Attributes) -> Option<char> {
+    let flags = attributes.flags;
+    let wanted = [(flags.delivered_to, 'D'), (flags.original_to, 'O')];
+    wanted
+        .into_iter()
+        .find_map(|(is_set, flag)| is_set.then_some(flag))
 }
 
 /// The status of a delivery, with what the command said.

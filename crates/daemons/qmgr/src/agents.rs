@@ -149,7 +149,8 @@ impl Agents {
                 "unexpected protocol {} from {PRIVATE}/{name} socket (expected: {PROTOCOL})",
                 greeting.protocol
             ),
-            Err(error) => log::warn!("{PRIVATE}/{name} socket: {}", trouble_text(&error)),
+            // So the reference calls even an agent that is gone before it announces itself.
+            Err(_) => log::warn!("{PRIVATE}/{name} socket: malformed response"),
         }
         self.close(hall, token);
         hall.core.agent_left(transport);

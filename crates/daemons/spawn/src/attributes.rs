@@ -1,7 +1,7 @@
 //! The attributes in master.cf: `user=… argv=…`.
 
 use bstr::{BString, ByteSlice};
-use postern_delivery::command::{NoRights, Program, rights};
+use postern_program::{NoRights, Program, rights};
 use postern_server::Context;
 use postern_sys::user;
 

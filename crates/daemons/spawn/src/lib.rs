@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use postern_config::params;
 use postern_config::words::environment;
-use postern_delivery::command::{Program, Running};
 use postern_maillog::{Severity, fatal};
+use postern_program::{Program, Running};
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 use postern_sys::child::Step;
 use postern_sys::error_text;

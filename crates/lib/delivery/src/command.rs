@@ -1,8 +1,6 @@
 //! Delivery to a command: the message on its standard input, what it says, and what its end means
 //! (delivery.md §2.8).
 
-mod program;
-mod rights;
 mod shell;
 mod streams;
 mod verdict;
@@ -14,6 +12,7 @@ use std::time::Duration;
 use bstr::{BString, ByteSlice};
 use postern_ipc::deliver::{Dsn, Recipient};
 use postern_mail::printable::Charset;
+use postern_program::{Program, Running};
 use postern_sys::child::Step;
 use postern_sys::error_text;
 
@@ -22,8 +21,6 @@ use crate::copy::{CopyError, CopyOptions, copy};
 use streams::Streams;
 use verdict::{End, Said, judge};
 
-pub use program::{Program, Running};
-pub use rights::{NoRights, rights};
 pub use shell::shell_argv;
 
 /// A command and how it is to run.

@@ -1,4 +1,4 @@
-//! A program that runs with the rights of somebody else, and its life.
+//! A program and its life.
 
 use std::ffi::CString;
 use std::io;
@@ -30,7 +30,8 @@ pub struct Program {
     pub root: Option<PathBuf>,
     /// Working directory; the present one (`/` with a new root) when absent.
     pub directory: Option<PathBuf>,
-    /// `export_environment`: names that are kept, and `name=value`.
+    /// `export_environment`: names that are kept, and `name=value`; the search path is never taken
+    /// from there.
     pub export: Vec<String>,
     /// Environment besides PATH and the exported names.
     pub environment: Vec<(String, BString)>,
@@ -114,9 +115,7 @@ impl Program {
                 }
             }
         }
-        if !found.iter().any(|(name, _)| name == "PATH") {
-            set(&mut found, "PATH", PATH.as_bytes());
-        }
+        set(&mut found, "PATH", PATH.as_bytes());
         for (name, value) in &self.environment {
             set(&mut found, name, value);
         }
@@ -225,7 +224,7 @@ mod tests {
         );
         assert_eq!(
             of(&["PATH=/x", "B=a=b"], &[("C", "1")]),
-            ["PATH=/x", "B=a=b", "C=1"]
+            ["PATH=/usr/bin:/bin", "B=a=b", "C=1"]
         );
         assert_eq!(
             of(&["A=1"], &[("A", "2"), ("PATH", "/y")]),
