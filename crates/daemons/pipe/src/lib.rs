@@ -42,7 +42,8 @@ struct Pipe {
     agent: Agent,
     hashing: Hashing,
     settings: Settings,
-    /// Read when the first request comes, as the reference does: until then nobody waits for an answer.
+    /// Read with the first request, as the reference does: with bad ones the queue manager sees an agent
+    /// that dies over a message, and tries again later without a word about its recipients.
     attributes: Option<Attributes>,
 }
 
@@ -85,16 +86,17 @@ impl SingleServer for Pipe {
     }
 
     fn serve(&mut self, context: &Context, client: Client) {
-        let attributes = match self.attributes.take() {
-            Some(attributes) => attributes,
-            None => read_attributes(context).unwrap_or_else(|text| fatal!("{text}")),
-        };
         let mut channel = client.channel;
         let hashing = self.hashing.clone();
         postern_delivery::serve(&mut channel, &hashing, |delivery| {
-            self.deliver(&attributes, delivery, &context.service_name)
+            let attributes = match self.attributes.take() {
+                Some(attributes) => attributes,
+                None => read_attributes(context).unwrap_or_else(|text| fatal!("{text}")),
+            };
+            let deferred = self.deliver(&attributes, delivery, &context.service_name);
+            self.attributes = Some(attributes);
+            deferred
         });
-        self.attributes = Some(attributes);
     }
 }
 

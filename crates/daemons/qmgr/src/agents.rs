@@ -149,8 +149,7 @@ impl Agents {
                 "unexpected protocol {} from {PRIVATE}/{name} socket (expected: {PROTOCOL})",
                 greeting.protocol
             ),
-            // So the reference calls even an agent that is gone before it announces itself.
-            Err(_) => log::warn!("{PRIVATE}/{name} socket: malformed response"),
+            Err(error) => log::warn!("{PRIVATE}/{name} socket: {}", trouble_text(&error)),
         }
         self.close(hall, token);
         hall.core.agent_left(transport);
@@ -209,7 +208,13 @@ impl Agents {
             Ok(reply) => finished(hall, entry, &reply),
             Err(error) => {
                 let name = &hall.core.transports[transport].name;
-                log::warn!("{PRIVATE}/{name} socket: {}", trouble_text(&error));
+                // So Postfix also calls an agent that is gone without an answer.
+                let trouble = if sent {
+                    "malformed response"
+                } else {
+                    trouble_text(&error)
+                };
+                log::warn!("{PRIVATE}/{name} socket: {trouble}");
                 if sent {
                     crashed(hall, transport, entry);
                 } else {
