@@ -231,8 +231,11 @@ fn connection_becomes_the_streams_of_a_command() {
     };
     assert_eq!(talk("talk"), "hello, known\ntrouble\n");
     instance.wait_log("warning: command /bin/sh exit status 3");
-    assert_eq!(talk("hang"), "");
-    instance.wait_log(": command time limit exceeded");
+    // Before 3.10 the reference only says that it ends such a command.
+    if std::env::var_os("POSTERN_TEST_REFERENCE").is_none() {
+        assert_eq!(talk("hang"), "");
+        instance.wait_log(": command time limit exceeded");
+    }
     assert_eq!(talk("none"), "");
     instance.wait_log("fatal: spawn_comand: execvp /no/such/program: No such file or directory");
     instance.wait_log("warning: command /no/such/program exit status 1");

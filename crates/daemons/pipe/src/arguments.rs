@@ -55,7 +55,7 @@ pub(crate) fn expand(
     request: &Request,
     recipients: &[Recipient],
     extensions: &Extensions,
-) -> Result<Vec<BString>, BadArgument> {
+) -> Result<Vec<BString>, Vec<BadArgument>> {
     let flags = attributes.flags;
     let addresses: Vec<Address> = recipients
         .iter()
@@ -75,24 +75,29 @@ pub(crate) fn expand(
     Ok(argv)
 }
 
+/// The parts of an argument, or all that is wrong with it.
 fn parse(
     argument: &BStr,
     of_request: impl Fn(&str) -> Option<BString>,
-) -> Result<Vec<Part>, BadArgument> {
+) -> Result<Vec<Part>, Vec<BadArgument>> {
     let text = to_text(argument);
-    let mut parts = Vec::new();
+    let (mut parts, mut bad) = (Vec::new(), Vec::new());
     for piece in pieces(&text) {
-        parts.push(match piece.map_err(BadArgument::Syntax)? {
-            Piece::Literal(literal) => Part::Text(to_bytes(literal).into()),
-            Piece::Name(name) | Piece::Group(name) => match PerRecipient::from_name(name) {
-                Some(of_recipient) => Part::Recipient(of_recipient),
-                None => of_request(name)
-                    .map(Part::Text)
-                    .ok_or_else(|| BadArgument::UnknownMacro(name.to_owned()))?,
-            },
-        });
+        match piece {
+            Err(text) => bad.push(BadArgument::Syntax(text)),
+            Ok(Piece::Literal(literal)) => parts.push(Part::Text(to_bytes(literal).into())),
+            Ok(Piece::Name(name) | Piece::Group(name)) => {
+                let part = PerRecipient::from_name(name)
+                    .map(Part::Recipient)
+                    .or_else(|| of_request(name).map(Part::Text));
+                match part {
+                    Some(part) => parts.push(part),
+                    None => bad.push(BadArgument::UnknownMacro(name.to_owned())),
+                }
+            }
+        }
     }
-    Ok(parts)
+    if bad.is_empty() { Ok(parts) } else { Err(bad) }
 }
 
 /// The argument for one recipient.
@@ -257,7 +262,7 @@ mod tests {
         argv: &[&str],
         flags: &str,
         recipients: &[(&str, &str)],
-    ) -> Result<Vec<BString>, BadArgument> {
+    ) -> Result<Vec<BString>, Vec<BadArgument>> {
         let words = [format!("flags={flags}"), "user=root".to_owned()];
         let words = words.into_iter().map(BString::from);
         let argv = argv.iter().enumerate().map(|(at, word)| {
@@ -376,7 +381,7 @@ mod tests {
             ("${ user }", unknown(" user ")),
             ("${{user}}", unknown("{user}")),
             ("$1", unknown("1")),
-            ("${user}$nope ${}", unknown("nope")),
+            ("${user}$nope", unknown("nope")),
             ("${}", syntax("empty macro name: \"${}\"")),
             ("x$", syntax("empty macro name: \"x$\"")),
             ("$-", syntax("empty macro name: \"$-\"")),
@@ -390,10 +395,17 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                arguments(&["x", argument], "", &[("a@b", "a@b")]),
-                Err(want)
+                arguments(&["x", argument, "$later"], "", &[("a@b", "a@b")]),
+                Err(vec![want]),
+                "{argument}"
             );
         }
+        let all = vec![
+            unknown("a"),
+            unknown("b"),
+            syntax("empty macro name: \"$a$b x$\""),
+        ];
+        assert_eq!(arguments(&["$a$b x$"], "", &[]), Err(all));
     }
 
     #[test]

@@ -214,13 +214,17 @@ impl Pipe {
         Ok(())
     }
 
-    fn warn(&self, service: &str, bad: &BadArgument) {
+    fn warn(&self, service: &str, bad: &[BadArgument]) {
         let master_cf = &self.settings.master_cf;
-        match bad {
-            BadArgument::UnknownMacro(name) => {
-                log::warn!("file {master_cf}: service {service}: unknown macro name: \"{name}\"");
+        for mistake in bad {
+            match mistake {
+                BadArgument::UnknownMacro(name) => {
+                    log::warn!(
+                        "file {master_cf}: service {service}: unknown macro name: \"{name}\""
+                    );
+                }
+                BadArgument::Syntax(text) => log::warn!("{text}"),
             }
-            BadArgument::Syntax(text) => log::warn!("{text}"),
         }
     }
 
