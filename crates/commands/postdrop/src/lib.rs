@@ -77,7 +77,8 @@ fn check_user(config: &Config, uid: u32) {
         Ok(None) => "unknown".to_owned(),
         Err(error) => fatal!("unable to look up user {uid}: {}", error_text(&error)),
     };
-    let mut users = MatchList::open(config, "authorized_submit_users", &list, MatchKind::Text);
+    let mut users =
+        MatchList::open_small(config, "authorized_submit_users", &list, MatchKind::Text);
     match users.matches(name.as_str().into()) {
         Ok(true) => {}
         Ok(false) => fatal!("User {name}({uid}) is not allowed to submit mail"),
