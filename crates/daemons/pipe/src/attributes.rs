@@ -172,8 +172,8 @@ fn size(value: &BStr) -> Result<u64, String> {
     u64::try_from(number).map_err(|_| bad())
 }
 
-/// The backslash escapes of C strings. Before any other character, and at the end, a backslash means
-/// nothing.
+/// The backslash escapes of C strings, up to the first NUL. Before any other character, and at the end, a
+/// backslash means nothing.
 fn unescape(value: &[u8]) -> BString {
     let mut out = BString::default();
     let mut rest = value;
@@ -213,6 +213,8 @@ fn unescape(value: &[u8]) -> BString {
             other => other,
         });
     }
+    let end = out.find_byte(0).unwrap_or(out.len());
+    out.truncate(end);
     out
 }
 
@@ -328,7 +330,7 @@ mod tests {
         for (text, want) in [
             ("\\r\\n", &b"\r\n"[..]),
             ("\\015\\012", b"\r\n"),
-            ("\\a\\b\\f\\t\\v\\0x", b"\x07\x08\x0c\t\x0b\0x"),
+            ("\\a\\b\\f\\t\\v\\0x", b"\x07\x08\x0c\t\x0b"),
             ("\\q\\\\\\1234\\x41", b"q\\S4x41"),
             ("\\", b""),
             ("\\777", b"\xff"),
