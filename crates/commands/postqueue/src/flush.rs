@@ -93,7 +93,7 @@ pub(crate) fn site(config: &Config, site: &OsStr) -> ExitCode {
 fn is_eligible(config: &Config, site: &[u8]) -> bool {
     let param = params::FAST_FLUSH_DOMAINS;
     let text = config.get(param);
-    let mut sites = MatchList::open(config, param.info.name, &text, MatchKind::Domain);
+    let mut sites = MatchList::open_small(config, param.info.name, &text, MatchKind::Domain);
     sites.matches(site.into()).unwrap_or(true)
 }
 

@@ -137,7 +137,7 @@ fn authorize(config: &Config, param: Param<String>, what: &str) {
         .ok()
         .flatten()
         .map_or_else(|| "unknown".to_owned(), |user| user.name);
-    let mut users = MatchList::open(config, param.info.name, &list, MatchKind::Text);
+    let mut users = MatchList::open_small(config, param.info.name, &list, MatchKind::Text);
     if !matches!(users.matches(name.as_str().into()), Ok(true)) {
         die(
             i32::from(exit::UNAVAILABLE),

@@ -10,6 +10,7 @@
 pub mod alias;
 mod bdb;
 mod blocks;
+mod by_postmap;
 pub mod cache;
 #[cfg(any(feature = "memcache", feature = "redis"))]
 mod cache_server;
@@ -77,7 +78,8 @@ pub use maps::Maps;
 pub use match_list::{MatchKind, MatchList, domain_keys, parent_domain_matches};
 pub use postern_config::words::grouped_words as split_list;
 pub use registry::{
-    TYPES, changed_table, check_creatable, create, open, open_mode, split_type_name, try_open,
+    TYPES, changed_table, check_creatable, create, open, open_mode, open_small, split_type_name,
+    try_open,
 };
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};

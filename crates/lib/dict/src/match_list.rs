@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::lines::LogicalLines;
-use crate::{Flags, LookupError, Net, Table, fold_key, io_text, open, split_list};
+use crate::{Flags, LookupError, Net, Table, fold_key, io_text, open, open_small, split_list};
 
 /// What the patterns of a list are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,9 @@ struct Item {
     pattern: Pattern,
 }
 
+/// How the tables of a list are opened.
+type Opener = fn(&Config, &str, Flags) -> Box<dyn Table>;
+
 /// A list of patterns.
 pub struct MatchList {
     title: String,
@@ -50,19 +53,19 @@ pub struct MatchList {
     /// `example.com` matches `sub.example.com`, too.
     parents: bool,
     items: Vec<Item>,
+    opener: Opener,
 }
 
 /// Whether the parameter `name` is listed in `parent_domain_matches_subdomains`.
 pub fn parent_domain_matches(config: &Config, name: &str) -> bool {
-    let list = config.get(params::PARENT_DOMAIN_MATCHES_SUBDOMAINS);
-    let kind = MatchKind::Text;
-    let mut list = MatchList::open_with(
-        config,
-        "parent_domain_matches_subdomains",
-        &list,
-        kind,
-        false,
-    );
+    parents_match(config, name, open)
+}
+
+fn parents_match(config: &Config, name: &str, opener: Opener) -> bool {
+    let param = params::PARENT_DOMAIN_MATCHES_SUBDOMAINS;
+    let value = config.get(param);
+    let mut list = MatchList::new(param.info.name, MatchKind::Text, false, opener);
+    list.add(config, &value, false, 0);
     list.matches(BStr::new(name)).unwrap_or(false)
 }
 
@@ -73,9 +76,20 @@ impl MatchList {
     /// Opens the list `value` of the parameter `title`. Whether `title` is listed in
     /// `parent_domain_matches_subdomains` is looked up for the kinds that ask.
     pub fn open(config: &Config, title: &str, value: &str, kind: MatchKind) -> Self {
+        Self::open_by(config, title, value, kind, open)
+    }
+
+    /// As [`MatchList::open`], with tables as [`open_small`] opens them.
+    pub fn open_small(config: &Config, title: &str, value: &str, kind: MatchKind) -> Self {
+        Self::open_by(config, title, value, kind, open_small)
+    }
+
+    fn open_by(config: &Config, title: &str, value: &str, kind: MatchKind, opener: Opener) -> Self {
         let asks = matches!(kind, MatchKind::Domain | MatchKind::NameAddress);
-        let parents = asks && parent_domain_matches(config, title);
-        Self::open_with(config, title, value, kind, parents)
+        let parents = asks && parents_match(config, title, opener);
+        let mut list = Self::new(title, kind, parents, opener);
+        list.add(config, value, false, 0);
+        list
     }
 
     /// As [`MatchList::open`], with the rule for parent domains given.
@@ -86,14 +100,19 @@ impl MatchList {
         kind: MatchKind,
         parents: bool,
     ) -> Self {
-        let mut list = Self {
+        let mut list = Self::new(title, kind, parents, open);
+        list.add(config, value, false, 0);
+        list
+    }
+
+    fn new(title: &str, kind: MatchKind, parents: bool, opener: Opener) -> Self {
+        Self {
             title: title.to_owned(),
             kind,
             parents,
             items: Vec::new(),
-        };
-        list.add(config, value, false, 0);
-        list
+            opener,
+        }
     }
 
     /// Whether no pattern is listed.
@@ -128,7 +147,7 @@ impl MatchList {
             } else if bare.starts_with('/') && depth < DEEPEST {
                 self.add_file(config, bare, negated, depth);
             } else {
-                let pattern = pattern(config, bare);
+                let pattern = pattern(config, bare, self.opener);
                 self.items.push(Item { negated, pattern });
             }
         }
@@ -213,9 +232,9 @@ impl MatchList {
     }
 }
 
-fn pattern(config: &Config, text: &str) -> Pattern {
+fn pattern(config: &Config, text: &str, opener: Opener) -> Pattern {
     if text.contains(':') && !text.starts_with('[') {
-        let table = open(config, text, Flags::LOCK | Flags::UTF8_REQUEST);
+        let table = opener(config, text, Flags::LOCK | Flags::UTF8_REQUEST);
         return Pattern::Table {
             type_name: text.to_owned(),
             table,

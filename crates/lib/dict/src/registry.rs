@@ -10,7 +10,7 @@ use crate::composite::{self, Debug, Join};
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    by_postmap, cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -27,13 +27,29 @@ pub fn open(config: &Config, type_name: &str, flags: Flags) -> Box<dyn Table> {
     open_mode(config, type_name, OpenMode::Read, flags)
 }
 
+/// As [`open`] for set-gid commands, which shall start fast and be small: tables that need a client
+/// library are asked through postmap(1), and a program that opens tables only so has no such library in it.
+pub fn open_small(config: &Config, type_name: &str, flags: Flags) -> Box<dyn Table> {
+    open_by(config, type_name, OpenMode::Read, flags, by_postmap::open)
+}
+
 /// As [`open`], in any mode.
 pub fn open_mode(config: &Config, type_name: &str, mode: OpenMode, flags: Flags) -> Box<dyn Table> {
+    open_by(config, type_name, mode, flags, open_client)
+}
+
+fn open_by(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+    clients: Clients,
+) -> Box<dyn Table> {
     let registered = registered_name(type_name, mode, flags);
     if let Some(shared) = find(&registered) {
         return Box::new(shared);
     }
-    let table = match open_new(config, type_name, mode, flags) {
+    let table = match open_new(config, type_name, mode, flags, clients) {
         Ok(table) => table,
         Err(error) => {
             log::error!("{error}");
@@ -54,7 +70,7 @@ pub fn try_open(
     if let Some(shared) = find(&registered) {
         return Ok(Box::new(shared));
     }
-    let table = open_new(config, type_name, mode, flags)?;
+    let table = open_new(config, type_name, mode, flags, open_client)?;
     Ok(Box::new(register(registered, table)))
 }
 
@@ -169,21 +185,56 @@ fn open_new(
     type_name: &str,
     mode: OpenMode,
     flags: Flags,
+    clients: Clients,
 ) -> Result<Box<dyn Table>, OpenError> {
     let (kind, name) = split_type_name(type_name)?;
-    let mut member = |inner: &str| open_new(config, inner, mode, flags);
+    let mut member = |inner: &str| open_new(config, inner, mode, flags, clients);
     let engine = match kind {
         "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
         "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
         "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
+        _ if CLIENTS.contains(&kind) => clients(config, type_name, mode, flags)?,
         _ => open_engine(config, type_name, mode, flags)?,
     };
     Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
 }
 
-/// Opens the bare table: one line per type.
-pub(crate) fn open_engine(
+/// Opens a table of one of the types [`CLIENTS`].
+///
+/// It is handed down as a function so that the linker sees which programs need the libraries behind it.
+type Clients = fn(&Config, &str, OpenMode, Flags) -> Result<Box<dyn Table>, OpenError>;
+
+/// Types that bring a client library.
+const CLIENTS: [&str; 6] = ["ldap", "memcache", "mysql", "pgsql", "redis", "sqlite"];
+
+/// Opens the bare table of a type that brings a library: one line per type.
+fn open_client(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    let (kind, name) = split_type_name(type_name)?;
+    match kind {
+        #[cfg(feature = "ldap")]
+        "ldap" => crate::ldap::open(config, name, mode, flags),
+        #[cfg(feature = "memcache")]
+        "memcache" => crate::memcache::open(config, name, mode, flags),
+        #[cfg(feature = "mysql")]
+        "mysql" => crate::sql::mysql::open(config, name, mode, flags),
+        #[cfg(feature = "pgsql")]
+        "pgsql" => crate::sql::pgsql::open(config, name, mode, flags),
+        #[cfg(feature = "redis")]
+        "redis" => crate::redis::open(config, name, mode, flags),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => crate::sql::sqlite::open(config, name, mode, flags),
+        _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
+    }
+}
+
+/// Opens the bare table of any other type: one line per type.
+fn open_engine(
     config: &Config,
     type_name: &str,
     mode: OpenMode,
@@ -213,19 +264,7 @@ pub(crate) fn open_engine(
             let limit = usize::try_from(config.get(params::SOCKETMAP_MAX_REPLY_SIZE)).unwrap_or(0);
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
-        #[cfg(feature = "ldap")]
-        "ldap" => crate::ldap::open(config, name, mode, flags),
-        #[cfg(feature = "memcache")]
-        "memcache" => crate::memcache::open(config, name, mode, flags),
-        #[cfg(feature = "redis")]
-        "redis" => crate::redis::open(config, name, mode, flags),
         "proxy" => proxy::open(config, name, mode, flags),
-        #[cfg(feature = "mysql")]
-        "mysql" => crate::sql::mysql::open(config, name, mode, flags),
-        #[cfg(feature = "pgsql")]
-        "pgsql" => crate::sql::pgsql::open(config, name, mode, flags),
-        #[cfg(feature = "sqlite")]
-        "sqlite" => crate::sql::sqlite::open(config, name, mode, flags),
         "mongodb" => Err(OpenError(format!(
             "unsupported dictionary type: mongodb ({type_name}); Postern has no MongoDB client"
         ))),
