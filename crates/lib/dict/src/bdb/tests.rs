@@ -490,3 +490,37 @@ proptest! {
         exercise(kind, &source);
     }
 }
+
+#[test]
+fn what_killed_builds_leave_behind_goes_with_the_next_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let file = |name: &str| std::fs::File::create(directory.path().join(name)).unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let locked = file("__db.t.db.4000001");
+    for old in [
+        file("__db.t.db.4000000"),
+        file("__db.t.db.x"),
+        file("__db.u.db.4000000"),
+        locked.try_clone().unwrap(),
+    ] {
+        old.set_modified(hour_ago).unwrap();
+    }
+    file("__db.t.db.4000002");
+    let lock = postern_sys::lock::LockMode::Exclusive;
+    postern_sys::lock::lock(&locked, postern_sys::lock::LockStyle::Flock, lock).unwrap();
+    build(Kind::Hash, &source, []);
+    let names = std::fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let left = [
+        "__db.t.db.4000001",
+        "__db.t.db.4000002",
+        "__db.t.db.x",
+        "__db.u.db.4000000",
+        "t.db",
+    ];
+    assert_eq!(names, left);
+}
