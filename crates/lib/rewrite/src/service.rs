@@ -6,7 +6,7 @@ use bstr::{BStr, BString};
 use postern_attr::{Encoding, Extra};
 use postern_config::words::grouped_words;
 use postern_config::{Config, params};
-use postern_dict::LookupError;
+use postern_dict::{LookupError, io_text};
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{PROTOCOL, ResolveReply, ResolveRequest, resolve_flag};
 use postern_mail::address;
@@ -69,6 +69,7 @@ impl AddressService {
         if tables_open_here(config) {
             Self::in_process(config)
         } else {
+            report_missing(&config.get(params::RELAY_DOMAINS));
             Self::by_service(config, config.get(params::IPC_TIMEOUT))
         }
     }
@@ -300,6 +301,22 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
             members.is_some_and(|members| list_opens_here(members, depth))
         }
         _ => false,
+    }
+}
+
+/// Tells of files of a list that are missing. Postfix's clients of the service open this list, too, and
+/// their operators look for the error in these programs' lines.
+fn report_missing(list: &str) {
+    for item in grouped_words(list) {
+        let item = item.trim_start_matches('!');
+        let (what, path) = match item.split_once(':') {
+            Some(("hash" | "btree", name)) => ("database", format!("{name}.db")),
+            None if item.starts_with('/') => ("file", item.to_owned()),
+            _ => continue,
+        };
+        if let Err(error) = std::fs::File::open(&path) {
+            log::error!("open {what} {path}: {}", io_text(&error));
+        }
     }
 }
 
