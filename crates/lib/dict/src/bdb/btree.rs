@@ -303,15 +303,6 @@ impl Btree<'_, '_> {
         }
     }
 
-    fn leaf(&self, number: u32) -> io::Result<Page> {
-        let page = self.0.read(number)?;
-        if page.kind() == BTREE_LEAF {
-            Ok(page)
-        } else {
-            Err(page.damaged("not a leaf"))
-        }
-    }
-
     fn leaf_bytes(&self, leaf: &Page, index: usize) -> io::Result<Vec<u8>> {
         self.item_bytes(leaf.btree_item(index)?, leaf.number)
     }
