@@ -468,27 +468,6 @@ impl<'a> Pager<'a> {
     }
 }
 
-/// Lets a process die between two writes, as far as the file is concerned.
-#[cfg(test)]
-pub(super) mod testing {
-    use std::cell::Cell;
-    use std::io;
-
-    thread_local! {
-        /// Writes until the end.
-        pub(in crate::bdb) static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-
-    pub(super) fn may_write() -> io::Result<()> {
-        let left = LEFT.get();
-        LEFT.set(left.saturating_sub(1));
-        if left == 0 {
-            return Err(io::Error::other("no more writes"));
-        }
-        Ok(())
-    }
-}
-
 fn get_references(page: &Page) -> u16 {
     u16::try_from(page.entries()).unwrap_or(u16::MAX)
 }
@@ -527,4 +506,25 @@ pub(super) fn chain_reference(first: u32, length: usize) -> io::Result<[u8; 8]> 
     put_u32(&mut reference, 0, first);
     put_u32(&mut reference, 4, number(length)?);
     Ok(reference)
+}
+
+/// Lets a process die between two writes, as far as the file is concerned.
+#[cfg(test)]
+pub(super) mod testing {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        /// Writes until the end.
+        pub(in crate::bdb) static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    pub(super) fn may_write() -> io::Result<()> {
+        let left = LEFT.get();
+        LEFT.set(left.saturating_sub(1));
+        if left == 0 {
+            return Err(io::Error::other("no more writes"));
+        }
+        Ok(())
+    }
 }
