@@ -1,8 +1,14 @@
-//! A mail host with its maps in MariaDB goes through an outage of the database.
+//! Mail hosts with their maps in databases and directories go through outages of these.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use postern_testkit::{Instance, MariaDb, content, skip, wait_for};
+use postern_testkit::{
+    Instance, MariaDb, PostgreSql, SmtpClient, Store, content, free_port, skip, wait_for,
+};
 
 const TEXT: &str = "From: sender@example.test\nSubject: greeting\n\nHello.\n";
 
@@ -130,7 +136,7 @@ fn mail_waits_while_the_database_is_away_and_none_is_refused_or_lost() {
     });
     wait_for("local mail to be picked up", || {
         instance.succeed("postkick", &["public", "pickup", "W"]);
-        let maildrop = std::fs::read_dir(instance.file("spool/maildrop"));
+        let maildrop = fs::read_dir(instance.file("spool/maildrop"));
         (maildrop.unwrap().count() == 0).then_some(())
     });
     instance.wait_queue_empty();
@@ -139,4 +145,478 @@ fn mail_waits_while_the_database_is_away_and_none_is_refused_or_lost() {
         instance.wait_mail("joe", &format!("\nSubject: {subject}\n"));
     }
     assert_eq!(instance.defects(), Vec::<String>::new());
+}
+
+/// Recipients and what SMTP says of them when the tables are well.
+type Recipients = [(&'static str, u16)];
+
+/// What came of all lookups so far.
+#[derive(Default)]
+struct Storm {
+    answers: AtomicUsize,
+    errors: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+/// Lookups of each client at least.
+const LOOKUPS: usize = 50;
+
+impl Storm {
+    fn sum(&self) -> usize {
+        self.answers.load(Ordering::SeqCst) + self.errors.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `more` lookups are done.
+    fn after(&self, more: usize) {
+        let start = self.sum();
+        wait_for("lookups", || (self.sum() >= start + more).then_some(()));
+    }
+
+    /// Waits until `more` lookups have failed for now.
+    fn after_errors(&self, more: usize) {
+        let errors = || self.errors.load(Ordering::SeqCst);
+        let start = errors();
+        wait_for("failures", || (errors() >= start + more).then_some(()));
+    }
+
+    /// Waits until nobody gets an answer.
+    fn calm(&self) {
+        let (mut last, mut since) = (self.sum(), Instant::now());
+        wait_for("all clients to wait", || {
+            if self.sum() != last {
+                (last, since) = (self.sum(), Instant::now());
+            }
+            (since.elapsed() > Duration::from_millis(300)).then_some(())
+        });
+    }
+
+    /// Asks for recipients at `port` again and again until all is over, and then until all is well.
+    fn ask(&self, port: u16, recipients: &Recipients, first: usize) {
+        let mut client = SmtpClient::connect(port);
+        assert_eq!(client.say("EHLO client.example.test").code, 250);
+        let mut is_answered = |(address, want): (&str, u16)| {
+            let sender = client.say("MAIL FROM:<sender@example.test>");
+            let reply = client.say(&format!("RCPT TO:<{address}>"));
+            let is_answered = reply.code == want;
+            let is_temporary = sender.code == 451 || reply.code == 451;
+            assert!(
+                is_answered || is_temporary,
+                "{address}: {sender:?} {reply:?}"
+            );
+            client.say("RSET");
+            is_answered
+        };
+        let mut rounds = recipients.iter().cycle().skip(first);
+        let mut done = 0;
+        while done < LOOKUPS || !self.is_over.load(Ordering::SeqCst) {
+            if let Some(recipient) = rounds.next() {
+                let count = if is_answered(*recipient) {
+                    &self.answers
+                } else {
+                    &self.errors
+                };
+                count.fetch_add(1, Ordering::SeqCst);
+                done += 1;
+            }
+        }
+        for recipient in recipients {
+            wait_for(recipient.0, || is_answered(*recipient).then_some(()));
+        }
+        client.say("QUIT");
+    }
+}
+
+/// Open descriptors of the daemons of an instance; of each program the process with the most.
+fn descriptors(instance: &Instance) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for daemon in instance.daemons() {
+        let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid)).map_or(0, Iterator::count);
+        let most: &mut usize = counts.entry(daemon.name).or_default();
+        *most = (*most).max(open);
+    }
+    counts
+}
+
+/// Clients at every port ask while there is `trouble`. Answers are right or temporary errors, and when all is
+/// well again, no daemon has more descriptors open than before.
+fn storm(instance: &Instance, clients: &[(u16, &Recipients)], trouble: impl FnOnce(&Storm)) {
+    let storm = &Storm::default();
+    let mut before = BTreeMap::new();
+    thread::scope(|scope| {
+        for (number, (port, recipients)) in clients.iter().enumerate() {
+            scope.spawn(move || storm.ask(*port, recipients, number));
+        }
+        storm.after(clients.len() * 10);
+        before = descriptors(instance);
+        trouble(storm);
+        storm.is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(storm.sum() >= clients.len() * LOOKUPS);
+    assert!(storm.errors.load(Ordering::SeqCst) > 0);
+    for (name, count) in descriptors(instance) {
+        // One more lasting connection may have been made since; and of a service, any process may have
+        // come to serve all clients.
+        let more = if name == "smtpd" { 2 } else { clients.len() };
+        let most = before.get(&name).map_or(30, |before| before + more);
+        assert!(
+            count <= most,
+            "{name}: {count} descriptors, before {before:?}"
+        );
+    }
+    assert_eq!(instance.defects(), Vec::<String>::new());
+}
+
+/// Nobody is slowed down for wrong recipients.
+const NO_PENALTIES: &str = "smtpd_soft_error_limit = 1000000\nsmtpd_hard_error_limit = 1000000\n\
+    smtpd_junk_command_limit = 1000000\nsmtpd_delay_reject = no\n";
+
+/// Tables of a ViMbAdmin host: what its maps read, and some of the columns that they do not.
+const VIMBADMIN: &str = "
+    CREATE DATABASE vimbadmin CHARACTER SET utf8mb4;
+    CREATE USER postfix@'%' IDENTIFIED BY 'secret'; GRANT SELECT ON vimbadmin.* TO postfix@'%';
+    CREATE USER postfix@localhost IDENTIFIED BY 'secret'; GRANT SELECT ON vimbadmin.* TO postfix@localhost;
+    USE vimbadmin;
+    CREATE TABLE domain (id BIGINT AUTO_INCREMENT PRIMARY KEY, domain VARCHAR(255) UNIQUE, transport VARCHAR(255),
+        backupmx TINYINT(1) NOT NULL DEFAULT 0, active TINYINT(1) NOT NULL);
+    CREATE TABLE mailbox (id BIGINT AUTO_INCREMENT PRIMARY KEY, username VARCHAR(255) UNIQUE, name VARCHAR(255),
+        maildir VARCHAR(255), active TINYINT(1) NOT NULL, Domain_id BIGINT);
+    CREATE TABLE alias (id BIGINT AUTO_INCREMENT PRIMARY KEY, address VARCHAR(255) UNIQUE, goto LONGTEXT,
+        active TINYINT(1) NOT NULL, Domain_id BIGINT);
+    CREATE TABLE tlspolicies (domain VARCHAR(255) PRIMARY KEY, policy VARCHAR(32), params VARCHAR(255));
+    INSERT INTO domain (domain, transport, active) VALUES ('example.net', 'virtual', 1), ('off.example', 'virtual', 0);
+    INSERT INTO mailbox (username, maildir, active) VALUES ('joe@example.net', '/srv/joe', 1),
+        ('admin@example.net', '/srv/admin', 1), ('off@example.net', '/srv/off', 0);
+    INSERT INTO alias (address, goto, active) VALUES ('joe@example.net', 'joe@example.net', 1),
+        ('info@example.net', 'joe@example.net,joe@elsewhere.example', 1), ('old@example.net', 'joe@example.net', 0),
+        ('o''brien@example.net', 'joe@example.net', 1);
+    INSERT INTO tlspolicies VALUES ('secure.example', 'secure', 'match=nexthop'), ('may.example', 'may', NULL);";
+
+/// The maps of the host, as files in `etc/sql`.
+const HOSTED: [(&str, &str); 4] = [
+    (
+        "virtual-domains",
+        "SELECT 1 FROM domain WHERE domain='%s' AND active = '1'",
+    ),
+    (
+        "virtual-mailboxes",
+        "SELECT 1 FROM mailbox WHERE username = '%s' AND active = '1'",
+    ),
+    (
+        "virtual-aliases",
+        "SELECT goto FROM alias WHERE address = '%s' AND active = '1'",
+    ),
+    (
+        "tls-policy",
+        "SELECT policy, params FROM tlspolicies WHERE domain = '%s'",
+    ),
+];
+
+const LOCAL_ALIASES: &str = "abuse       abuse@example.net\nclamav      admin@example.net\n\
+    hostmaster  hostmaster@example.net\npostmaster  postmaster@example.net\nroot        admin@example.net\n";
+
+const TRANSPORT: &str = "example.net    lmtp:unix:private/dovecot-lmtp\n\
+    .example.net   lmtp:unix:private/dovecot-lmtp\nmicrosoft.com   relay:[maeve.vpn.example.net]:25\n\
+    /.*@hotmail.*/i relay:[maeve.vpn.example.net]:25\nmailbox.org     relay:[dolores.vpn.example.net]\n\
+    *               relay:[dolores.vpn.example.net]:25\n";
+
+const NETWORKS: &str = "# IPv4 localhost\n127.0.0.0/8 OK\n\n# IPv6 localhost\n[::1]/128 OK\n[fe80::]/64 OK\n\
+    172.27.88.10 OK\n2001:db8:3414:6b1d::10 OK\n203.0.113.54 OK\n172.27.88.0/24 OK\n\
+    fdc1:d89e:b128:6a04::/64 OK\n";
+
+/// A ViMbAdmin host whose tables are called `KIND:FILE` with `kind` before.
+fn mail_host(server: &MariaDb, kind: &str, retry_interval: &str) -> Instance {
+    let mut instance = Instance::for_test(
+        &format!(
+            "mydomain = example.net\nmyhostname = mail.${{mydomain}}\nmyorigin = charlotte.${{mydomain}}\n\
+             recipient_delimiter = +-\nstrict_rfc821_envelopes = yes\n\
+             mynetworks = cidr:${{config_directory}}/mynetworks.cidr\n\
+             virtual_mailbox_domains = {kind}:${{config_directory}}/sql/virtual-domains.cf\n\
+             virtual_mailbox_maps = {kind}:${{config_directory}}/sql/virtual-mailboxes.cf\n\
+             virtual_alias_maps = hash:${{config_directory}}/virtual {kind}:${{config_directory}}/sql/virtual-aliases.cf\n\
+             virtual_transport = lmtp:unix:private/dovecot-lmtp\n\
+             transport_maps = hash:${{config_directory}}/transport\n\
+             smtp_tls_policy_maps = {kind}:${{config_directory}}/sql/tls-policy.cf\n{NO_PENALTIES}"
+        ),
+        "",
+    );
+    fs::create_dir(instance.file("etc/sql")).unwrap();
+    for (name, query) in HOSTED {
+        let text = format!(
+            "hosts = 127.0.0.1:{}\nuser = postfix\npassword = secret\ndbname = vimbadmin\n\
+             query = {query}\n{retry_interval}",
+            server.port()
+        );
+        instance.write(&format!("etc/sql/{name}.cf"), text.as_bytes());
+    }
+    for (name, text) in [("virtual", LOCAL_ALIASES), ("transport", TRANSPORT)] {
+        instance.write(&format!("etc/{name}"), text.as_bytes());
+        let table = format!("hash:{}", instance.file("etc").join(name).display());
+        instance.succeed("postmap", &[&table]);
+    }
+    instance.write("etc/mynetworks.cidr", NETWORKS.as_bytes());
+    instance.start().unwrap();
+    instance
+}
+
+const HOSTED_RECIPIENTS: &Recipients = &[
+    ("joe@example.net", 250),
+    ("nobody@example.net", 550),
+    ("Joe+x@Example.NET", 250),
+    ("off@example.net", 550),
+    ("info@example.net", 250),
+    ("old@example.net", 550),
+    ("o'brien@example.net", 250),
+    ("\"' or '1'='1\"@example.net", 550),
+    ("x@microsoft.com", 250),
+    ("x@off.example", 250),
+    ("postmaster", 250),
+];
+
+/// All four maps, as postmap(1) sees them.
+fn check_maps(instance: &Instance, kind: &str) {
+    for (name, key, want) in [
+        ("virtual-domains", "Example.net", "1\n"),
+        ("virtual-domains", "off.example", ""),
+        ("virtual-mailboxes", "joe@example.net", "1\n"),
+        ("virtual-mailboxes", "off@example.net", ""),
+        (
+            "virtual-aliases",
+            "info@example.net",
+            "joe@example.net,joe@elsewhere.example\n",
+        ),
+        ("tls-policy", "secure.example", "secure,match=nexthop\n"),
+        ("tls-policy", "may.example", "may\n"),
+    ] {
+        let table = format!("{kind}:{}/{name}.cf", instance.file("etc/sql").display());
+        let output = instance.run("postmap", &["-q", key, &table]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(text, want, "{table} {key} {output:?}");
+    }
+}
+
+#[test]
+fn a_thousand_recipients_at_once_are_judged_rightly_or_later_whatever_the_database_does() {
+    let Some(mut server) = MariaDb::start_new(&[]) else {
+        return skip("a storm on MariaDB", "MariaDB is not installed");
+    };
+    server.sql(VIMBADMIN);
+    let kinds = ["mysql", "proxy:mysql"];
+    let hosts = kinds.map(|kind| mail_host(&server, kind, "retry_interval = 1\n"));
+    for (kind, host) in kinds.iter().zip(&hosts) {
+        check_maps(host, kind);
+    }
+    let clients = |host: &Instance| [(host.port(), HOSTED_RECIPIENTS); 10];
+    let (directly, proxied) = (clients(&hosts[0]), clients(&hosts[1]));
+    // Both hosts have their storm at once, and the same trouble.
+    let gate = &std::sync::Barrier::new(2);
+    let [direct_host, proxy_host] = &hosts;
+    thread::scope(|scope| {
+        let other = scope.spawn(move || {
+            storm(proxy_host, &proxied, |storm| {
+                gate.wait();
+                storm.after(100);
+                gate.wait();
+                storm.after(100);
+            });
+        });
+        storm(direct_host, &directly, |storm| {
+            gate.wait();
+            for _ in 0..3 {
+                server.sql("KILL USER postfix");
+                storm.after(50);
+            }
+            let lock = server.lock(&["vimbadmin.domain", "vimbadmin.mailbox", "vimbadmin.alias"]);
+            storm.calm();
+            drop(lock);
+            storm.after(100);
+            server.hold(true);
+            storm.calm();
+            server.hold(false);
+            storm.after(100);
+            server.stop();
+            storm.after_errors(100);
+            server.start();
+            storm.after(100);
+            gate.wait();
+        });
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_database_that_hangs_costs_its_time_once() {
+    let Some(server) = MariaDb::start_new(&[]) else {
+        return skip("a hanging MariaDB", "MariaDB is not installed");
+    };
+    server.sql(VIMBADMIN);
+    let host = &mail_host(&server, "mysql", "");
+    let mut clients: Vec<SmtpClient> = (0..8).map(|_| host.smtp()).collect();
+    for client in &mut clients {
+        assert_eq!(client.say("MAIL FROM:<sender@example.test>").code, 250);
+        assert_eq!(client.say("RCPT TO:<joe@example.net>").code, 250);
+    }
+    server.hold(true);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for (number, client) in clients.iter_mut().enumerate() {
+            scope.spawn(move || {
+                // Half a minute for the answer, and that is all.
+                for address in ["info", "nobody", "joe", "off"] {
+                    let reply = client.say(&format!("RCPT TO:<{address}.{number}@example.net>"));
+                    assert_eq!(reply.code, 451, "{reply:?}");
+                }
+            });
+        }
+    });
+    assert!(
+        begin.elapsed() < Duration::from_secs(50),
+        "{:?}",
+        begin.elapsed()
+    );
+    server.hold(false);
+}
+
+/// What all other servers know: `joe` and his friends.
+const KNOWN: [&str; 3] = ["joe@example.net", "ann@example.net", "o'brien@example.net"];
+
+const KNOWN_RECIPIENTS: &Recipients = &[
+    ("joe@example.net", 250),
+    ("nobody@example.net", 550),
+    ("O'Brien@example.net", 250),
+    ("\"x' or '1'='1\"@example.net", 550),
+    ("ann@example.net", 250),
+    ("\"*)(mail=*\"@example.net", 550),
+];
+
+/// A directory in which the known have entries.
+fn directory() -> String {
+    let mut text = "dn: dc=example,dc=test\nobjectClass: domain\ndc: example\n\n".to_owned();
+    for (number, mail) in KNOWN.iter().enumerate() {
+        text += &format!(
+            "dn: uid=u{number},dc=example,dc=test\nobjectClass: inetOrgPerson\nuid: u{number}\ncn: x\nsn: x\n\
+             mail: {mail}\n\n"
+        );
+    }
+    text
+}
+
+/// Stores the known in memcached, which forgets them when it ends.
+fn fill_memcached(store: &Store) {
+    for key in KNOWN {
+        assert_eq!(
+            store.talk(&format!("set {key} 0 0 2\r\nOK\r\n")),
+            "STORED\r\n"
+        );
+    }
+}
+
+#[test]
+fn other_servers_in_trouble_never_make_a_recipient_unknown() {
+    let (Some(mut sql), Some(mut ldap), Some(mut cache), Some(mut redis)) = (
+        PostgreSql::start_new(&[]),
+        Store::slapd(&directory()),
+        Store::memcached(),
+        Store::redis(),
+    ) else {
+        return skip("a storm on other servers", "not all of them are installed");
+    };
+    sql.sql("CREATE TABLE mailbox (username TEXT, active BOOL); GRANT SELECT ON mailbox TO mail;");
+    fill_memcached(&cache);
+    for key in KNOWN {
+        sql.sql(&format!(
+            "INSERT INTO mailbox VALUES ('{}', true)",
+            key.replace('\'', "''")
+        ));
+        assert_eq!(redis.talk(&format!("SET \"{key}\" OK\r\n")), "+OK\r\n");
+    }
+    let tables = [
+        (
+            "pgsql",
+            format!(
+                "hosts = 127.0.0.1:{}\nuser = mail\npassword = secret\ndbname = mail\nretry_interval = 1\n\
+                 query = SELECT 1 FROM mailbox WHERE username = '%s' AND active\n",
+                sql.port()
+            ),
+        ),
+        (
+            "ldap",
+            format!(
+                "server_host = 127.0.0.1\nserver_port = {}\nversion = 3\nsearch_base = dc=example,dc=test\n\
+                 query_filter = (mail=%s)\nresult_attribute = uid\ntimeout = 5\n",
+                ldap.port()
+            ),
+        ),
+        (
+            "memcache",
+            format!(
+                "memcache = inet:127.0.0.1:{}\nbackup = texthash:${{config_directory}}/known\n",
+                cache.port()
+            ),
+        ),
+        (
+            "redis",
+            format!("redis = inet:127.0.0.1:{}\n", redis.port()),
+        ),
+    ];
+    // A port for each table, and one for each table by proxymap(8).
+    let mut services = String::new();
+    let mut ports = Vec::new();
+    for kind in tables.iter().map(|(kind, _)| kind) {
+        for by in ["", "proxy:"] {
+            let port = free_port();
+            services += &format!(
+                "127.0.0.1:{port} inet n - n - - smtpd -o virtual_mailbox_maps={by}{kind}:${{config_directory}}/{kind}.cf\n"
+            );
+            ports.push(port);
+        }
+    }
+    let names = tables
+        .iter()
+        .map(|(kind, _)| format!(" proxy:{kind}:${{config_directory}}/{kind}.cf"));
+    let mut instance = Instance::for_test(
+        &format!(
+            "virtual_mailbox_domains = example.net\nvirtual_mailbox_maps =\nproxy_read_maps ={}\n{NO_PENALTIES}",
+            names.collect::<String>()
+        ),
+        &services,
+    );
+    for (kind, text) in &tables {
+        // Names in such files are not expanded.
+        let text = text.replace(
+            "${config_directory}",
+            &instance.file("etc").display().to_string(),
+        );
+        instance.write(&format!("etc/{kind}.cf"), text.as_bytes());
+    }
+    let known: String = KNOWN.iter().map(|key| format!("{key} OK\n")).collect();
+    instance.write("etc/known", known.as_bytes());
+    instance.start().unwrap();
+    let clients: Vec<_> = ports
+        .iter()
+        .flat_map(|port| [(*port, KNOWN_RECIPIENTS); 3])
+        .collect();
+    storm(&instance, &clients, |storm| {
+        sql.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mail'");
+        let lock = sql.lock("mailbox");
+        for store in [&ldap, &cache, &redis] {
+            store.hold(true);
+        }
+        storm.after(50);
+        drop(lock);
+        for store in [&ldap, &cache, &redis] {
+            store.hold(false);
+        }
+        storm.after(200);
+        sql.stop();
+        for store in [&mut ldap, &mut cache, &mut redis] {
+            store.stop();
+        }
+        storm.after_errors(100);
+        sql.start();
+        for store in [&mut ldap, &mut cache, &mut redis] {
+            store.start();
+        }
+        fill_memcached(&cache);
+        storm.after(200);
+    });
 }

@@ -258,3 +258,134 @@ fn wait_for_work(child: &mut std::process::Child, directory: &Path, bytes: usize
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_system_that_has_left_berkeley_db_goes_on_with_its_names() {
+    let ours = Postmap::of(&Suite::under_test());
+    if std::env::var_os("POSTERN_TEST_REFERENCE").is_some() {
+        return skip("leaving Berkeley DB", "the reference is older than that");
+    }
+    let directory = tempfile::tempdir().expect("make a directory");
+    let entries = numbered(100);
+    let path = source(directory.path(), "t", &entries);
+    let settings = |level: &str| {
+        let text = format!(
+            "compatibility_level = 3.11\nnon_bdb_migration_level = {level}\n\
+             default_database_type = lmdb\ndefault_cache_db_type = lmdb\n\
+             non_bdb_migration_log_redirect = no\n"
+        );
+        fs::write(ours.config.path().join("main.cf"), text).expect("main.cf");
+    };
+    let (old, new) = (format!("hash:{path}"), format!("lmdb:{path}"));
+    settings("disable");
+    ours.run(&[], &old, "");
+    settings("enable-redirect");
+    // The new file is not there yet.
+    ours.check(&old, &entries, "absent@example\n");
+    assert!(!Path::new(&format!("{path}.lmdb")).exists());
+    ours.run(&[], &old, "");
+    fs::remove_file(format!("{path}.db")).expect("the old file");
+    ours.check(&old, &entries, "absent@example\n");
+    ours.check(&new, &entries, "absent@example\n");
+    ours.run(&["-i"], &format!("btree:{path}"), "more@example entry\n");
+    let mut more = entries;
+    more.insert("more@example".to_owned(), "entry".to_owned());
+    ours.check(&old, &more, "absent@example\n");
+    settings("whatever");
+    let output = ours.command(&["-q", "x"], &old).output().expect("postmap");
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        complaint.contains("fatal: invalid non-Berkeley-DB migration level: 'whatever'"),
+        "{complaint}"
+    );
+}
+
+/// Runs a change of a table, and kills it some microseconds after it has got `input`.
+fn killed_change(ours: &Postmap, args: &[&str], table: &str, input: &[u8], pause: u64) {
+    let mut child = ours.command(args, table).spawn().expect("start postmap");
+    let mut pipe = child.stdin.take().expect("its input");
+    // The end comes somewhere in what was read; the pipe stays open until then.
+    let _ = pipe.write_all(input);
+    let end = std::time::Instant::now() + std::time::Duration::from_micros(pause);
+    while std::time::Instant::now() < end {
+        std::thread::yield_now();
+    }
+    child.kill().expect("kill postmap");
+    child.wait().expect("wait for postmap");
+}
+
+#[test]
+fn a_change_that_is_killed_leaves_every_other_entry() {
+    let ours = Postmap::of(&Suite::under_test());
+    if std::env::var_os("POSTERN_TEST_REFERENCE").is_some() {
+        return skip("killed changes", "the reference is not better than libdb");
+    }
+    for kind in ["hash", "btree", "lmdb"] {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let old = numbered(500);
+        let table = format!("{kind}:{}", source(directory.path(), "t", &old));
+        ours.run(&[], &table, "");
+        let mut allowed = old.clone();
+        for round in 0..12_u64 {
+            let fresh: Entries = (0..400_usize)
+                .map(|n| (format!("new{round}-{n}"), "f".repeat(n * 37 % 3000 + 1)))
+                .collect();
+            let lines: String = fresh
+                .iter()
+                .map(|(key, value)| format!("{key} {value}\n"))
+                .collect();
+            allowed.extend(fresh);
+            let input = lines.as_bytes();
+            let input = input.get(..input.len().min(60_000)).unwrap_or_default();
+            killed_change(&ours, &["-i"], &table, input, round * 3_000);
+            let keys: String = allowed.keys().map(|key| format!("{key}\n")).collect();
+            let found = ours.read(&["-q", "-"], &table, &keys);
+            assert!(
+                found
+                    .iter()
+                    .all(|(key, value)| allowed.get(key) == Some(value)),
+                "{table}: a strange value"
+            );
+            let lost = old.iter().filter(|(key, _)| !found.contains_key(*key));
+            assert_eq!(lost.count(), 0, "{table}: lost entries");
+        }
+        ours.run(&["-i"], &table, "at@last x\n");
+        assert_eq!(ours.run(&["-q", "at@last"], &table, "").stdout, b"x\n");
+    }
+}
+
+#[test]
+fn lookups_go_on_while_the_table_is_built_anew() {
+    let ours = Postmap::of(&Suite::under_test());
+    for kind in ["hash", "btree", "lmdb", "cdb"] {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let old = numbered(300);
+        let table = format!("{kind}:{}", source(directory.path(), "t", &old));
+        ours.run(&[], &table, "");
+        let new: Entries = old
+            .iter()
+            .map(|(key, value)| (key.clone(), format!("new-{value}")))
+            .collect();
+        let keys: String = old.keys().map(|key| format!("{key}\n")).collect();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let builder = scope.spawn(|| {
+                for round in 0..12 {
+                    let entries = if round % 2 == 0 { &new } else { &old };
+                    source(directory.path(), "t", entries);
+                    ours.run(&[], &table, "");
+                }
+                is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+            });
+            while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
+                let found = ours.read(&["-q", "-"], &table, &keys);
+                assert_eq!(found.len(), old.len(), "{table}");
+                for (key, value) in found {
+                    let right = old.get(&key) == Some(&value) || new.get(&key) == Some(&value);
+                    assert!(right, "{table}: {key} {value}");
+                }
+            }
+            builder.join().expect("the builds");
+        });
+    }
+}

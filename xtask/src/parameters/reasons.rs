@@ -36,7 +36,7 @@ pub(super) const UNREAD: Reasons = &[
     ("maps_rbl_*",                       "DNS lists are not built yet"),
     ("qmqpd_*",                          "qmqpd is not built yet"),
     ("qmgr_fudge_factor",                "oqmgr is not built yet"),
-    ("non_bdb_*",                        "`hash:` and `btree:` need no Berkeley DB library here"),
+    ("non_bdb_*",                        "nothing is indexed anew: `hash:` and `btree:` files are read as they are"),
     ("berkeley_db_*",                    "the own reader of these files has no such buffer"),
     ("debug_peer_*",                     "debug logging of single peers is not built yet"),
     ("destination_concurrency_feedback_debug", "debug logging of the scheduler is not built yet"),

@@ -41,6 +41,7 @@ mod maps;
 mod match_list;
 #[cfg(feature = "memcache")]
 mod memcache;
+mod migration;
 mod network;
 mod nis;
 mod prefilter;

@@ -6,10 +6,14 @@
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::{Config, params};
 use std::borrow::Cow;
+use std::io;
 use std::net::IpAddr;
 
 use crate::lines::LogicalLines;
-use crate::{Flags, LookupError, Net, Table, fold_key, io_text, open, open_small, split_list};
+use crate::{
+    Flags, LookupError, Net, OpenError, Surrogate, Table, fold_key, io_text, open, open_small,
+    split_list,
+};
 
 /// What the patterns of a list are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +160,9 @@ impl MatchList {
     fn add_file(&mut self, config: &Config, path: &str, negated: bool, depth: usize) {
         let content = match std::fs::read(path) {
             Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.add_missing(path, negated, &error);
+            }
             Err(error) => {
                 return self.fail(negated, format!("open file {path}: {}", io_text(&error)));
             }
@@ -170,6 +177,16 @@ impl MatchList {
                 ),
             }
         }
+    }
+
+    /// A file that is not there counts as a table that cannot be opened, in Postfix's words.
+    fn add_missing(&mut self, path: &str, negated: bool, error: &io::Error) {
+        let error = OpenError(format!("open file {path}: {}", io_text(error)));
+        log::error!("{error}");
+        let type_name = format!("non-existent:{path}");
+        let table = Box::new(Surrogate::new(&type_name, Flags::NONE, &error));
+        let pattern = Pattern::Table { type_name, table };
+        self.items.push(Item { negated, pattern });
     }
 
     fn fail(&mut self, negated: bool, why: String) {
@@ -240,7 +257,7 @@ fn pattern(config: &Config, text: &str, opener: Opener) -> Pattern {
             table,
         };
     }
-    let like_a_net = text.contains('/') || text.starts_with('[');
+    let like_a_net = text.contains('/') || (text.starts_with('[') && text.contains(']'));
     let characters = text
         .bytes()
         .all(|byte| byte.is_ascii_hexdigit() || b".:/[]".contains(&byte));
@@ -442,6 +459,7 @@ mod tests {
             ("OUTER",                                               [no, no, yes]),
             ("!OUTER 192.0.2.0/24",                                 [yes, yes, no]),
             ("192.0.2.5/24, 192.0.2.71",                            [error, error, error]),
+            ("[192.0.2.70, 192.0.2.71]",                            [no, no, no]),
             ("192.0.2.71, 192.0.2.0/33",                            [error, yes, error]),
             ("[192.0.2.70], [192.0.2.72]/31",                       [yes, no, yes]),
             ("2001:db8::/32, 192.0.2.70",                           [error, error, error]),

@@ -1,11 +1,13 @@
 //! Connections to table servers.
 
-use postern_wire::{Channel, connect_tcp, connect_unix};
+use postern_wire::{Channel, Received, connect_tcp, connect_unix};
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead};
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
+
+use bstr::{BString, ByteSlice};
 
 use crate::OpenError;
 
@@ -64,6 +66,38 @@ impl Server {
         channel.set_timeout(limit);
         Ok(channel)
     }
+}
+
+/// Bytes that a server may say without being asked.
+const MOST_UNASKED: usize = 64 * 1024;
+
+/// Drops what a server said without being asked: it is no answer to the next question.
+///
+/// # Errors
+///
+/// What the connection suffered from, or the server talks on and on.
+pub(crate) fn drop_unasked(channel: &mut Channel) -> io::Result<()> {
+    let mut dropped = 0;
+    loop {
+        let pending = channel.pending();
+        channel.consume(pending);
+        dropped += pending;
+        if dropped > MOST_UNASKED {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        match channel.receive_now(MOST_UNASKED)? {
+            Received::Some | Received::Full => {}
+            Received::Nothing | Received::End => return Ok(()),
+        }
+    }
+}
+
+/// Tables are made of C strings elsewhere: a value ends at its first NUL.
+pub(crate) fn until_nul(mut value: BString) -> BString {
+    if let Some(end) = value.find_byte(0) {
+        value.truncate(end);
+    }
+    value
 }
 
 /// Tries every address of `host:port`.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use postern_config::{Config, params};
 
 use crate::composite::{self, Debug, Join};
+use crate::migration::redirected;
 use crate::prefilter::Syntax;
 use crate::{
     Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
@@ -80,7 +81,8 @@ pub fn create(
     type_name: &str,
     flags: Flags,
 ) -> Result<Box<dyn Builder>, OpenError> {
-    let (kind, name) = split_type_name(type_name)?;
+    let type_name = redirected(config, type_name, true)?;
+    let (kind, name) = split_type_name(&type_name)?;
     match kind {
         "hash" => bdb::create(bdb::Kind::Hash, name, flags),
         "btree" => bdb::create(bdb::Kind::Btree, name, flags),
@@ -187,6 +189,7 @@ fn open_new(
     flags: Flags,
     clients: Clients,
 ) -> Result<Box<dyn Table>, OpenError> {
+    let type_name = &*redirected(config, type_name, false)?;
     let (kind, name) = split_type_name(type_name)?;
     let mut member = |inner: &str| open_new(config, inner, mode, flags, clients);
     let engine = match kind {
@@ -234,7 +237,7 @@ fn open_client(
 }
 
 /// Opens the bare table of any other type: one line per type.
-fn open_engine(
+pub(crate) fn open_engine(
     config: &Config,
     type_name: &str,
     mode: OpenMode,

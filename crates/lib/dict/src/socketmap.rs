@@ -7,9 +7,9 @@ use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::network::Server;
+use crate::network::{Server, drop_unasked, until_nul};
 use crate::simple::{not_sensitive, read_only};
-use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown};
 
 /// One exchange, however slowly the bytes come.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -35,12 +35,28 @@ static CLIENTS: Mutex<Option<HashMap<Server, Arc<Mutex<Client>>>>> = Mutex::new(
 enum ExchangeError {
     #[error("{}", io_text(.0))]
     Io(#[from] io::Error),
-    #[error("unexpected EOF")]
+    #[error("unexpected disconnect")]
     Eof,
     #[error("input exceeds size limit")]
     TooLong,
-    #[error("format error")]
+    #[error("input format error")]
     Format,
+}
+
+impl ExchangeError {
+    /// Whether the server has ended the connection.
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Eof => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+            ),
+            Self::TooLong | Self::Format => false,
+        }
+    }
 }
 
 fn client(server: &Server) -> Arc<Mutex<Client>> {
@@ -62,19 +78,19 @@ fn read_netstring(input: &mut impl BufRead, limit: usize) -> Result<Vec<u8>, Exc
         input.consume(1);
         Ok(byte)
     };
-    let (mut length, mut digits) = (0usize, 0);
+    let (mut length, mut has_digits) = (0usize, false);
     loop {
         match next()? {
             byte @ b'0'..=b'9' => {
-                digits += 1;
+                has_digits = true;
                 length = length
                     .saturating_mul(10)
                     .saturating_add(usize::from(byte - b'0'));
-                if length > limit || digits > 10 {
+                if length > limit {
                     return Err(ExchangeError::TooLong);
                 }
             }
-            b':' if digits > 0 => break,
+            b':' if has_digits => break,
             _ => return Err(ExchangeError::Format),
         }
     }
@@ -85,13 +101,11 @@ fn read_netstring(input: &mut impl BufRead, limit: usize) -> Result<Vec<u8>, Exc
             io::ErrorKind::UnexpectedEof => ExchangeError::Eof,
             _ => ExchangeError::Io(error),
         })?;
-    let comma = *input.fill_buf()?.first().ok_or(ExchangeError::Eof)?;
-    input.consume(1);
-    if comma == b',' {
-        Ok(text)
-    } else {
-        Err(ExchangeError::Format)
+    if input.fill_buf()?.first() != Some(&b',') {
+        return Err(ExchangeError::Format);
     }
+    input.consume(1);
+    Ok(text)
 }
 
 impl Client {
@@ -116,20 +130,21 @@ impl Client {
             limit: LIMIT,
             min_data_rate: 0,
         }));
+        drop_unasked(&mut open.channel)?;
         open.channel.write_all(request)?;
         open.channel.flush()?;
         read_netstring(&mut open.channel, limit)
     }
 
-    /// As [`Client::exchange`], with one silent new connection when the old one ended.
+    /// As [`Client::exchange`], with one silent new connection when the first one ended.
     fn ask(&mut self, request: &[u8], limit: usize) -> Result<Vec<u8>, ExchangeError> {
-        let reused = self.open.is_some();
         let first = self.exchange(request, limit);
+        let is_connected = self.open.is_some();
         if first.is_err() {
             self.open = None;
         }
         match first {
-            Err(ExchangeError::Eof) if reused => self
+            Err(error) if is_connected && error.is_end() => self
                 .exchange(request, limit)
                 .inspect_err(|_| self.open = None),
             other => other,
@@ -180,10 +195,11 @@ impl Socketmap {
             None => (Some(reply), None),
         };
         let reason = text
-            .map(|text| BStr::new(text.get(..200).unwrap_or(text)))
+            .map(|text| shown(text.get(..200).unwrap_or(text)))
             .filter(|text| !text.is_empty());
         let report = |kind: &str| {
             let reason = reason
+                .as_ref()
                 .map(|reason| format!(": {reason}"))
                 .unwrap_or_default();
             let what = format!("socketmap server {kind} error{reason}");
@@ -192,7 +208,7 @@ impl Socketmap {
         };
         match status.unwrap_or_default() {
             b"OK" => match text {
-                Some(value) => Ok(Some(BString::from(value))),
+                Some(value) => Ok(Some(until_nul(BString::from(value)))),
                 None if self.empty_is_found => Ok(Some(BString::default())),
                 None => Ok(None),
             },
@@ -263,14 +279,51 @@ mod tests {
         let read = |text: &str| read_netstring(&mut text.as_bytes(), 10);
         assert_eq!(read("3:abc,").unwrap(), b"abc");
         assert_eq!(read("0:,").unwrap(), b"");
+        assert_eq!(read("0000000000000003:abc,").unwrap(), b"abc");
         assert!(matches!(
             read("11:abcdefghijk,"),
             Err(ExchangeError::TooLong)
         ));
         assert!(matches!(read("3:abc;"), Err(ExchangeError::Format)));
         assert!(matches!(read("x:abc,"), Err(ExchangeError::Format)));
+        assert!(matches!(read(":abc,"), Err(ExchangeError::Format)));
+        assert!(matches!(read("3:abc"), Err(ExchangeError::Format)));
         assert!(matches!(read("3:ab"), Err(ExchangeError::Eof)));
         assert!(matches!(read(""), Err(ExchangeError::Eof)));
+    }
+
+    #[test]
+    fn connections_that_end_are_made_again_and_unasked_replies_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        // One connection each.
+        let connections: [&[&str]; 3] = [
+            &[],
+            &["6:OK one,"],
+            &["6:OK two,8:OK stale,junk", "8:OK three,"],
+        ];
+        let server = std::thread::spawn(move || {
+            for replies in connections {
+                let (mut out, _) = listener.accept().unwrap();
+                let mut input = BufReader::new(out.try_clone().unwrap());
+                let asked = read_netstring(&mut input, 100);
+                assert_eq!(asked.unwrap(), b"m k");
+                for (number, reply) in replies.iter().enumerate() {
+                    if number > 0 {
+                        read_netstring(&mut input, 100).unwrap();
+                    }
+                    out.write_all(reply.as_bytes()).unwrap();
+                }
+            }
+        });
+        let name = format!("unix:{}:m", path.display());
+        let mut table = open(&name, OpenMode::Read, Flags::NONE, 100, false).unwrap();
+        for want in ["one", "two", "three"] {
+            assert_eq!(table.lookup(BStr::new("k")), Ok(Some(BString::from(want))));
+        }
+        drop(table);
+        server.join().unwrap();
     }
 
     #[test]

@@ -5,13 +5,14 @@ use postern_wire::{Channel, Deadline, LineEnd};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::network::Server;
+use crate::network::{Server, drop_unasked, until_nul};
 use crate::simple::read_only;
-use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown};
 
 /// One lookup, all its tries together: whoever waits for the answer has limits, too.
 const LIMIT: Duration = Duration::from_secs(100);
-const LONGEST_REPLY: usize = 4096;
+/// A reply has fewer bytes.
+const REPLY_LIMIT: usize = 4096;
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -99,7 +100,7 @@ fn parse(line: &[u8]) -> Reply {
         return Reply::Malformed;
     };
     match status.first() {
-        Some(b'2') => Reply::Found(text),
+        Some(b'2') => Reply::Found(until_nul(text)),
         Some(b'4') => Reply::Retry,
         Some(b'5') => Reply::NotFound,
         _ => Reply::BadStatus,
@@ -123,11 +124,17 @@ impl Tcp {
             limit,
             min_data_rate: 0,
         }));
+        drop_unasked(channel)?;
         channel.write_all(request)?;
         channel.flush()?;
         let mut line = Vec::new();
-        let end = channel.read_line(LONGEST_REPLY, &mut line)?;
-        Ok((line, end))
+        let end = channel.read_line(REPLY_LIMIT - 1, &mut line)?;
+        if end == LineEnd::CrLf {
+            // Only LF ends a reply.
+            line.push(b'\r');
+        }
+        let is_too_long = line.len() >= REPLY_LIMIT;
+        Ok((line, if is_too_long { LineEnd::Partial } else { end }))
     }
 
     /// One try of at most `limit`; `None` asks for another.
@@ -147,7 +154,7 @@ impl Tcp {
             Ok((line, end)) if end.is_complete() => return Some(line),
             Ok((_, LineEnd::Partial)) => {
                 log::warn!(
-                    "read TCP map reply from {}: text longer than {LONGEST_REPLY}",
+                    "read TCP map reply from {}: text longer than {REPLY_LIMIT}",
                     self.place
                 );
             }
@@ -168,7 +175,7 @@ impl Tcp {
     }
 
     fn complain(&self, what: &str, line: &[u8]) {
-        let shown = BStr::new(line.get(..100).unwrap_or(line));
+        let shown = shown(line.get(..100).unwrap_or(line));
         log::warn!("read TCP map reply from {}: {what}: {shown}", self.place);
     }
 }
@@ -236,13 +243,52 @@ mod tests {
     fn replies_are_told_apart() {
         #[rustfmt::skip]
         let cases: &[(&str, Reply)] = &[
-            ("200 a%20b", Reply::Found(BString::from("a b"))), ("250\tx", Reply::Found(BString::from("x"))),
+            ("200 a%20b", Reply::Found(BString::from("a b"))), ("200 a%00b", Reply::Found(BString::from("a"))),
+            ("200 a\r", Reply::Found(BString::from("a\r"))), ("250\tx", Reply::Found(BString::from("x"))),
             ("400 later", Reply::Retry), ("500 no", Reply::NotFound), ("300 x", Reply::BadStatus),
             ("200", Reply::Malformed), ("2x0 a", Reply::Malformed), ("200 %zz", Reply::Malformed), ("", Reply::Malformed),
         ];
         for (line, want) in cases {
             assert_eq!(&parse(line.as_bytes()), want, "{line}");
         }
+    }
+
+    /// A table whose server gives one reply to each request of a connection, whatever that is.
+    fn with_replies(replies: Vec<Vec<u8>>) -> (Box<dyn Table>, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut out, _) = listener.accept().unwrap();
+            let mut input = BufReader::new(out.try_clone().unwrap());
+            for reply in replies {
+                input.read_line(&mut String::new()).unwrap();
+                out.write_all(&reply).unwrap();
+            }
+        });
+        let table = open(&place, OpenMode::Read, Flags::NONE).unwrap();
+        (table, server)
+    }
+
+    #[test]
+    fn a_second_reply_is_no_answer_to_the_next_question() {
+        let replies = [
+            b"200 one\n200 stale\n500 stale\n".to_vec(),
+            b"200 two\n".to_vec(),
+        ];
+        let (mut table, server) = with_replies(replies.to_vec());
+        for want in ["one", "two"] {
+            assert_eq!(table.lookup(BStr::new("k")), Ok(Some(BString::from(want))));
+        }
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_reply_of_4095_bytes_is_read() {
+        let reply = |length: usize| [b"200 ".as_slice(), &vec![b'y'; length], b"\n"].concat();
+        let (mut table, server) = with_replies(vec![reply(4091)]);
+        let found = table.lookup(BStr::new("k")).unwrap().unwrap();
+        assert_eq!(found.len(), 4091);
+        server.join().unwrap();
     }
 
     #[test]

@@ -82,6 +82,15 @@ pub fn set_tag(tag: &str) {
     state::with(|state| state.tag = tag.to_owned());
 }
 
+/// Logs what `work` says under `tag`: the program does another service's work itself, and its
+/// operator looks for that service's name.
+pub fn under_tag<T>(tag: &mut String, work: impl FnOnce() -> T) -> T {
+    state::with(|state| std::mem::swap(&mut state.tag, tag));
+    let result = work();
+    state::with(|state| std::mem::swap(&mut state.tag, tag));
+    result
+}
+
 /// What precedes lines on stderr, when it is not the program's name.
 pub fn set_stderr_name(name: &str) {
     state::with(|state| state.stderr_name = Some(name.to_owned()));

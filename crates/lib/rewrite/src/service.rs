@@ -6,15 +6,21 @@ use bstr::{BStr, BString};
 use postern_attr::{Encoding, Extra};
 use postern_config::words::grouped_words;
 use postern_config::{Config, params};
-use postern_dict::LookupError;
+use postern_dict::{LookupError, io_text};
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{PROTOCOL, ResolveReply, ResolveRequest, resolve_flag};
 use postern_mail::address;
+use postern_maillog::under_tag;
 
 use crate::{Context, Resolved, Resolver, Rewriter};
 
 /// How long an answer is remembered, as Postfix's clients do.
 const CACHE_TTL: Duration = Duration::from_secs(30);
+/// How long it is remembered that there was no answer: one SMTP command asks more than once, and
+/// each time might take its while.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
+/// Who rewrites and resolves, as far as the log is concerned.
+const SERVICE_PROGRAM: &str = "trivial-rewrite";
 /// Remembered answers: the sender and a few recipients of one transaction.
 const CACHE_SIZE: usize = 8;
 /// Files of address lists may name other files; deeper is not followed.
@@ -34,6 +40,8 @@ enum Backend {
 
 struct Here {
     config: Config,
+    /// Under which problems with tables are logged.
+    tag: String,
     mail: Resolver,
     /// Opened with the first probe.
     probe: Option<Resolver>,
@@ -61,16 +69,19 @@ impl AddressService {
         if tables_open_here(config) {
             Self::in_process(config)
         } else {
+            report_missing(&config.get(params::RELAY_DOMAINS));
             Self::by_service(config, config.get(params::IPC_TIMEOUT))
         }
     }
 
     /// Works in process; opens the tables.
     pub fn in_process(config: &Config) -> Self {
+        let mut tag = format!("{}/{SERVICE_PROGRAM}", config.get(params::SYSLOG_NAME));
         let here = Here {
             config: config.clone(),
-            mail: Resolver::new(config),
+            mail: under_tag(&mut tag, || Resolver::new(config)),
             probe: None,
+            tag,
         };
         Self::with_backend(config, Backend::Here(Box::new(here)))
     }
@@ -153,18 +164,22 @@ impl AddressService {
             return known.answer.clone();
         }
         let answer = self.backend.resolve(kind, sender, address);
-        if !answer.failed() {
-            if self.cache.len() >= CACHE_SIZE {
-                self.cache.remove(0);
-            }
-            self.cache.push(Remembered {
-                kind,
-                sender: sender.to_owned(),
-                address: address.to_owned(),
-                answer: answer.clone(),
-                until: now + CACHE_TTL,
-            });
+        if self.cache.len() >= CACHE_SIZE {
+            self.cache.remove(0);
         }
+        let ttl = if answer.failed() {
+            FAILURE_TTL
+        } else {
+            CACHE_TTL
+        };
+        self.cache.push(Remembered {
+            kind,
+            sender: sender.to_owned(),
+            address: address.to_owned(),
+            answer: answer.clone(),
+            // A failure may have taken its time.
+            until: Instant::now() + ttl,
+        });
         answer
     }
 }
@@ -172,7 +187,12 @@ impl AddressService {
 impl Backend {
     fn resolve(&mut self, kind: Kind, sender: &BStr, address: &BStr) -> Resolved {
         match self {
-            Self::Here(here) => here.resolver(kind).resolve(sender, address),
+            Self::Here(here) => {
+                let mut tag = std::mem::take(&mut here.tag);
+                let answer = under_tag(&mut tag, || here.resolver(kind).resolve(sender, address));
+                here.tag = tag;
+                answer
+            }
             Self::Service(service) => ask_service(service, kind, sender, address),
         }
     }
@@ -284,6 +304,22 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
     }
 }
 
+/// Tells of files of a list that are missing. Postfix's clients of the service open this list, too, and
+/// their operators look for the error in these programs' lines.
+fn report_missing(list: &str) {
+    for item in grouped_words(list) {
+        let item = item.trim_start_matches('!');
+        let (what, path) = match item.split_once(':') {
+            Some(("hash" | "btree", name)) => ("database", format!("{name}.db")),
+            None if item.starts_with('/') => ("file", item.to_owned()),
+            _ => continue,
+        };
+        if let Err(error) = std::fs::File::open(&path) {
+            log::error!("open {what} {path}: {}", io_text(&error));
+        }
+    }
+}
+
 fn without_comments(text: &str) -> String {
     text.lines()
         .filter(|line| !line.trim_start().starts_with('#'))
@@ -365,14 +401,15 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_bounded_and_holds_no_failure() {
+    fn the_cache_is_bounded_and_holds_failures_only_for_a_moment() {
         let mut service = AddressService::in_process(&config("transport_maps = fail:x"));
         assert!(
             service
                 .resolve(BStr::new(""), BStr::new("u@a.test"))
                 .failed()
         );
-        assert!(service.cache.is_empty());
+        let soon = Instant::now() + FAILURE_TTL;
+        assert!(service.cache.iter().all(|known| known.until <= soon));
         let mut service = AddressService::in_process(&config(""));
         for n in 0..3 * CACHE_SIZE {
             service.resolve(BStr::new(""), BStr::new(&format!("u{n}@a.test")));

@@ -15,18 +15,18 @@ use tempfile::TempDir;
 use crate::{free_port, wait_for};
 
 /// The part that is the same for both: files, and a process that can be stopped, held and started again.
-struct Server {
+pub(crate) struct Server {
     dir: TempDir,
-    port: u16,
-    program: PathBuf,
-    arguments: Vec<String>,
+    pub(crate) port: u16,
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
     /// Who runs it; servers refuse to be root.
     user: Option<User>,
     child: Option<Child>,
 }
 
 impl Server {
-    fn new(user: &str, program: PathBuf) -> Self {
+    pub(crate) fn new(user: &str, program: PathBuf) -> Self {
         let user = geteuid().is_root().then(|| {
             let named = |name| User::from_name(name).ok().flatten();
             named(user)
@@ -52,11 +52,11 @@ impl Server {
         }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.dir.path()).env_clear();
         command.envs([
@@ -70,7 +70,7 @@ impl Server {
         command
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -84,14 +84,14 @@ impl Server {
         self.child = Some(command.spawn().expect("the server starts"));
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(child) = &self.child {
             let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process number"));
             kill(pid, signal).expect("the server gets the signal");
         }
     }
 
-    fn stop(&mut self, signal: Signal) {
+    pub(crate) fn stop(&mut self, signal: Signal) {
         self.signal(signal);
         if let Some(mut child) = self.child.take() {
             let _ = child.wait();
@@ -109,7 +109,7 @@ impl Drop for Server {
 }
 
 /// Runs a tool that sets a server up or talks to it, with `input`, and gives what it prints.
-fn run(command: &mut Command, input: &str) -> Result<String, String> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String, String> {
     use std::io::Write;
     command
         .stdin(Stdio::piped())
@@ -130,8 +130,32 @@ fn run(command: &mut Command, input: &str) -> Result<String, String> {
 }
 
 /// The first of `paths` that exists.
-fn find(paths: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find(paths: &[&str]) -> Option<PathBuf> {
     paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// A client that holds locks while the value lives.
+pub struct TableLock {
+    client: Child,
+}
+
+impl TableLock {
+    fn new(client: &mut Command, text: &str) -> Self {
+        use std::io::Write;
+        client.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut client = client.spawn().expect("a client of the database");
+        let input = client.stdin.as_mut().expect("a pipe");
+        input.write_all(text.as_bytes()).expect("the client reads");
+        Self { client }
+    }
+}
+
+impl Drop for TableLock {
+    fn drop(&mut self) {
+        // The client ends with its input, and its locks with it.
+        drop(self.client.stdin.take());
+        let _ = self.client.wait();
+    }
 }
 
 /// A private MariaDB server. `root` without password may do everything.
@@ -223,6 +247,10 @@ impl MariaDb {
     }
 
     fn try_sql(&self, text: &str) -> Result<String, String> {
+        run(&mut self.sql_client(), text)
+    }
+
+    fn sql_client(&self) -> Command {
         let mut command = Command::new(&self.client);
         command.args([
             "--no-defaults",
@@ -236,7 +264,25 @@ impl MariaDb {
         if Path::new(&self.server.path("data/mail")).exists() {
             command.arg("mail");
         }
-        run(&mut command, text)
+        command
+    }
+
+    /// Locks tables against all readers, until the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When that does not work.
+    #[must_use]
+    pub fn lock(&self, tables: &[&str]) -> TableLock {
+        let lock = TableLock::new(
+            &mut self.sql_client(),
+            &format!("LOCK TABLES {} WRITE;\n", tables.join(" WRITE, ")),
+        );
+        wait_for("the tables to be locked", || {
+            let used = self.sql("SHOW OPEN TABLES WHERE In_use > 0");
+            (used.lines().count() >= tables.len()).then_some(())
+        });
+        lock
     }
 
     /// The path of the socket.
@@ -350,6 +396,26 @@ impl PostgreSql {
     }
 
     fn try_sql(&self, database: &str, text: &str) -> Result<String, String> {
+        run(&mut self.sql_client(database), text)
+    }
+
+    /// Locks a table against all readers, until the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When that does not work.
+    #[must_use]
+    pub fn lock(&self, table: &str) -> TableLock {
+        let text = format!("BEGIN; LOCK TABLE {table};\n");
+        let lock = TableLock::new(&mut self.sql_client("mail"), &text);
+        wait_for("the table to be locked", || {
+            let locks = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+            (!self.sql(locks).is_empty()).then_some(())
+        });
+        lock
+    }
+
+    fn sql_client(&self, database: &str) -> Command {
         let mut command = Command::new(&self.client);
         command.env("PGPASSWORD", "secret");
         command.args([
@@ -365,7 +431,7 @@ impl PostgreSql {
             database,
         ]);
         command.args(["-h", "127.0.0.1", "-p", &self.server.port.to_string()]);
-        run(&mut command, text)
+        command
     }
 
     /// Makes the server offer TLS with a certificate and its key (PEM).

@@ -112,6 +112,9 @@ impl Btree<'_, '_> {
         let pair = [self.store(key)?, self.store(value)?];
         let mut items = leaf.items()?;
         items.splice(place..place, pair);
+        if !fits(self.0.page_size(), &items) {
+            self.drop_foreign(&path, &mut items, &leaf)?;
+        }
         if fits(self.0.page_size(), &items) {
             let page = Page::with_items(leaf.size(), leaf.shape(), &items, ALIGN)?;
             self.0.write(page);
@@ -136,7 +139,7 @@ impl Btree<'_, '_> {
             }
         }
         if items.is_empty() && leaf.number != ROOT {
-            self.unlink(&leaf)?;
+            self.unlink(&path, &leaf)?;
             self.remove_child(path)?;
         } else {
             self.0
@@ -148,24 +151,80 @@ impl Btree<'_, '_> {
     /// The pairs of the first leaf that has keys greater than `after` (of all keys for `None`).
     /// Empty at the end.
     pub(super) fn pairs_after(&self, after: Option<&[u8]>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let (_, mut leaf) = self.descend(after.unwrap_or_default())?;
+        let mut from = after.unwrap_or_default().to_vec();
         for _ in 0..self.0.pages() {
+            let (path, leaf) = self.descend(&from)?;
+            let bound = self.bound(&path)?;
             let mut pairs = Vec::new();
             for index in (0..leaf.entries() / 2).map(|pair| pair * 2) {
                 if is_deleted(&leaf, index)? {
                     continue;
                 }
                 let key = self.leaf_bytes(&leaf, index)?;
+                if bound.as_ref().is_some_and(|bound| key >= *bound) {
+                    break;
+                }
                 if after.is_none_or(|after| key.as_slice() > after) {
                     pairs.push((key, self.leaf_bytes(&leaf, index + 1)?));
                 }
             }
-            if !pairs.is_empty() || leaf.next() == 0 {
-                return Ok(pairs);
+            match bound {
+                Some(bound) if pairs.is_empty() && bound > from => from = bound,
+                _ => return Ok(pairs),
             }
-            leaf = self.leaf(leaf.next())?;
         }
-        Err(leaf.damaged("endless chain of leaves"))
+        Err(damaged(ROOT, "endless chain of leaves"))
+    }
+
+    /// The first key that is beyond the leaf or page to which `path` leads.
+    fn bound(&self, path: &[Step]) -> io::Result<Option<Vec<u8>>> {
+        let mut least: Option<Vec<u8>> = None;
+        for Step { page, index } in path {
+            if index + 1 < page.entries() {
+                let item = page.btree_item(index + 1)?;
+                let key = self.internal_bytes(item, page.number)?;
+                if least.as_ref().is_none_or(|least| key < *least) {
+                    least = Some(key);
+                }
+            }
+        }
+        Ok(least)
+    }
+
+    /// The first key that belongs to the leaf or page to which `path` leads.
+    fn first_key(&self, path: &[Step]) -> io::Result<Option<Vec<u8>>> {
+        let step = path.iter().rfind(|step| step.index > 0);
+        step.map(|Step { page, index }| self.internal_bytes(page.btree_item(*index)?, page.number))
+            .transpose()
+    }
+
+    /// Drops the items that a split has copied to the next page, and that a process which died could
+    /// not remove from `page`, to which `path` leads.
+    fn drop_foreign(&self, path: &[Step], items: &mut Vec<Vec<u8>>, page: &Page) -> io::Result<()> {
+        match self.bound(path)? {
+            Some(bound) => self.drop_from(&bound, items, page),
+            None => Ok(()),
+        }
+    }
+
+    /// Drops the items of a page from the key `bound` on, but not all.
+    fn drop_from(&self, bound: &[u8], items: &mut Vec<Vec<u8>>, page: &Page) -> io::Result<()> {
+        let is_leaf = page.kind() == BTREE_LEAF;
+        let step = if is_leaf { 2 } else { 1 };
+        while items.len() > step
+            && let Some(item) = items.get(items.len() - step)
+        {
+            let key = if is_leaf {
+                self.item_bytes(item, page.number)?
+            } else {
+                self.internal_bytes(item, page.number)?
+            };
+            if key.as_slice() < bound {
+                break;
+            }
+            items.truncate(items.len() - step);
+        }
+        Ok(())
     }
 
     /// From the root to the leaf where `key` belongs.
@@ -241,15 +300,6 @@ impl Btree<'_, '_> {
             Item::Chain { first, total } => {
                 Ok(self.0.read_chain(first, total)?.as_slice().cmp(key))
             }
-        }
-    }
-
-    fn leaf(&self, number: u32) -> io::Result<Page> {
-        let page = self.0.read(number)?;
-        if page.kind() == BTREE_LEAF {
-            Ok(page)
-        } else {
-            Err(page.damaged("not a leaf"))
         }
     }
 
@@ -368,6 +418,9 @@ impl Btree<'_, '_> {
         };
         let mut items = parent.items()?;
         items.insert(index + 1, internal_item(number, &separator));
+        if !fits(size, &items) {
+            self.drop_foreign(&path, &mut items, &parent)?;
+        }
         if fits(size, &items) {
             self.0
                 .write(Page::with_items(size, parent.shape(), &items, ALIGN)?);
@@ -381,21 +434,31 @@ impl Btree<'_, '_> {
     }
 
     fn internal_key(&self, items: &[Vec<u8>], index: usize, page: u32) -> io::Result<Vec<u8>> {
-        match items
-            .get(index)
-            .and_then(|item| parse_internal(item))
-            .ok_or_else(|| damaged(page, "unknown item type"))?
-        {
+        let item = items.get(index).map(Vec::as_slice).unwrap_or_default();
+        self.internal_bytes(item, page)
+    }
+
+    fn internal_bytes(&self, item: &[u8], page: u32) -> io::Result<Vec<u8>> {
+        match parse_internal(item).ok_or_else(|| damaged(page, "unknown item type"))? {
             Item::Here(data) => Ok(data.to_vec()),
             Item::Chain { first, total } => self.0.read_chain(first, total),
         }
     }
 
-    /// Takes an empty page out of the chain of its level and frees it.
-    fn unlink(&mut self, page: &Page) -> io::Result<()> {
+    /// Takes an empty page, to which `path` leads, out of the chain of its level and frees it.
+    ///
+    /// The page before takes over its keys, and must not bring back what it still has from before a
+    /// split: it is written first.
+    fn unlink(&mut self, path: &[Step], page: &Page) -> io::Result<()> {
         if page.previous() != 0 {
-            let mut before = self.0.read(page.previous())?;
+            let before = self.0.read(page.previous())?;
+            let mut items = before.items()?;
+            if let Some(first) = self.first_key(path)? {
+                self.drop_from(&first, &mut items, &before)?;
+            }
+            let mut before = Page::with_items(before.size(), before.shape(), &items, ALIGN)?;
             before.set_next(page.next());
+            self.0.mark_fresh(before.number);
             self.0.write(before);
         }
         self.link_back(page.next(), page.previous())?;
@@ -442,7 +505,7 @@ impl Btree<'_, '_> {
             return Ok(());
         }
         if items.is_empty() {
-            self.unlink(&page)?;
+            self.unlink(&path, &page)?;
             return self.remove_child(path);
         }
         self.0

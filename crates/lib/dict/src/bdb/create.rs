@@ -8,15 +8,18 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bstr::{BStr, BString};
-use postern_sys::lock::{LockMode, LockStyle, lock};
+use postern_sys::lock::{LockMode, LockStyle, lock, try_lock};
 
 use super::{Kind, build};
 use crate::dbfile::{NulForms, directory, duplicate, with_nul};
 use crate::sorter::{Duplicate, Sorter};
 use crate::{Builder, Flags, LookupError, OpenError, io_text};
 
+/// A build that has not written for so long may have been killed.
+const ABANDONED: Duration = Duration::from_secs(60);
 /// Mode of new files before the umask.
 const MODE: u32 = 0o644;
 
@@ -117,7 +120,37 @@ fn temporary_file(path: &str) -> io::Result<(PathBuf, File)> {
         }
         result => result,
     }?;
+    // Whoever finds the file knows by the lock that its maker lives.
+    lock(&file, LockStyle::Flock, LockMode::Exclusive)?;
+    remove_abandoned(directory(path), &format!("__db.{name}."));
     Ok((temporary, file))
+}
+
+/// Removes what builds that were killed have left behind. A failure costs disk space only.
+fn remove_abandoned(directory: &Path, prefix: &str) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        let is_ours = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_ours && is_abandoned(&entry.path()).unwrap_or(false) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether nobody has written for a while, and nobody holds the lock.
+fn is_abandoned(path: &Path) -> io::Result<bool> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)?;
+    let status = file.metadata()?;
+    let is_old = status
+        .modified()?
+        .elapsed()
+        .is_ok_and(|age| age > ABANDONED);
+    Ok(status.is_file() && is_old && try_lock(&file, LockStyle::Flock, LockMode::Exclusive)?)
 }
 
 impl Target {

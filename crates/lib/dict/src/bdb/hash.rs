@@ -337,8 +337,10 @@ impl Hash<'_, '_> {
         self.0.set_meta(MAX_BUCKET, new);
         self.0.set_meta(LOW_MASK, low);
         self.0.set_meta(HIGH_MASK, high);
+        let first = self.walk(new)?.next;
+        self.0.mark_fresh(first);
         for (bucket, pairs) in [(old, kept), (new, moved)] {
-            self.fill(bucket, pairs, &mut spare_pages)?;
+            self.fill(bucket, pairs)?;
         }
         for page in spare_pages {
             self.0.free(page);
@@ -357,23 +359,15 @@ impl Hash<'_, '_> {
         Page::new(self.0.page_size(), shape)
     }
 
-    /// Writes a bucket's pages anew.
-    fn fill(
-        &mut self,
-        bucket: u32,
-        mut pairs: Vec<KeyedPair>,
-        spare: &mut Vec<u32>,
-    ) -> io::Result<()> {
+    /// Writes a bucket's pages anew; all but the first are new ones.
+    fn fill(&mut self, bucket: u32, mut pairs: Vec<KeyedPair>) -> io::Result<()> {
         pairs.sort();
         let size = self.0.page_size();
         let items = pairs.into_iter().map(|(_, pair)| pair);
         let contents = pack(size, items);
         let mut numbers = vec![self.walk(bucket)?.next];
         while numbers.len() < contents.len() {
-            numbers.push(match spare.pop() {
-                Some(number) => number,
-                None => self.0.allocate()?,
-            });
+            numbers.push(self.0.allocate()?);
         }
         for page in bucket_pages(size, &contents, &numbers) {
             self.0.write(page?);

@@ -1,10 +1,13 @@
 //! A file of pages: reading, changing as a unit, allocation, and chains of overflow pages.
 //!
-//! Changes collect in memory and are written by [`Pager::commit`], new pages before the pages
-//! that point at them. This module does not know what keys are. Source: bdb-format.md §1.
+//! Changes collect in memory and are written by [`Pager::commit`], in an order that a process may
+//! be killed at any time: what is written points only at what is there, so that every entry but
+//! the changed one can be found. At worst pages are never used again, and an entry of a bucket or
+//! page that was being split shows twice in a listing. This module does not know what keys are. Source: bdb-format.md §1.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
@@ -12,7 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::page::{
-    Bytes, HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u32, number, put_u16, put_u32,
+    Bytes, HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u16, get_u32, number, put_u16,
+    put_u32,
 };
 use super::{Kind, OpenProblem};
 use crate::dbfile::FRESH;
@@ -133,9 +137,14 @@ pub(super) struct Pager<'a> {
     /// Whole pages in the file; also the bound for every walk along links.
     pages: u32,
     meta: Bytes,
-    meta_changed: bool,
+    /// The meta page as it is in the file, when it is to change.
+    old_meta: Option<Bytes>,
     grown: bool,
     changed: BTreeMap<u32, Page>,
+    /// Pages that nothing in the file points at: they were free, or not in use.
+    fresh: BTreeSet<u32>,
+    /// Pages that nothing points at any more after this operation.
+    freed: Vec<u32>,
 }
 
 /// Checks the first bytes of a meta page and returns the page size.
@@ -186,9 +195,11 @@ impl<'a> Pager<'a> {
             size,
             pages,
             meta: Bytes::default(),
-            meta_changed: false,
+            old_meta: None,
             grown: false,
             changed,
+            fresh: BTreeSet::new(),
+            freed: Vec::new(),
         };
         pager.meta = pager.load(0, META_LENGTH)?.bytes;
         Ok(pager)
@@ -236,8 +247,10 @@ impl<'a> Pager<'a> {
     }
 
     pub(super) fn set_meta(&mut self, offset: usize, value: u32) {
+        if self.old_meta.is_none() {
+            self.old_meta = Some(self.meta.clone());
+        }
         put_u32(&mut self.meta, offset, value);
-        self.meta_changed = true;
     }
 
     pub(super) fn read(&self, page: u32) -> io::Result<Page> {
@@ -265,7 +278,14 @@ impl<'a> Pager<'a> {
             return Err(page.damaged("page in free list is in use"));
         }
         self.set_meta(FREE_LIST, page.next());
+        self.fresh.insert(free);
         Ok(free)
+    }
+
+    /// Has a page written before others: nothing in the file points at it yet, or it is good without
+    /// them.
+    pub(super) fn mark_fresh(&mut self, page: u32) {
+        self.fresh.insert(page);
     }
 
     /// Adds `count` pages at the end; returns the first.
@@ -283,17 +303,9 @@ impl<'a> Pager<'a> {
         Ok(first)
     }
 
-    /// Puts a page on the free list.
+    /// Has a page put on the free list with the end of this operation.
     pub(super) fn free(&mut self, page: u32) {
-        let shape = Shape {
-            number: page,
-            previous: 0,
-            next: self.meta(FREE_LIST),
-            level: 0,
-            kind: INVALID,
-        };
-        self.write(Page::new(self.size, shape));
-        self.set_meta(FREE_LIST, page);
+        self.freed.push(page);
     }
 
     /// Reads an overflow chain of `total` bytes.
@@ -359,21 +371,100 @@ impl<'a> Pager<'a> {
         Err(damaged(first, "endless overflow chain"))
     }
 
-    /// Writes all changes: first what nothing points at yet, the meta page last.
+    /// Writes all changes: first that new pages are in use, then these, the meta page, the pages that
+    /// point at all that, and last that pages are free.
     pub(super) fn commit(&mut self) -> io::Result<()> {
-        let size = u64::try_from(self.size).unwrap_or(0);
-        for page in std::mem::take(&mut self.changed).into_values().rev() {
-            self.file
-                .write_all_at(&page.bytes, u64::from(page.number) * size)?;
-        }
-        let end = u64::from(self.pages) * size;
+        let freed = std::mem::take(&mut self.freed);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.retain(|number, _| !freed.contains(number));
+        let end = u64::from(self.pages) * self.offset(1);
         if std::mem::take(&mut self.grown) && self.file.metadata()?.len() < end {
             self.file.set_len(end)?;
         }
-        if std::mem::take(&mut self.meta_changed) {
-            self.file.write_all_at(&self.meta, 0)?;
+        let has_new_meta = self.old_meta.is_some();
+        let old_last = match self.old_meta.take() {
+            Some(old) => self.commit_room(old)?,
+            None => self.meta(LAST_PAGE),
+        };
+        let fresh = std::mem::take(&mut self.fresh);
+        let (new, mut pointing): (Vec<Page>, Vec<Page>) = changed
+            .into_values()
+            .partition(|page| page.number > old_last || fresh.contains(&page.number));
+        for page in &new {
+            self.write_at(&page.bytes, page.number)?;
         }
+        if has_new_meta {
+            self.write_at(&self.meta, 0)?;
+        }
+        if pointing.len() > 1 {
+            self.put_gains_first(&mut pointing)?;
+        }
+        for page in &pointing {
+            self.write_at(&page.bytes, page.number)?;
+        }
+        self.commit_free(&freed)
+    }
+
+    /// Writes that pages are in use before anything else; returns the number of the last page before.
+    fn commit_room(&self, mut old: Bytes) -> io::Result<u32> {
+        let old_last = get_u32(&old, LAST_PAGE).unwrap_or(0);
+        let mut is_needed = false;
+        for field in [LAST_PAGE, FREE_LIST] {
+            let value = self.meta(field);
+            if get_u32(&old, field) != Some(value) {
+                put_u32(&mut old, field, value);
+                is_needed = true;
+            }
+        }
+        if is_needed {
+            self.write_at(&old, 0)?;
+        }
+        Ok(old_last)
+    }
+
+    /// Sorts pages so that those that get entries come before those that lose some, and parents before
+    /// children.
+    fn put_gains_first(&self, pages: &mut [Page]) -> io::Result<()> {
+        let mut losing = BTreeSet::new();
+        for page in pages.iter() {
+            let mut header = [0; HEADER];
+            self.file
+                .read_exact_at(&mut header, self.offset(page.number))?;
+            if usize::from(get_u16(&header, 20).unwrap_or(0)) > page.entries() {
+                losing.insert(page.number);
+            }
+        }
+        pages.sort_by_key(|page| (losing.contains(&page.number), Reverse(page.shape().level)));
         Ok(())
+    }
+
+    /// Puts pages on the free list.
+    fn commit_free(&mut self, pages: &[u32]) -> io::Result<()> {
+        for &number in pages {
+            let shape = Shape {
+                number,
+                previous: 0,
+                next: self.meta(FREE_LIST),
+                level: 0,
+                kind: INVALID,
+            };
+            self.write_at(&Page::new(self.size, shape).bytes, number)?;
+            put_u32(&mut self.meta, FREE_LIST, number);
+        }
+        if pages.is_empty() {
+            return Ok(());
+        }
+        self.write_at(&self.meta, 0)
+    }
+
+    fn offset(&self, page: u32) -> u64 {
+        u64::from(page) * u64::try_from(self.size).unwrap_or(0)
+    }
+
+    fn write_at(&self, bytes: &[u8], page: u32) -> io::Result<()> {
+        #[cfg(test)]
+        testing::may_write()?;
+        self.file.write_all_at(bytes, self.offset(page))
     }
 }
 
@@ -415,4 +506,25 @@ pub(super) fn chain_reference(first: u32, length: usize) -> io::Result<[u8; 8]> 
     put_u32(&mut reference, 0, first);
     put_u32(&mut reference, 4, number(length)?);
     Ok(reference)
+}
+
+/// Lets a process die between two writes, as far as the file is concerned.
+#[cfg(test)]
+pub(super) mod testing {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        /// Writes until the end.
+        pub(in crate::bdb) static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    pub(super) fn may_write() -> io::Result<()> {
+        let left = LEFT.get();
+        LEFT.set(left.saturating_sub(1));
+        if left == 0 {
+            return Err(io::Error::other("no more writes"));
+        }
+        Ok(())
+    }
 }

@@ -490,3 +490,137 @@ proptest! {
         exercise(kind, &source);
     }
 }
+
+#[test]
+fn what_killed_builds_leave_behind_goes_with_the_next_build() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let file = |name: &str| std::fs::File::create(directory.path().join(name)).unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let locked = file("__db.t.db.4000001");
+    for old in [
+        file("__db.t.db.4000000"),
+        file("__db.t.db.x"),
+        file("__db.u.db.4000000"),
+        locked.try_clone().unwrap(),
+    ] {
+        old.set_modified(hour_ago).unwrap();
+    }
+    file("__db.t.db.4000002");
+    let lock = postern_sys::lock::LockMode::Exclusive;
+    postern_sys::lock::lock(&locked, postern_sys::lock::LockStyle::Flock, lock).unwrap();
+    build(Kind::Hash, &source, []);
+    let names = std::fs::read_dir(directory.path()).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let left = [
+        "__db.t.db.4000001",
+        "__db.t.db.4000002",
+        "__db.t.db.x",
+        "__db.u.db.4000000",
+        "t.db",
+    ];
+    assert_eq!(names, left);
+}
+
+/// One change of a table: what happens to a key, and its value.
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
+fn apply(table: &mut dyn Table, (key, value): &Change) -> Result<(), crate::LookupError> {
+    let key = BStr::new(key);
+    match value {
+        Some(value) => table.update(key, BStr::new(value)),
+        None => table.delete(key).map(|_| ()),
+    }
+}
+
+/// Every entry can be found, but for `but`, which may be as it was or as it should be.
+fn check_found(kind: Kind, source: &str, entries: &Entries, but: &Change) {
+    let mut table = open(kind, source, OpenMode::Read, Flags::NONE).unwrap();
+    let mut found = |key: &[u8]| table.lookup(BStr::new(key)).unwrap().map(Vec::from);
+    let now = found(&but.0);
+    assert!(
+        now == but.1 || now.as_ref() == entries.get(&but.0),
+        "the changed entry"
+    );
+    for (key, value) in entries.iter().filter(|(key, _)| **key != but.0) {
+        assert_eq!(found(key).as_ref(), Some(value), "{}", BStr::new(key));
+    }
+}
+
+#[test]
+fn a_process_that_dies_between_two_writes_loses_no_other_entry() {
+    for kind in KINDS {
+        let directory = tempfile::tempdir().unwrap();
+        let source = source(directory.path());
+        let file = format!("{source}.db");
+        let saved = format!("{source}.saved");
+        build(kind, &source, []);
+        let mut random = 1_u64;
+        let mut next = |below: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut entries = Entries::new();
+        let mut interrupted = 0;
+        for round in 0..400 {
+            let key = format!(
+                "key{}{}",
+                next(250),
+                "k".repeat(
+                    [1, 30, 1100][usize::from(next(20) == 0) + usize::from(round % 50 == 0)]
+                )
+            )
+            .into_bytes();
+            let length = [3, 60, 900, 1500, 9000][usize::try_from(next(9)).unwrap() % 5];
+            let value =
+                (next(4) > 0).then(|| vec![b'a' + u8::try_from(round % 26).unwrap(); length]);
+            let change = (key, value);
+            if round > 330 || round % 10 == 0 {
+                std::fs::copy(&file, &saved).unwrap();
+                for writes in 0.. {
+                    std::fs::copy(&saved, &file).unwrap();
+                    super::pager::testing::LEFT.set(writes);
+                    let done = apply(&mut *writable(kind, &source), &change);
+                    super::pager::testing::LEFT.set(usize::MAX);
+                    if done.is_ok() {
+                        break;
+                    }
+                    interrupted += 1;
+                    check_found(kind, &source, &entries, &change);
+                    if kind == Kind::Btree {
+                        let mut listed = walk(&mut *writable(kind, &source));
+                        listed.remove(&change.0);
+                        let mut others = entries.clone();
+                        others.remove(&change.0);
+                        assert!(listed == others, "a listing");
+                    }
+                    // Life goes on.
+                    let mut table = writable(kind, &source);
+                    let more = (b"more".to_vec(), Some(vec![b'm'; 5000]));
+                    apply(&mut *table, &change).unwrap();
+                    apply(&mut *table, &more).unwrap();
+                    apply(&mut *table, &(more.0, None)).unwrap();
+                    let mut entries = entries.clone();
+                    match &change.1 {
+                        Some(value) => drop(entries.insert(change.0.clone(), value.clone())),
+                        None => drop(entries.remove(&change.0)),
+                    }
+                    check_found(kind, &source, &entries, &change);
+                }
+            } else {
+                apply(&mut *writable(kind, &source), &change).unwrap();
+            }
+            match change.1 {
+                Some(value) => drop(entries.insert(change.0, value)),
+                None => drop(entries.remove(&change.0)),
+            }
+        }
+        assert!(interrupted > 200, "{interrupted}");
+        assert_eq!(walk(&mut *writable(kind, &source)), entries);
+    }
+}
