@@ -9,7 +9,10 @@ use crate::{Flags, Lookup, LookupError, Owner, Table, shown};
 
 /// Folds ASCII letters to lower case.
 pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
-    if key.iter().any(u8::is_ascii_uppercase) {
+    if key
+        .iter()
+        .fold(false, |any, byte| any | byte.is_ascii_uppercase())
+    {
         Cow::Owned(BString::from(key.to_ascii_lowercase()))
     } else {
         Cow::Borrowed(key)
@@ -19,10 +22,9 @@ pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
 /// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,
 /// ASCII folding otherwise.
 pub fn fold_key(key: &BStr) -> Cow<'_, BStr> {
-    if key
-        .iter()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    // All bytes are looked at, which the processor does many at a time.
+    let is_other = |byte: &u8| byte.is_ascii_uppercase() | !byte.is_ascii();
+    if !key.iter().fold(false, |any, byte| any | is_other(byte)) {
         return Cow::Borrowed(key);
     }
     if key.is_ascii() {

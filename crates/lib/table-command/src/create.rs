@@ -124,15 +124,13 @@ fn copy<D: Dialect>(
             source,
             line: line.first,
         };
-        if let Entry::Pair(key, value) =
-            D::entry(BStr::new(&line.text), &place.to_string(), utf8, options)
-        {
+        if let Entry::Pair(key, value) = D::entry(BStr::new(&line.text), &place, utf8, options) {
             let folded = match (options.flags.contains(Flags::FOLD_FIX), utf8) {
-                (false, _) => Cow::Borrowed(BStr::new(&key)),
-                (true, true) => fold_key(BStr::new(&key)),
-                (true, false) => fold_ascii(BStr::new(&key)),
+                (false, _) => Cow::Borrowed(key.as_ref()),
+                (true, true) => fold_key(&key),
+                (true, false) => fold_ascii(&key),
             };
-            sink.check(|sink| sink.add(folded.as_ref(), BStr::new(&value)));
+            sink.check(|sink| sink.add(folded.as_ref(), &value));
         }
     }
 }

@@ -39,6 +39,7 @@ struct Cdb {
     mtime: i64,
     header: Vec<u8>,
     forms: NulForms,
+    scratch: Vec<u8>,
     /// Offset of the next record of a walk.
     next: u64,
 }
@@ -78,6 +79,7 @@ pub(crate) fn open(
         mtime: status.mtime(),
         header,
         forms: NulForms::new(flags),
+        scratch: Vec::new(),
         next: 0,
     }))
 }
@@ -173,13 +175,20 @@ impl Table for Cdb {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        for (with, form) in self.forms.keys(key) {
-            if let Some(value) = self.find(&form).map_err(|error| self.failed(&error))? {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut answer = Ok(None);
+        for (with, form) in self.forms.keys(key, &mut scratch) {
+            answer = self.find(form);
+            if let Ok(Some(_)) = answer {
                 self.forms.settle(with);
-                return Ok(Some(cut_nul(value)));
+            }
+            if !matches!(answer, Ok(None)) {
+                break;
             }
         }
-        Ok(None)
+        self.scratch = scratch;
+        let value = answer.map_err(|error| self.failed(&error))?;
+        Ok(value.map(cut_nul))
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if restart || self.next == 0 {
