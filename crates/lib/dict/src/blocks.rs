@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use postern_sys::memory::prefetch;
+
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
 /// Blocks that are remembered at most, 16 MiB. A block is remembered when it was needed, so that
@@ -59,6 +61,11 @@ impl Blocks {
             return None;
         }
         self.data.get(place * BLOCK..(place + 1) * BLOCK)
+    }
+
+    /// Says that byte `at` of a block will be needed soon.
+    pub(crate) fn expect(&self, number: u32, at: usize) {
+        prefetch(&self.data, self.place(number) * BLOCK + at);
     }
 
     /// Reads a block of which `available` bytes are in the file, up to its end if that is less than a

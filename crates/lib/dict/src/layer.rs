@@ -19,12 +19,17 @@ pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
     }
 }
 
+/// Whether `key` is ASCII and without capitals: most are.
+fn is_folded(key: &BStr) -> bool {
+    // All bytes are looked at, which the processor does many at a time.
+    let is_other = |byte: &u8| byte.is_ascii_uppercase() | !byte.is_ascii();
+    !key.iter().fold(false, |any, byte| any | is_other(byte))
+}
+
 /// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,
 /// ASCII folding otherwise.
 pub fn fold_key(key: &BStr) -> Cow<'_, BStr> {
-    // All bytes are looked at, which the processor does many at a time.
-    let is_other = |byte: &u8| byte.is_ascii_uppercase() | !byte.is_ascii();
-    if !key.iter().fold(false, |any, byte| any | is_other(byte)) {
+    if is_folded(key) {
         return Cow::Borrowed(key);
     }
     if key.is_ascii() {
@@ -79,6 +84,9 @@ impl Layer {
     }
 
     fn prepare<'a>(&self, key: &'a BStr) -> Prepared<'a> {
+        if is_folded(key) {
+            return Prepared::Key(Cow::Borrowed(key));
+        }
         let utf8 = self.utf8_active();
         if utf8 && !key.is_ascii() && key.to_str().is_err() {
             log::warn!(
@@ -142,6 +150,11 @@ impl Table for Layer {
                 decode_base64(self.inner.name(), key, BStr::new(&value)).map(Some)
             }
             other => Ok(other),
+        }
+    }
+    fn expect(&mut self, key: &BStr) {
+        if is_folded(key) {
+            self.inner.expect(key);
         }
     }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {

@@ -80,8 +80,8 @@ pub use maps::Maps;
 pub use match_list::{MatchKind, MatchList, domain_keys, parent_domain_matches};
 pub use postern_config::words::grouped_words as split_list;
 pub use registry::{
-    TYPES, changed_table, check_creatable, create, open, open_mode, open_small, split_type_name,
-    try_open,
+    TYPES, changed_table, check_creatable, create, open, open_mode, open_own, open_small,
+    split_type_name, try_open,
 };
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};

@@ -164,7 +164,7 @@ impl Sink {
             let flags = options.flags | Flags::OPEN_LOCK;
             allowed
                 .and_then(|()| {
-                    postern_dict::try_open(config, type_name, OpenMode::ReadWriteCreate, flags)
+                    postern_dict::open_own(config, type_name, OpenMode::ReadWriteCreate, flags)
                 })
                 .map(Self::Old)
         } else {
@@ -253,7 +253,7 @@ fn replace(
         if entries.peek().is_none() {
             continue;
         }
-        let mut table = postern_dict::try_open(config, type_name, OpenMode::ReadWrite, flags)
+        let mut table = postern_dict::open_own(config, type_name, OpenMode::ReadWrite, flags)
             .unwrap_or_else(|error| fatal!("{error}"));
         for (key, value, _) in entries {
             if let Err(error) = table.update(BStr::new(key), BStr::new(value)) {

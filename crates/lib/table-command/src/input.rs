@@ -15,7 +15,12 @@ pub(crate) struct Input<R> {
     start: usize,
     end: usize,
     is_at_end: bool,
+    /// Length of the next line, if it is in the buffer.
+    ahead: Option<usize>,
 }
+
+/// A line, and the next.
+type Lines<'a> = (&'a BStr, Option<&'a BStr>);
 
 impl<R: Read + AsFd> Input<R> {
     pub(crate) fn new(source: R) -> Self {
@@ -25,32 +30,38 @@ impl<R: Read + AsFd> Input<R> {
             start: 0,
             end: 0,
             is_at_end: false,
+            ahead: None,
         }
     }
 
-    /// The next line without its newline, if any. Before the source has to be waited for, `pause` is called:
-    /// whoever sends the keys may wait for the answers.
-    pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Option<&BStr>> {
+    /// The next line without its newline, if any, and the one after it, if that is there already. Before the
+    /// source has to be waited for, `pause` is called: whoever sends the keys may wait for the answers.
+    pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Option<Lines<'_>>> {
         let mut seen = 0;
-        let (start, length) = loop {
+        let length = loop {
+            if let Some(length) = self.ahead.take() {
+                break length;
+            }
             let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
             if let Some(at) = rest.get(seen..).and_then(|new| new.find_byte(b'\n')) {
-                let start = self.start;
-                self.start += seen + at + 1;
-                break (start, seen + at);
+                break seen + at;
             }
             seen = rest.len();
             if self.is_at_end {
                 if seen == 0 {
                     return Ok(None);
                 }
-                let start = std::mem::replace(&mut self.start, self.end);
-                break (start, seen);
+                break seen;
             }
             self.fill(&mut pause)?;
         };
-        let line = self.buffer.get(start..start + length).unwrap_or_default();
-        Ok(Some(BStr::new(line)))
+        let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+        self.start = (self.start + length + 1).min(self.end);
+        let (line, rest) = rest.split_at_checked(length).unwrap_or_default();
+        let rest = rest.get(1..).unwrap_or_default();
+        self.ahead = rest.find_byte(b'\n');
+        let ahead = self.ahead.and_then(|length| rest.get(..length));
+        Ok(Some((BStr::new(line), ahead.map(BStr::new))))
     }
 
     /// Reads more behind what is there.
@@ -97,8 +108,11 @@ mod tests {
             let thread = std::thread::spawn(move || sender.write_all(text.as_bytes()));
             let mut input = Input::new(source);
             let mut lines = Vec::new();
-            while let Some(line) = input.next(|| ()).unwrap() {
+            let mut expected = None;
+            while let Some((line, ahead)) = input.next(|| ()).unwrap() {
+                assert!(expected.is_none_or(|expected| expected == *line));
                 lines.push(line.to_string());
+                expected = ahead.map(BStr::to_owned);
             }
             thread.join().unwrap().unwrap();
             assert_eq!(lines, want);
@@ -111,14 +125,15 @@ mod tests {
         let mut input = Input::new(source);
         sender.write_all(b"one\ntwo\n").unwrap();
         let no_pause = || panic!("nothing to wait for");
-        assert_eq!(input.next(no_pause).unwrap(), Some(BStr::new("one")));
-        assert_eq!(input.next(no_pause).unwrap(), Some(BStr::new("two")));
+        let (one, two) = (BStr::new("one"), BStr::new("two"));
+        assert_eq!(input.next(no_pause).unwrap(), Some((one, Some(two))));
+        assert_eq!(input.next(no_pause).unwrap(), Some((two, None)));
         let mut pauses = 0;
         let more = || {
             pauses += 1;
             sender.write_all(b"three\n").unwrap();
         };
-        assert_eq!(input.next(more).unwrap(), Some(BStr::new("three")));
+        assert_eq!(input.next(more).unwrap(), Some((BStr::new("three"), None)));
         assert_eq!(pauses, 1);
     }
 }

@@ -79,7 +79,7 @@ fn type_name(config: &Config, operand: &str) -> String {
 /// Opens a table or ends the program with the reason.
 fn open(config: &Config, operand: &str, mode: OpenMode, options: &Options) -> Box<dyn Table> {
     let type_name = type_name(config, operand);
-    postern_dict::try_open(config, &type_name, mode, options.flags)
+    postern_dict::open_own(config, &type_name, mode, options.flags)
         .unwrap_or_else(|error| fatal!("{error}"))
 }
 

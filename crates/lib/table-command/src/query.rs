@@ -40,12 +40,12 @@ pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode
 /// Calls `work` for each line of standard input.
 fn each_line(work: &mut dyn FnMut(&BStr)) {
     let mut input = Input::new(io::stdin());
-    while let Some(line) = next_line(&mut input, || ()) {
+    while let Some((line, _)) = next_line(&mut input, || ()) {
         work(line);
     }
 }
 
-fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<&BStr> {
+fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
     input
         .next(pause)
         .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
@@ -64,6 +64,13 @@ impl<'a> Lazy<'a> {
             config,
             options,
             open: Vec::new(),
+        }
+    }
+
+    /// Tells the first table which key comes after the next.
+    fn expect(&mut self, key: &BStr) {
+        if let Some(table) = self.open.first_mut() {
+            table.expect(key);
         }
     }
 
@@ -121,7 +128,10 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
         message.finish();
     } else {
         let mut input = Input::new(io::stdin());
-        while let Some(key) = next_line(&mut input, || output.end()) {
+        while let Some((key, next)) = next_line(&mut input, || output.end()) {
+            if let Some(next) = next {
+                tables.expect(next);
+            }
             any |= tables.answer(key, &mut output);
         }
     }
