@@ -145,7 +145,7 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
 
 impl Bdb {
     /// Runs `action` on the file under a lock, and writes what it changed. A reader needs no lock
-    /// for pages that it remembers.
+    /// while the file is the one whose pages it remembers.
     fn with_pager<T>(
         &mut self,
         mode: LockMode,
@@ -191,7 +191,7 @@ impl Bdb {
         })
     }
 
-    /// A reader's answer from pages that it remembers, while the file is as it was.
+    /// A reader's answer without lock, while the file is as it was.
     fn remembered<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
         if !self.cache.borrow_mut().is_current(&self.file).ok()? {
             return None;
