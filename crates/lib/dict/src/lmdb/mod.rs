@@ -275,7 +275,7 @@ impl Table for Lmdb {
         let forms = self.forms;
         let removed = self.locked(LockKind::Exclusive, "deleting from", |env| {
             for (with, form) in forms.keys(key, &mut Vec::new()) {
-                if !form.is_empty() && form.len() <= LONGEST_KEY && env.del(&form)? {
+                if !form.is_empty() && form.len() <= LONGEST_KEY && env.del(form)? {
                     return Ok(Some(with));
                 }
             }
