@@ -13,7 +13,6 @@ pub(super) const UNREAD: Reasons = &[
     ("*sasl_*",                          "SASL is not built yet"),
     ("*_send_dummy_mail_auth",           "SASL is not built yet"),
     ("smtpd_client_auth_rate_limit",     "SASL is not built yet"),
-    ("*local_login_sender_maps*",        "restrictions on sender addresses of local users are not built yet"),
     ("postscreen_*",                     "postscreen is not built yet"),
     ("dnsblog_*",                        "dnsblog is not built yet"),
     ("tlsproxy_*",                       "tlsproxy is not built yet"),

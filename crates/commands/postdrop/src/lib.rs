@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod message;
+mod sender;
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use bstr::BString;
 use postern_attr::Encoding;
 use postern_command::{Getopt, Opt};
 use postern_config::{Config, params};
@@ -20,6 +22,7 @@ use postern_ipc::trigger;
 use postern_maillog::fatal;
 use postern_queue_file::file::{IdForm, NewFile};
 use postern_sys::{error_text, user};
+use sender::Policy;
 
 /// How often a file is tried to be made, ten seconds apart.
 const CREATE_TRIES: u32 = 3;
@@ -110,13 +113,19 @@ fn drop_message(config: &Config, uid: u32) -> i32 {
         size: size_limit,
     };
     let mut input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
-    let result = message::receive(&mut input, &file.file, uid, &limits);
+    let mut policy = Policy::new(config, uid);
+    let result = message::receive(&mut input, &file.file, uid, &limits, policy.as_mut());
+    let mut reason = BString::default();
     let code = match result {
         Ok(message::Received::Cancelled) => {
             give_up(&file);
             return 0;
         }
         Ok(message::Received::Incomplete) => status::BAD,
+        Ok(message::Received::Refused(refusal)) => {
+            reason = refusal.reason;
+            refusal.status
+        }
         Ok(message::Received::Complete) => finish(&file, uid),
         Err(message::Fault::Input(text)) => {
             give_up(&file);
@@ -136,7 +145,7 @@ fn drop_message(config: &Config, uid: u32) -> i32 {
     }
     let reply = Reply {
         status: code,
-        reason: bstr::BString::default(),
+        reason,
     };
     if postern_attr::write(&mut output, Encoding::Null, &reply)
         .and_then(|()| Ok(output.flush()?))

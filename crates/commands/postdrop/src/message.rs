@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, Write};
 
+use crate::sender::{Policy, Refusal};
 use bstr::ByteSlice;
 use postern_ipc::deliver::Moment;
 use postern_queue_file::record::{encode, read_record};
@@ -18,12 +19,14 @@ pub(crate) struct Limits {
 }
 
 /// How the input ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     /// With an end record, and with sender and recipient.
     Complete,
     /// With an end record, but nobody to send from or to.
     Incomplete,
+    /// With an end record, but with a sender that the user may not use.
+    Refused(Refusal),
     /// Early: the caller has changed its mind.
     Cancelled,
 }
@@ -48,11 +51,14 @@ pub(crate) fn receive(
     file: &File,
     uid: u32,
     limits: &Limits,
+    policy: Option<&mut Policy>,
 ) -> Result<Received, Fault> {
     let mut copy = Copy {
         file,
         uid,
         limits,
+        policy,
+        refusal: None,
         buffer: Vec::with_capacity(BLOCK),
         size: 0,
         from: false,
@@ -74,6 +80,9 @@ pub(crate) fn receive(
         }
     }
     copy.flush()?;
+    if let Some(refusal) = copy.refusal {
+        return Ok(Received::Refused(refusal));
+    }
     Ok(if copy.from && copy.rcpt {
         Received::Complete
     } else {
@@ -85,6 +94,9 @@ struct Copy<'a> {
     file: &'a File,
     uid: u32,
     limits: &'a Limits,
+    policy: Option<&'a mut Policy>,
+    /// The rest is read and forgotten: the caller listens only when it has said everything.
+    refusal: Option<Refusal>,
     buffer: Vec<u8>,
     size: u64,
     from: bool,
@@ -121,6 +133,14 @@ impl Copy<'_> {
                 log::warn!("uid={}: ignoring attribute record: {data}", self.uid);
                 continue;
             }
+            if kind == RecordType::FROM
+                && let Some(Err(refusal)) = self
+                    .policy
+                    .as_mut()
+                    .map(|policy| policy.check(data.as_bstr()))
+            {
+                self.refusal.get_or_insert(refusal);
+            }
             self.put(kind, &data)?;
             if kind == last {
                 return Ok(true);
@@ -129,6 +149,9 @@ impl Copy<'_> {
     }
 
     fn put(&mut self, kind: RecordType, data: &[u8]) -> Result<(), Fault> {
+        if self.refusal.is_some() {
+            return Ok(());
+        }
         encode(&mut self.buffer, kind, data);
         if self.buffer.len() >= BLOCK {
             self.flush()
@@ -172,7 +195,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file");
         let file = File::create(&path).expect("a file");
-        let result = receive(&mut &input[..], &file, 1, &Limits { line: 2048, size });
+        let result = receive(
+            &mut &input[..],
+            &file,
+            1,
+            &Limits { line: 2048, size },
+            None,
+        );
         (result, std::fs::read(&path).expect("readable"))
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use postern_config::{Config, params};
+use postern_queue::nursery::Nursery;
 use postern_queue::recycled::Spares;
 use postern_queue_file::file::{IdForm, NewFile, commit, rename_new};
 use postern_queue_file::path::make_directories;
@@ -29,6 +30,7 @@ pub(crate) struct QueueDirectory {
     form: IdForm,
     limit: Option<u64>,
     spares: Spares,
+    nursery: Nursery,
 }
 
 /// Why a record did not get into the file.
@@ -54,6 +56,7 @@ impl QueueDirectory {
             },
             limit: limit.filter(|limit| *limit > 0),
             spares: Spares::new(Path::new("")),
+            nursery: Nursery::new(Path::new("")),
         }
     }
 
@@ -62,14 +65,17 @@ impl QueueDirectory {
     pub(crate) fn below(mut self, root: &Path) -> Self {
         self.root = root.to_owned();
         self.spares = Spares::new(root);
+        self.nursery = Nursery::new(root);
         self
     }
 
-    /// Starts a file in the incoming queue.
+    /// Starts a file.
     pub(crate) fn create(&mut self) -> io::Result<QueueFile> {
         let new = match self.reuse() {
             Some(new) => new,
-            None => NewFile::prepare(&self.root, INCOMING, self.form)?,
+            None => self
+                .nursery
+                .create(|place| NewFile::prepare(&self.root, place, self.form))?,
         };
         self.remove_stale_logs(&new.id);
         Ok(QueueFile {

@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::deliver::{MessageStats, Moment, Recipient};
 use postern_queue::Queues;
+use postern_queue::nursery;
 use postern_queue::recycled::Retiring;
 use postern_queue_file::QueueId;
 use postern_queue_file::file::{self, LockedFile, OpenError, Readiness};
@@ -83,6 +84,7 @@ pub(crate) struct Fatal {
 
 impl Desk {
     pub(crate) fn new(queues: Queues, settings: Settings, resolver: Box<dyn Resolve>) -> Self {
+        nursery::tidy(queues.root());
         Self {
             retiring: Retiring::new(queues.root()),
             queues,

@@ -3,7 +3,7 @@
 use bstr::BStr;
 use postern_config::Config;
 
-use crate::{Flags, Lookup, LookupError, Table, open, split_list};
+use crate::{Flags, Lookup, LookupError, Table, open, open_small, split_list};
 
 /// The value of a `*_maps` parameter: tables searched in order, first hit wins, an error stops.
 pub struct Maps {
@@ -20,11 +20,26 @@ impl Maps {
     /// Opens every table of `value` (comma or blank separated, braces group). `title` is the
     /// parameter name, for messages.
     pub fn open(config: &Config, title: &str, value: &str, flags: Flags) -> Self {
+        Self::open_by(config, title, value, flags, open)
+    }
+
+    /// As [`Maps::open`], with tables as [`open_small`] opens them.
+    pub fn open_small(config: &Config, title: &str, value: &str, flags: Flags) -> Self {
+        Self::open_by(config, title, value, flags, open_small)
+    }
+
+    fn open_by(
+        config: &Config,
+        title: &str,
+        value: &str,
+        flags: Flags,
+        opener: fn(&Config, &str, Flags) -> Box<dyn Table>,
+    ) -> Self {
         let tables = split_list(value)
             .into_iter()
             .map(|item| Entry {
                 type_name: item.to_owned(),
-                table: open(config, item, flags),
+                table: opener(config, item, flags),
             })
             .collect();
         Self {

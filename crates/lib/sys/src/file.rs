@@ -4,7 +4,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 /// Free and total space of a file system.
@@ -61,6 +61,27 @@ pub fn set_nonblocking(fd: impl AsFd, on: bool) -> io::Result<()> {
     };
     if new != old {
         fcntl(fd.as_fd(), FcntlArg::F_SETFL(new))?;
+    }
+    Ok(())
+}
+
+/// Asks the file system to put each subdirectory of `directory` elsewhere on the disk, as it does with those
+/// of its root (ext4's "T" flag, chattr(1)).
+///
+/// # Errors
+///
+/// `ENOTTY` or `EOPNOTSUPP` where the file system has no such flag, those of open(2) and ioctl(2).
+pub fn spread_subdirectories(directory: &Path) -> io::Result<()> {
+    nix::ioctl_read!(get_flags, b'f', 1, libc::c_long);
+    nix::ioctl_write_ptr!(set_flags, b'f', 2, libc::c_long);
+    const TOP_DIRECTORY: libc::c_long = 0x0002_0000;
+    let file = File::open(directory)?;
+    let mut flags = 0;
+    // SAFETY: the descriptor is open, and the kernel reads and writes one integer, no wider than c_long.
+    unsafe {
+        get_flags(file.as_raw_fd(), &raw mut flags)?;
+        flags |= TOP_DIRECTORY;
+        set_flags(file.as_raw_fd(), &raw const flags)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::port::free_port;
 use crate::{Account, Settings, SmtpClient, Suite, mail_account};
 
 /// How long anything that a test waits for may take; generous, for a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A private mail system. Stopped on drop.
 #[derive(Debug)]
