@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["mail"],
     &["attr", "queue-file", "config", "maillog"],
     &["wire", "ipc", "dict", "dns", "rewrite"],
-    &["server", "command"],
+    &["server", "command", "program"],
     &["queue", "delivery", "table-command", "traffic"],
 ];
 

@@ -141,7 +141,7 @@ impl Entry {
             self.dsn.action = action.into();
         }
         if self.dsn.reason.is_empty() {
-            self.dsn.reason = "(error report unavailable)".into();
+            self.dsn.reason = "(description unavailable)".into();
         }
         if self.recipient.original_recipient.is_empty() {
             self.recipient.original_recipient = self.recipient.recipient.clone();

@@ -6,12 +6,12 @@ const WIDTH: usize = 79;
 const INDENT: usize = 4;
 
 /// Splits `text` at blanks into lines of at most 79 columns; further lines are indented by four blanks.
-/// A word that is too long keeps its line to itself.
+/// A word that is too long keeps its line to itself. Blanks at the end are left out.
 pub(crate) fn wrap(text: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     let mut line: Vec<u8> = Vec::new();
     let mut words_on_line = 0;
-    for word in text.split(|&byte| byte == b' ') {
+    for word in text.trim_ascii_end().split(|&byte| byte == b' ') {
         if words_on_line > 0 && line.len() + 1 + word.len() > WIDTH {
             lines.push(std::mem::replace(&mut line, vec![b' '; INDENT]));
             words_on_line = 0;
@@ -29,6 +29,13 @@ pub(crate) fn wrap(text: &[u8]) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_at_the_end_are_left_out() {
+        for (text, want) in [("out ", "out"), (" a  b", " a  b"), ("  ", ""), ("", "")] {
+            assert_eq!(wrap(text.as_bytes()), [want.as_bytes()], "{text:?}");
+        }
+    }
 
     #[test]
     fn lines_break_at_blanks_and_long_words_stay_whole() {

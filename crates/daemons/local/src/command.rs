@@ -7,6 +7,7 @@ use postern_delivery::Outcome;
 use postern_delivery::command::{Job as Command, Verdict, run, shell_argv};
 use postern_delivery::copy::CopyOptions;
 use postern_ipc::deliver::Request;
+use postern_program::Program;
 
 use crate::expand::{path_bytes, path_of};
 use crate::job::{Failure, Job, configuration_error, dsn};
@@ -67,21 +68,23 @@ fn deliver(
     job.check_rights(&acting)?;
     let settings = &job.local.settings;
     let task = Command {
-        argv: shell_argv(command, &settings.command_shell),
-        or_shell: settings.command_shell.is_empty(),
+        program: Program {
+            argv: shell_argv(command, &settings.command_shell),
+            rights: (acting.uid, acting.gid),
+            root: None,
+            directory: directory(job, mail, rights)?,
+            export: settings.export.clone(),
+            environment: environment(
+                &settings.command_filter,
+                &job.delivery.request,
+                mail,
+                rights,
+            ),
+            file_size_limit: settings.size_limit,
+        },
         shown: command.clone(),
-        uid: acting.uid,
-        gid: acting.gid,
-        directory: directory(job, mail, rights)?,
-        environment: environment(
-            &settings.command_filter,
-            &job.delivery.request,
-            mail,
-            rights,
-        ),
-        export: settings.export.clone(),
         time_limit: settings.command_time,
-        file_size_limit: settings.size_limit,
+        charset: settings.charset,
         agent: (
             "local",
             if settings.command_shell.is_empty() {

@@ -9,13 +9,13 @@ use postern_dict::LookupError;
 use postern_ipc::bounce::NoticeBody;
 use postern_ipc::deliver::{Dsn, flag};
 
-use crate::delivered_to::DeliveredTo;
 use crate::dot_forward::Visit;
 use crate::duplicates::Duplicates;
 use crate::forward::Forwards;
 use crate::mail::Mail;
 use crate::rights::Rights;
 use crate::{Local, Tables, alias};
+use postern_delivery::DeliveredTo;
 
 /// What the parts of a delivery share.
 pub(crate) struct Job<'a> {

@@ -6,7 +6,6 @@
 mod alias;
 mod biff;
 mod command;
-mod delivered_to;
 mod destination_file;
 mod dot_forward;
 mod duplicates;
@@ -31,8 +30,8 @@ use postern_queue_file::Hashing;
 use postern_rewrite::AddressService;
 use postern_server::{Client, Context, Needs, SingleServer, StartError, single_server};
 
-use crate::delivered_to::DeliveredTo;
 use crate::settings::Settings;
+use postern_delivery::DeliveredTo;
 
 /// Runs the program.
 pub fn main() -> ExitCode {

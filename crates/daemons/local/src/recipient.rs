@@ -7,13 +7,13 @@ use postern_delivery::{Delivery, Outcome};
 use postern_ipc::deliver::Recipient;
 use postern_mail::address;
 
-use crate::delivered_to::DeliveredTo;
 use crate::duplicates::Duplicates;
 use crate::forward::Forwards;
 use crate::job::{Job, dsn};
 use crate::mail::{Mail, Parts, Source};
 use crate::rights::Rights;
 use crate::{Local, alias, dot_forward, forward, mailbox, unknown};
+use postern_delivery::DeliveredTo;
 
 /// Delivers to a recipient of the request, and submits what is to be forwarded once all the rest is
 /// delivered.

@@ -6,6 +6,7 @@ use postern_config::words::{environment, words};
 use postern_config::{Config, Param, params};
 use postern_delivery::mbox::{LockPolicy, LockSet};
 use postern_dict::search::Extensions;
+use postern_mail::printable::Charset;
 use postern_server::StartError;
 use postern_sys::user;
 
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) locks: LockPolicy,
     pub(crate) size_limit: u64,
     pub(crate) command_time: Duration,
+    /// What commands may say.
+    pub(crate) charset: Charset,
     pub(crate) ipc_timeout: Duration,
     pub(crate) duplicate_limit: usize,
     pub(crate) line_limit: usize,
@@ -171,6 +174,11 @@ impl Settings {
             locks: locks(config)?,
             size_limit: size_limit(config)?,
             command_time: config.service_time(service, "time_limit", params::COMMAND_TIME_LIMIT),
+            charset: if config.get(params::SMTPUTF8_ENABLE) {
+                Charset::Utf8
+            } else {
+                Charset::Ascii
+            },
             ipc_timeout: config.get(params::IPC_TIMEOUT),
             duplicate_limit: size(config.get(params::DUPLICATE_FILTER_LIMIT)),
             line_limit: size(config.get(params::LINE_LENGTH_LIMIT)),

@@ -40,7 +40,7 @@ pub(crate) fn spawn(
     let args = plan
         .argv(stressed)
         .into_iter()
-        .map(c_string)
+        .map(|arg| c_string(postern_config::lines::to_bytes(&arg)))
         .collect::<io::Result<_>>()?;
     let program = c_string(plan.path.as_os_str().as_bytes())?;
     let child = Spawn {

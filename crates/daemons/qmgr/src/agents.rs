@@ -208,7 +208,13 @@ impl Agents {
             Ok(reply) => finished(hall, entry, &reply),
             Err(error) => {
                 let name = &hall.core.transports[transport].name;
-                log::warn!("{PRIVATE}/{name} socket: {}", trouble_text(&error));
+                // So Postfix also calls an agent that is gone without an answer.
+                let trouble = if sent {
+                    "malformed response"
+                } else {
+                    trouble_text(&error)
+                };
+                log::warn!("{PRIVATE}/{name} socket: {trouble}");
                 if sent {
                     crashed(hall, transport, entry);
                 } else {

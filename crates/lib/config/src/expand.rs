@@ -26,6 +26,65 @@ const MAX_DEPTH: usize = 100;
 /// Bytes of the offending text that a message shows.
 const TAIL: usize = 20;
 
+/// A part of a text with references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'t> {
+    /// Text as it is; `$$` gives a `$`.
+    Literal(&'t str),
+    /// The name of `$name`.
+    Name(&'t str),
+    /// What is inside `${…}` or `$(…)`.
+    Group(&'t str),
+}
+
+/// Splits `text` into its parts, without looking into groups. An error, the text of a warning, is the
+/// last item.
+pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, String>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, length) = match next_piece(text, rest) {
+            Ok(found) => found,
+            Err(error) => {
+                rest = "";
+                return Some(Err(error));
+            }
+        };
+        rest = &rest[length..];
+        Some(Ok(piece))
+    })
+}
+
+/// The part of `whole` at the start of `rest`, and its length.
+fn next_piece<'t>(whole: &str, rest: &'t str) -> Result<(Piece<'t>, usize), String> {
+    let Some(reference) = rest.strip_prefix('$') else {
+        let end = rest.find('$').unwrap_or(rest.len());
+        return Ok((Piece::Literal(&rest[..end]), end));
+    };
+    let pair = match reference.as_bytes().first() {
+        Some(b'$') => return Ok((Piece::Literal(&reference[..1]), 2)),
+        Some(b'{') => ('{', '}'),
+        Some(b'(') => ('(', ')'),
+        _ => {
+            let end = name_length(reference);
+            if end == 0 {
+                return Err(format!("empty macro name: \"{whole}\""));
+            }
+            return Ok((Piece::Name(&reference[..end]), 1 + end));
+        }
+    };
+    let Some(end) = balanced(reference, pair) else {
+        return Err(format!("truncated macro reference: \"{whole}\""));
+    };
+    let inner = &reference[1..end - 1];
+    if inner.is_empty() {
+        return Err(format!("empty macro name: \"{whole}\""));
+    }
+    Ok((Piece::Group(inner), 1 + end))
+}
+
 /// Expands the references in `text`, recursively.
 pub fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, ConfigError> {
     let mut out = String::with_capacity(text.len());
@@ -75,49 +134,14 @@ impl<'a> Expander<'a> {
         if depth > MAX_DEPTH && !text.is_empty() {
             return Err(too_deep(text));
         }
-        let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            out.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            match rest.as_bytes().first() {
-                Some(b'$') => {
-                    out.push('$');
-                    rest = &rest[1..];
-                }
-                Some(b'{') => rest = self.group(text, rest, ('{', '}'), depth, out)?,
-                Some(b'(') => rest = self.group(text, rest, ('(', ')'), depth, out)?,
-                _ => {
-                    let end = name_length(rest);
-                    if end == 0 {
-                        return Err(warning(format!("empty macro name: \"{text}\"")));
-                    }
-                    self.plain(&rest[..end], depth, out)?;
-                    rest = &rest[end..];
-                }
+        for piece in pieces(text) {
+            match piece.map_err(warning)? {
+                Piece::Literal(literal) => out.push_str(literal),
+                Piece::Name(name) => self.plain(name, depth, out)?,
+                Piece::Group(inner) => self.reference(inner, depth, out)?,
             }
         }
-        out.push_str(rest);
         Ok(())
-    }
-
-    /// Handles `{…}` or `(…)` at the start of `rest` and returns what follows it.
-    fn group<'t>(
-        &self,
-        whole: &str,
-        rest: &'t str,
-        pair: (char, char),
-        depth: usize,
-        out: &mut String,
-    ) -> Result<&'t str, ConfigError> {
-        let Some(end) = balanced(rest, pair) else {
-            return Err(warning(format!("truncated macro reference: \"{whole}\"")));
-        };
-        let inner = &rest[1..end - 1];
-        if inner.is_empty() {
-            return Err(warning(format!("empty macro name: \"{whole}\"")));
-        }
-        self.reference(inner, depth, out)?;
-        Ok(&rest[end..])
     }
 
     /// Handles the text between the outer braces.
@@ -501,6 +525,28 @@ mod tests {
             _ => return None,
         };
         Some(Found::Expand(text.to_string()))
+    }
+
+    #[test]
+    fn pieces_leave_groups_as_they_are() {
+        let found: Vec<_> = pieces("a$$b$name_1.${x?{y}}$(z)")
+            .map(|piece| piece.ok())
+            .collect();
+        let want = [
+            Piece::Literal("a"),
+            Piece::Literal("$"),
+            Piece::Literal("b"),
+            Piece::Name("name_1"),
+            Piece::Literal("."),
+            Piece::Group("x?{y}"),
+            Piece::Group("z"),
+        ];
+        assert_eq!(found, want.map(Some));
+        for (text, count) in [("a${x", 2), ("$", 1), ("${}b", 1), ("a$-b", 2)] {
+            let found: Vec<_> = pieces(text).collect();
+            assert_eq!(found.len(), count, "{text}");
+            assert!(found.last().is_some_and(Result::is_err), "{text}");
+        }
     }
 
     #[test]

@@ -27,8 +27,12 @@ pub struct CopyOptions {
     pub delivered_to: Option<BString>,
     /// `>` before lines that start with `From `.
     pub quote_from: bool,
+    /// `.` before lines that start with `.`.
+    pub stuff_dots: bool,
     /// An empty line last.
     pub blank_line: bool,
+    /// What ends every line, when it is not a line feed.
+    pub line_end: Option<BString>,
 }
 
 impl CopyOptions {
@@ -41,7 +45,7 @@ impl CopyOptions {
             delivered_to,
             quote_from: true,
             blank_line: true,
-            sender: None,
+            ..Self::default()
         }
     }
 
@@ -64,6 +68,10 @@ impl CopyOptions {
             delivered_to,
             ..Self::default()
         }
+    }
+
+    fn line_end(&self) -> &[u8] {
+        self.line_end.as_ref().map_or(b"\n", |end| end.as_slice())
     }
 }
 
@@ -104,14 +112,15 @@ pub fn copy(
     out: &mut impl Write,
 ) -> Result<(), CopyError> {
     prepend(delivery, recipient, options, out).map_err(CopyError::Write)?;
-    let copied = copy_content(delivery, options.quote_from, out);
+    let copied = copy_content(delivery, options, out);
     if let Err(error @ CopyError::Corrupt(_)) = &copied {
         log::warn!("{error}");
         delivery.mark_corrupt();
     }
     copied?;
     if options.blank_line {
-        out.write_all(b"\n").map_err(CopyError::Write)?;
+        out.write_all(options.line_end())
+            .map_err(CopyError::Write)?;
     }
     out.flush().map_err(CopyError::Write)
 }
@@ -132,17 +141,19 @@ fn prepend(
         };
         out.write_all(b"From ")?;
         out.write_all(shown)?;
-        writeln!(out, "  {}", envelope_date())?;
+        write!(out, "  {}", envelope_date())?;
+        out.write_all(options.line_end())?;
     }
     if options.return_path {
-        header(out, "Return-Path: <", sender.as_bstr(), ">\n")?;
+        let path = [b"<", sender.as_slice(), b">"].concat();
+        header(out, "Return-Path: ", path.as_bstr(), options)?;
     }
     if options.original_to && !recipient.original_recipient.is_empty() {
         header(
             out,
             "X-Original-To: ",
             quoted(recipient.original_recipient.as_bstr()).as_bstr(),
-            "\n",
+            options,
         )?;
     }
     if let Some(address) = &options.delivered_to {
@@ -150,16 +161,16 @@ fn prepend(
             out,
             "Delivered-To: ",
             quoted(address.as_bstr()).as_bstr(),
-            "\n",
+            options,
         )?;
     }
     Ok(())
 }
 
-fn header(out: &mut impl Write, name: &str, value: &BStr, end: &str) -> io::Result<()> {
+fn header(out: &mut impl Write, name: &str, value: &BStr, options: &CopyOptions) -> io::Result<()> {
     out.write_all(name.as_bytes())?;
     out.write_all(value)?;
-    out.write_all(end.as_bytes())
+    out.write_all(options.line_end())
 }
 
 fn quoted(address: &BStr) -> BString {
@@ -184,23 +195,40 @@ fn envelope_date() -> String {
 /// The content alone.
 fn copy_content(
     delivery: &Delivery,
-    quote_from: bool,
+    options: &CopyOptions,
     out: &mut impl Write,
 ) -> Result<(), CopyError> {
     let mut content = Content::open(delivery)?;
     let mut line_start = true;
     while let Some((kind, data)) = content.next()? {
-        if line_start && quote_from && data.starts_with(b"From ") {
-            out.write_all(b">").map_err(CopyError::Write)?;
-        }
-        out.write_all(&data).map_err(CopyError::Write)?;
-        line_start = kind == RecordType::TEXT;
-        if line_start {
-            out.write_all(b"\n").map_err(CopyError::Write)?;
-        }
+        let is_last = kind == RecordType::TEXT;
+        copy_record(&data, line_start, is_last, options, out).map_err(CopyError::Write)?;
+        line_start = is_last;
     }
     if !line_start {
-        out.write_all(b"\n").map_err(CopyError::Write)?;
+        out.write_all(options.line_end())
+            .map_err(CopyError::Write)?;
+    }
+    Ok(())
+}
+
+/// A line, or a part of a long one.
+fn copy_record(
+    data: &[u8],
+    is_first: bool,
+    is_last: bool,
+    options: &CopyOptions,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    if is_first && options.quote_from && data.starts_with(b"From ") {
+        out.write_all(b">")?;
+    }
+    if is_first && options.stuff_dots && data.starts_with(b".") {
+        out.write_all(b".")?;
+    }
+    out.write_all(data)?;
+    if is_last {
+        out.write_all(options.line_end())?;
     }
     Ok(())
 }
@@ -249,6 +277,37 @@ impl<'a> Content<'a> {
                 log::warn!("{}: {error}", self.path.display());
                 Err(CopyError::Corrupt(0))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_start_of_a_line_is_protected() {
+        let all = CopyOptions {
+            quote_from: true,
+            stuff_dots: true,
+            line_end: Some("\r\n".into()),
+            ..CopyOptions::default()
+        };
+        let none = CopyOptions::default();
+        for (data, is_first, is_last, options, want) in [
+            ("From me", true, true, &all, ">From me\r\n"),
+            ("From", true, true, &all, "From\r\n"),
+            (">From me", true, true, &all, ">From me\r\n"),
+            (".From me", true, true, &all, "..From me\r\n"),
+            (".", true, false, &all, ".."),
+            (".", false, true, &all, ".\r\n"),
+            ("From me", false, false, &all, "From me"),
+            ("From me", true, true, &none, "From me\n"),
+            (".", true, true, &none, ".\n"),
+        ] {
+            let mut out = Vec::new();
+            copy_record(data.as_bytes(), is_first, is_last, options, &mut out).expect("a Vec");
+            assert_eq!(out.as_bstr(), want);
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod copy;
+mod delivered_to;
 mod errno;
 pub mod maildir;
 pub mod mbox;
@@ -16,6 +17,7 @@ pub mod pass;
 mod request;
 pub mod status_line;
 
+pub use delivered_to::DeliveredTo;
 pub use errno::{mail_status, write_status};
 pub use outcome::{Agent, Outcome, Report};
 pub use postern_queue::hashing;

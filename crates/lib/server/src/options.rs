@@ -1,6 +1,10 @@
 //! The command line that master(8) gives its children.
 
 use crate::{StartError, Transport};
+use bstr::BString;
+use postern_config::lines::to_text;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
 /// The options of master.md §3.1.
@@ -16,6 +20,8 @@ pub struct Options {
     pub limit_one: bool,
     /// `-z`: the service has no process limit.
     pub limit_zero: bool,
+    /// What follows the options, as master.cf has it.
+    pub arguments: Vec<BString>,
     /// `-n`: the service's name in master.cf.
     pub service: Option<String>,
     /// `-o`, `-m` and `-i` in their order, as main.cf settings.
@@ -40,12 +46,14 @@ pub struct Options {
 const WITH_VALUE: &[char] = &['i', 'm', 'n', 'o', 'r', 's', 't'];
 
 impl Options {
-    /// Reads the arguments after the program name. Arguments after the options are ignored.
-    pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Self, StartError> {
+    /// Reads the arguments after the program name. The first that is no option ends the options.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, StartError> {
         let mut options = Self::default();
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
+        let mut raw = args.into_iter().map(OsString::into_vec);
+        while let Some(word) = raw.next() {
+            let arg = to_text(&word);
             let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                options.arguments.push(word.into());
                 break;
             };
             if letters == "-" {
@@ -56,7 +64,7 @@ impl Options {
                 if WITH_VALUE.contains(&letter) {
                     let inline: String = rest.collect();
                     let value = if inline.is_empty() {
-                        args.next()
+                        raw.next().map(|word| to_text(&word))
                     } else {
                         Some(inline)
                     };
@@ -66,6 +74,7 @@ impl Options {
                 options.set_flag(letter)?;
             }
         }
+        options.arguments.extend(raw.map(BString::from));
         Ok(options)
     }
 
@@ -158,7 +167,7 @@ mod tests {
     #[test]
     fn the_time_of_retirement_is_positive() {
         let retirement = |args: &[&str]| {
-            let args = args.iter().map(ToString::to_string);
+            let args = args.iter().map(OsString::from);
             Options::parse(args).unwrap().retirement()
         };
         assert_eq!(retirement(&[]).unwrap(), None);
@@ -178,7 +187,7 @@ mod tests {
         Options::parse(
             line.split(' ')
                 .filter(|word| !word.is_empty())
-                .map(str::to_owned),
+                .map(OsString::from),
         )
     }
 
@@ -199,6 +208,26 @@ mod tests {
         assert_eq!(
             overrides,
             [("stress", ""), ("max_use", "3"), ("max_idle", "5s")]
+        );
+    }
+
+    #[test]
+    fn arguments_begin_with_the_first_that_is_no_option() {
+        for (line, want) in [
+            (
+                "-o a=b user=x argv=/bin/sh -c -v",
+                &["user=x", "argv=/bin/sh", "-c", "-v"][..],
+            ),
+            ("-v -- -v", &["-v"]),
+            ("-v", &[]),
+            ("- -v", &["-", "-v"]),
+        ] {
+            assert_eq!(parse(line).unwrap().arguments, want, "{line}");
+        }
+        let odd = OsString::from_vec(b"user=\xff".to_vec());
+        assert_eq!(
+            Options::parse([odd]).unwrap().arguments,
+            [&b"user=\xff"[..]]
         );
     }
 

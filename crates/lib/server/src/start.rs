@@ -62,7 +62,7 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
     let process_name = process_name(skeleton.name);
     postern_maillog::init(&process_name, Echo::Nothing);
     let mut config = Config::load().unwrap_or_else(|error| die_of_config(&error));
-    let options = Options::parse(std::env::args().skip(1))?;
+    let options = Options::parse(std::env::args_os().skip(1))?;
     if options.log_to_stderr {
         postern_maillog::set_echo(Echo::Stderr);
     }

@@ -3,6 +3,7 @@
 //! Users, locks, descriptors, process life, clocks and files. It knows no configuration, no
 //! protocol and no log.
 
+pub mod child;
 pub mod clock;
 pub mod daemon;
 pub mod env;

@@ -77,7 +77,7 @@ pub fn spawn(spawn: &Spawn<'_>, failed: impl FnOnce(io::Error)) -> io::Result<i3
 }
 
 /// Moves the descriptors to their numbers, whatever the overlap between old and new numbers.
-fn place(descriptors: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
+pub(crate) fn place(descriptors: &[(BorrowedFd<'_>, RawFd)]) -> io::Result<()> {
     let above = descriptors
         .iter()
         .map(|(_, target)| target + 1)
@@ -154,6 +154,21 @@ pub fn fork() -> io::Result<Fork> {
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(status) }
+}
+
+/// Whether one child ended, without waiting.
+pub fn try_wait(pid: i32) -> io::Result<Option<ChildEvent>> {
+    loop {
+        match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, status)) => return Ok(Some(ChildEvent::Exited(status))),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                return Ok(Some(ChildEvent::Killed(signal as i32)));
+            }
+            Ok(_) => return Ok(None),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Waits for one child to end.
@@ -233,27 +248,6 @@ pub fn unlimit_descriptors() -> u64 {
         Ok((soft, _)) => soft,
         Err(_) => 256,
     }
-}
-
-/// Lets the child of `command` start in a session of its own, with SIGPIPE ignored, unable to write
-/// files longer than `file_size` bytes (`None`: no limit besides the present one).
-pub fn detach_child(command: &mut std::process::Command, file_size: Option<u64>) {
-    use nix::sys::resource::{Resource, setrlimit};
-    use std::os::unix::process::CommandExt;
-    let prepare = move || {
-        unistd::setsid()?;
-        crate::signal::set_disposition(
-            nix::sys::signal::Signal::SIGPIPE,
-            crate::signal::Disposition::Ignore,
-        )?;
-        if let Some(limit) = file_size {
-            setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec the closure makes three system calls; it neither allocates nor
-    // takes a lock.
-    unsafe { command.pre_exec(prepare) };
 }
 
 #[cfg(test)]

@@ -61,6 +61,22 @@ pub fn wait(fd: impl AsFd, interest: Interest, limit: Option<Duration>) -> io::R
         Interest::Read => PollFlags::POLLIN,
         Interest::Write => PollFlags::POLLOUT,
     };
+    poll_until(&mut [PollFd::new(fd.as_fd(), flags)], limit)
+}
+
+/// Waits until a write to `output` or a read from `input` would not block, and tells which; neither when
+/// `limit` passed first.
+pub fn wait_both(output: impl AsFd, input: impl AsFd, limit: Duration) -> io::Result<(bool, bool)> {
+    let mut fds = [
+        PollFd::new(output.as_fd(), PollFlags::POLLOUT),
+        PollFd::new(input.as_fd(), PollFlags::POLLIN),
+    ];
+    poll_until(&mut fds, Some(limit))?;
+    let [writable, readable] = fds.map(|fd| fd.any().unwrap_or(false));
+    Ok((writable, readable))
+}
+
+fn poll_until(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<bool> {
     let end = limit.map(|limit| Instant::now() + limit);
     loop {
         let timeout = match end {
@@ -74,7 +90,7 @@ pub fn wait(fd: impl AsFd, interest: Interest, limit: Option<Duration>) -> io::R
                     .unwrap_or(PollTimeout::MAX)
             }
         };
-        match poll(&mut [PollFd::new(fd.as_fd(), flags)], timeout) {
+        match poll(fds, timeout) {
             Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
             Ok(0) if end.is_none_or(|end| Instant::now() < end) => {}

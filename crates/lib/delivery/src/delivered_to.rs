@@ -3,22 +3,23 @@
 use std::collections::HashSet;
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_delivery::Delivery;
-use postern_delivery::copy::Content;
 use postern_mail::{address, header};
 use postern_queue_file::RecordType;
+
+use crate::Delivery;
+use crate::copy::Content;
 
 /// Most headers that are remembered.
 const LIMIT: usize = 1000;
 
 /// Addresses in `Delivered-To:` headers, case-folded, as written.
 #[derive(Debug, Default)]
-pub(crate) struct DeliveredTo(HashSet<BString>);
+pub struct DeliveredTo(HashSet<BString>);
 
 impl DeliveredTo {
     /// Reads the primary headers of the message; what cannot be read is found out when the message is
     /// copied. A header line is looked at up to `limit` bytes.
-    pub(crate) fn of(delivery: &Delivery, limit: usize) -> Self {
+    pub fn of(delivery: &Delivery, limit: usize) -> Self {
         let mut known = Self::default();
         let Ok(mut content) = Content::open(delivery) else {
             return known;
@@ -59,12 +60,11 @@ impl DeliveredTo {
         true
     }
 
-    /// Whether the message was already delivered to `recipient` (internal form).
-    pub(crate) fn contains(&self, recipient: &BStr) -> bool {
-        !self.0.is_empty()
-            && self
-                .0
-                .contains(&address::fold_case(address::quote(recipient).as_bstr()))
+    /// Whether the message was already delivered to `recipient` (internal form). The header may have it in
+    /// either form: pipe(8) of Postfix looks for the internal one, local(8) for the external one.
+    pub fn contains(&self, recipient: &BStr) -> bool {
+        let has = |address: &BStr| self.0.contains(&address::fold_case(address));
+        !self.0.is_empty() && (has(address::quote(recipient).as_bstr()) || has(recipient))
     }
 }
 
@@ -81,12 +81,17 @@ mod tests {
             "DELIVERED-TO: Bob@Example.Test",
             "Delivered-To: \"a b\"@x",
             "Delivered-To: carol@x (c)",
+            "Delivered-To: c d@X",
         ] {
             assert!(known.add(line.into()), "{line}");
         }
         assert!(!known.add("".into()) && !known.add("no header".into()));
         assert!(known.contains("bob@example.test".into()));
         assert!(known.contains("a b@X".into()));
+        assert!(
+            known.contains("c d@x".into()),
+            "the internal form counts, too"
+        );
         assert!(!known.contains("carol@x".into()), "the whole value counts");
         assert!(!known.contains("alice@example.test".into()));
     }

@@ -1,0 +1,6 @@
+//! The pipe program; all of it is in the library beside.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    postern_pipe::main()
+}
