@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use bstr::BStr;
 use postern_config::Config;
@@ -24,6 +25,11 @@ pub fn table(kind: &str, suffix: &str, content: &[u8], keys: &[&[u8]]) {
     let file = directory.path().join(format!("table{suffix}"));
     let _ = fs::remove_file(&file);
     fs::write(&file, content).expect("write the table file");
+    // Readers wait until a text file has settled, and remember only parts of database files that have.
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    fs::File::open(&file)
+        .and_then(|file| file.set_modified(long_ago))
+        .expect("make the table file old");
     let type_name = format!("{kind}:{}", name.display());
     let flags = Flags::LOCK.with(Flags::FOLD_FIX);
     let Ok(mut table) = postern_dict::try_open(config(), &type_name, OpenMode::Read, flags) else {

@@ -5,6 +5,8 @@ use bstr::{BStr, BString};
 use postern_config::{Config, params};
 use postern_dict::alias;
 use postern_table_command::{Dialect, Entry, Options};
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,9 +20,9 @@ impl Dialect for Postalias {
         "postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...";
     const SEPARATOR: &'static str = ":\t";
 
-    fn entry(line: &BStr, place: &str, utf8: bool, _options: &Options) -> Entry {
+    fn entry<'a>(line: &'a BStr, place: &dyn Display, utf8: bool, _options: &Options) -> Entry<'a> {
         match alias::parse(line, utf8) {
-            Ok((name, value)) => Entry::Pair(name, value),
+            Ok((name, value)) => Entry::Pair(Cow::Owned(name), Cow::Owned(value)),
             Err(error) => {
                 log::warn!("{place}: {error}");
                 Entry::Skip

@@ -5,6 +5,8 @@ use bstr::BStr;
 use postern_dict::Flags;
 use postern_dict::source::{files_as_base64, split_entry};
 use postern_table_command::{Dialect, Entry, Options};
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 /// The lines and options of postmap.
@@ -17,7 +19,7 @@ impl Dialect for Postmap {
         "postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...";
     const SEPARATOR: &'static str = "\t";
 
-    fn entry(line: &BStr, place: &str, utf8: bool, options: &Options) -> Entry {
+    fn entry<'a>(line: &'a BStr, place: &dyn Display, utf8: bool, options: &Options) -> Entry<'a> {
         let (key, value) = match split_entry(line, utf8) {
             Ok(pair) => pair,
             Err(error) => {
@@ -29,10 +31,10 @@ impl Dialect for Postmap {
             log::warn!("{place}: record is in \"key: value\" format; is this an alias file?");
         }
         if !options.flags.contains(Flags::SRC_RHS_IS_FILE) {
-            return Entry::Pair(key.to_owned(), value.to_owned());
+            return Entry::Pair(Cow::Borrowed(key), Cow::Borrowed(value));
         }
         match files_as_base64(value) {
-            Ok(content) => Entry::Pair(key.to_owned(), content),
+            Ok(content) => Entry::Pair(Cow::Borrowed(key), Cow::Owned(content)),
             Err(error) => {
                 log::warn!("{place}: {error}: skipping this entry");
                 Entry::Skip

@@ -7,11 +7,18 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use postern_sys::memory::prefetch;
+
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
 /// Blocks that are remembered at most, 16 MiB. A block is remembered when it was needed, so that
 /// only processes that look up much get there.
 const MOST: usize = 4096;
+/// After so many reads of single blocks, whoever looks up that much will need the others, too: then they
+/// are read in runs, which costs fewer calls.
+const SINGLE: usize = 8;
+/// Blocks of a run; a power of two.
+const RUN: usize = 16;
 
 /// The blocks.
 #[derive(Debug, Default)]
@@ -19,6 +26,9 @@ pub(crate) struct Blocks {
     data: Vec<u8>,
     /// The number of the block at each place, counted from 1; 0 for none.
     owners: Vec<u32>,
+    /// There is a place for each block of the file, so that a run takes no other's.
+    has_all: bool,
+    reads: usize,
 }
 
 impl Blocks {
@@ -30,6 +40,8 @@ impl Blocks {
         Self {
             data: vec![0; places * BLOCK],
             owners: vec![0; places],
+            has_all: wanted <= MOST && places >= RUN,
+            reads: 0,
         }
     }
 
@@ -51,8 +63,18 @@ impl Blocks {
         self.data.get(place * BLOCK..(place + 1) * BLOCK)
     }
 
-    /// Reads a block of which `available` bytes are in the file; the rest is zero.
+    /// Says that byte `at` of a block will be needed soon.
+    pub(crate) fn expect(&self, number: u32, at: usize) {
+        prefetch(&self.data, self.place(number) * BLOCK + at);
+    }
+
+    /// Reads a block of which `available` bytes are in the file, up to its end if that is less than a
+    /// block; the rest is zero. Blocks beside it may be read, too.
     pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
+        self.reads = self.reads.saturating_add(1);
+        if self.has_all && self.reads > SINGLE && available >= BLOCK {
+            self.load_run(file, number)?;
+        }
         let place = self.place(number);
         let outside = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let owner = self.owners.get_mut(place).ok_or_else(outside)?;
@@ -60,12 +82,39 @@ impl Blocks {
             .data
             .get_mut(place * BLOCK..(place + 1) * BLOCK)
             .ok_or_else(outside)?;
-        *owner = 0;
-        let (part, rest) = block.split_at_mut(available.min(BLOCK));
-        file.read_exact_at(part, u64::from(number) * u64::try_from(BLOCK).unwrap_or(0))?;
-        rest.fill(0);
-        *owner = number.checked_add(1).ok_or_else(outside)?;
+        let mark = number.checked_add(1).ok_or_else(outside)?;
+        if *owner != mark {
+            *owner = 0;
+            let (part, rest) = block.split_at_mut(available.min(BLOCK));
+            file.read_exact_at(part, u64::from(number) * u64::try_from(BLOCK).unwrap_or(0))?;
+            rest.fill(0);
+            *owner = mark;
+        }
         Ok(block)
+    }
+
+    /// Reads the run of blocks that `number` is in, as far as they are whole.
+    fn load_run(&mut self, file: &File, number: u32) -> io::Result<()> {
+        let first = number - number % u32::try_from(RUN).unwrap_or(1);
+        let place = self.place(first);
+        let (Some(data), Some(owners)) = (
+            self.data.get_mut(place * BLOCK..(place + RUN) * BLOCK),
+            self.owners.get_mut(place..place + RUN),
+        ) else {
+            return Ok(());
+        };
+        owners.fill(0);
+        let offset = u64::from(first) * u64::try_from(BLOCK).unwrap_or(0);
+        let count = loop {
+            match file.read_at(data, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        for (owner, mark) in owners.iter_mut().zip(first + 1..).take(count / BLOCK) {
+            *owner = mark;
+        }
+        Ok(())
     }
 }
 

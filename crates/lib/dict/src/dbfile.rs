@@ -2,7 +2,6 @@
 //! source" warning and duplicate entries.
 
 use bstr::{BStr, BString};
-use std::borrow::Cow;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -59,10 +58,19 @@ impl NulForms {
         }
     }
 
-    /// The keys to try for `key`, in order.
-    pub fn keys(self, key: &BStr) -> impl Iterator<Item = (bool, Cow<'_, BStr>)> {
-        let with = self.with.then(|| (true, Cow::Owned(with_nul(key))));
-        let without = self.without.then_some((false, Cow::Borrowed(key)));
+    /// The keys to try for `key`, in order. `scratch` keeps memory from lookup to lookup.
+    pub fn keys<'a>(
+        self,
+        key: &'a BStr,
+        scratch: &'a mut Vec<u8>,
+    ) -> impl Iterator<Item = (bool, &'a BStr)> {
+        if self.with {
+            scratch.clear();
+            scratch.extend_from_slice(key);
+            scratch.push(0);
+        }
+        let with = self.with.then_some((true, BStr::new(scratch.as_slice())));
+        let without = self.without.then_some((false, key));
         with.into_iter().chain(without)
     }
 

@@ -9,20 +9,42 @@ use crate::{Flags, Lookup, LookupError, Owner, Table, shown};
 
 /// Folds ASCII letters to lower case.
 pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
-    if key.iter().any(u8::is_ascii_uppercase) {
+    if key
+        .iter()
+        .fold(false, |any, byte| any | byte.is_ascii_uppercase())
+    {
         Cow::Owned(BString::from(key.to_ascii_lowercase()))
     } else {
         Cow::Borrowed(key)
     }
 }
 
+/// Whether `key` is ASCII and without capitals: most are, and each key is asked.
+fn is_folded(key: &[u8]) -> bool {
+    let Some(last) = key.last_chunk() else {
+        return key
+            .iter()
+            .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    };
+    let (words, _) = key.as_chunks();
+    !words.iter().any(|word| has_other(*word)) && !has_other(*last)
+}
+
+/// Whether one of eight bytes is a capital or not ASCII.
+fn has_other(word: [u8; 8]) -> bool {
+    const TOP: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_ne_bytes(word);
+    let low = word & !TOP;
+    // The top bit of each byte: 'A' or more, '[' or more.
+    let from_a = low + u64::from_ne_bytes([0x80 - b'A'; 8]);
+    let behind_z = low + u64::from_ne_bytes([0x80 - b'['; 8]);
+    (word | (from_a & !behind_z)) & TOP != 0
+}
+
 /// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,
 /// ASCII folding otherwise.
 pub fn fold_key(key: &BStr) -> Cow<'_, BStr> {
-    if key
-        .iter()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    if is_folded(key) {
         return Cow::Borrowed(key);
     }
     if key.is_ascii() {
@@ -77,6 +99,9 @@ impl Layer {
     }
 
     fn prepare<'a>(&self, key: &'a BStr) -> Prepared<'a> {
+        if is_folded(key) {
+            return Prepared::Key(Cow::Borrowed(key));
+        }
         let utf8 = self.utf8_active();
         if utf8 && !key.is_ascii() && key.to_str().is_err() {
             log::warn!(
@@ -142,6 +167,11 @@ impl Table for Layer {
             other => Ok(other),
         }
     }
+    fn expect(&mut self, key: &BStr) {
+        if is_folded(key) {
+            self.inner.expect(key);
+        }
+    }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
         match self.prepare(key) {
             Prepared::Key(folded) => self.inner.update(folded.as_ref(), value),
@@ -165,5 +195,28 @@ impl Table for Layer {
     }
     fn registered_name(&self) -> String {
         self.inner.registered_name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_folded_wherever_the_capital_is() {
+        for length in 0..40 {
+            for byte in 0..=u8::MAX {
+                for at in 0..length {
+                    let mut key = vec![b'@'; length];
+                    key[at] = byte;
+                    let want = byte.is_ascii() && !byte.is_ascii_uppercase();
+                    assert_eq!(is_folded(&key), want, "{length} {byte} {at}");
+                }
+            }
+        }
+        assert!(is_folded(b""));
+        assert_eq!(fold_key(BStr::new("x[Z]`{")), BStr::new("x[z]`{"));
+        assert_eq!(fold_key(BStr::new("ÄÖ")), BStr::new("äö"));
+        assert_eq!(fold_key(BStr::new(b"\xffA")), BStr::new(b"\xffa"));
     }
 }

@@ -32,6 +32,7 @@ mod error;
 )]
 mod expansion;
 mod flags;
+mod hash;
 mod layer;
 #[cfg(feature = "ldap")]
 mod ldap;
@@ -57,6 +58,7 @@ mod sorter;
 pub mod source;
 #[cfg(any(feature = "mysql", feature = "pgsql", feature = "sqlite"))]
 mod sql;
+mod strings;
 mod surrogate;
 mod table;
 mod tcp;
@@ -79,8 +81,8 @@ pub use maps::Maps;
 pub use match_list::{MatchKind, MatchList, domain_keys, parent_domain_matches};
 pub use postern_config::words::grouped_words as split_list;
 pub use registry::{
-    TYPES, changed_table, check_creatable, create, open, open_mode, open_small, split_type_name,
-    try_open,
+    TYPES, changed_table, check_creatable, create, open, open_mode, open_own, open_small,
+    split_type_name, try_open,
 };
 pub use surrogate::Surrogate;
 pub use table::{Builder, OpenMode, Owner, Table};
@@ -93,6 +95,31 @@ pub mod fuzzing {
     pub use crate::redis::fuzzing::read_replies;
 
     use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    /// A session at a MySQL server that says `bytes`: from the greeting on, or after the login.
+    pub fn mysql_session(bytes: &[u8], is_logged_in: bool) {
+        if let Some((channel, _open)) = spoken(bytes) {
+            crate::sql::mysql::fuzzing::session(channel, is_logged_in);
+        }
+    }
+
+    /// As [`mysql_session`], at a PostgreSQL server.
+    pub fn pgsql_session(bytes: &[u8], is_logged_in: bool) {
+        if let Some((channel, _open)) = spoken(bytes) {
+            crate::sql::pgsql::fuzzing::session(channel, is_logged_in);
+        }
+    }
+
+    /// A connection to somebody who said `bytes` and will say no more, and the other end, which takes
+    /// what is written. The bytes must fit into the system's buffers, because nobody waits there.
+    fn spoken(bytes: &[u8]) -> Option<(postern_wire::Channel, UnixStream)> {
+        const ROOM: usize = 64 * 1024;
+        let (ours, mut theirs) = UnixStream::pair().ok()?;
+        theirs.write_all(bytes.get(..ROOM).unwrap_or(bytes)).ok()?;
+        theirs.shutdown(std::net::Shutdown::Write).ok()?;
+        Some((postern_wire::Channel::new(ours.into()), theirs))
+    }
 
     /// Takes a reply line of a `tcp:` server apart.
     pub fn tcp_reply(line: &[u8]) {

@@ -6,7 +6,7 @@ use bstr::{BStr, BString, ByteSlice};
 use std::io::{self, BufRead};
 
 /// One logical line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     /// Text without the newline; continuation lines keep their leading blanks.
     pub text: BString,
@@ -16,15 +16,15 @@ pub struct Line {
     pub last: usize,
 }
 
-/// Room for most lines.
-const LINE: usize = 80;
-
 /// Reads logical lines. Warnings name `source`.
 pub struct LogicalLines<R> {
     input: R,
     source: String,
     number: usize,
-    ahead: Option<(BString, usize)>,
+    line: Line,
+    /// The physical line after `line`, if `has_ahead`. Both keep their memory.
+    ahead: Line,
+    has_ahead: bool,
 }
 
 /// Whether `byte` is white space of the C locale.
@@ -57,18 +57,21 @@ impl<R: BufRead> LogicalLines<R> {
             input,
             source: source.to_owned(),
             number: 0,
-            ahead: None,
+            line: Line::default(),
+            ahead: Line::default(),
+            has_ahead: false,
         }
     }
 
     /// The next logical line; `None` at the end.
-    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
-        while let Some(line) = self.gather()? {
-            if !line.text.first().copied().is_some_and(is_space) {
-                return Ok(Some(line));
+    pub fn next_line(&mut self) -> io::Result<Option<&Line>> {
+        while self.gather()? {
+            let text = &self.line.text;
+            if !text.first().copied().is_some_and(is_space) {
+                return Ok(Some(&self.line));
             }
-            let shown = line.text.get(..30).unwrap_or(&line.text);
-            let more = if line.text.len() > 30 { "..." } else { "" };
+            let shown = text.get(..30).unwrap_or(text);
+            let more = if text.len() > 30 { "..." } else { "" };
             let source = &self.source;
             log::warn!(
                 "{source}: logical line must not start with whitespace: \"{}{more}\"",
@@ -78,59 +81,56 @@ impl<R: BufRead> LogicalLines<R> {
         Ok(None)
     }
 
-    /// A first physical line and all that continue it.
-    fn gather(&mut self) -> io::Result<Option<Line>> {
-        let Some((text, first)) = (match self.ahead.take() {
-            Some(ahead) => Some(ahead),
-            None => self.physical()?,
-        }) else {
-            return Ok(None);
-        };
-        let mut line = Line {
-            text,
-            first,
-            last: first,
-        };
-        while let Some((text, number)) = self.physical()? {
-            if !text.first().copied().is_some_and(is_space) {
-                self.ahead = Some((text, number));
+    /// A first physical line and all that continue it; `false` at the end.
+    fn gather(&mut self) -> io::Result<bool> {
+        if !std::mem::take(&mut self.has_ahead) && !self.physical()? {
+            return Ok(false);
+        }
+        std::mem::swap(&mut self.line, &mut self.ahead);
+        while self.physical()? {
+            if !self.ahead.text.first().copied().is_some_and(is_space) {
+                self.has_ahead = true;
                 break;
             }
-            line.text.extend_from_slice(&text);
-            line.last = number;
+            self.line.text.extend_from_slice(&self.ahead.text);
+            self.line.last = self.ahead.last;
         }
-        self.cut_at_nul(&mut line);
-        Ok(Some(line))
+        self.cut_at_nul();
+        Ok(true)
     }
 
-    /// The next physical line that is neither blank nor a comment.
-    fn physical(&mut self) -> io::Result<Option<(BString, usize)>> {
+    /// Reads the next physical line that is neither blank nor a comment; `false` at the end.
+    fn physical(&mut self) -> io::Result<bool> {
+        let line = &mut self.ahead;
         loop {
-            let mut text = Vec::with_capacity(LINE);
-            if self.input.read_until(b'\n', &mut text)? == 0 {
-                return Ok(None);
+            line.text.clear();
+            if self.input.read_until(b'\n', &mut line.text)? == 0 {
+                return Ok(false);
             }
             self.number += 1;
-            if text.last() == Some(&b'\n') {
-                text.pop();
+            if line.text.last() == Some(&b'\n') {
+                line.text.pop();
             }
-            match text.iter().find(|&&byte| !is_space(byte)) {
+            match line.text.iter().find(|&&byte| !is_space(byte)) {
                 None | Some(b'#') => {}
-                Some(_) => return Ok(Some((BString::from(text), self.number))),
+                Some(_) => break,
             }
         }
+        (line.first, line.last) = (self.number, self.number);
+        Ok(true)
     }
 
-    fn cut_at_nul(&self, line: &mut Line) {
-        let Some(at) = line.text.find_byte(0) else {
+    fn cut_at_nul(&mut self) {
+        let Some(at) = self.line.text.find_byte(0) else {
             return;
         };
-        log::warn!("{}: text after null byte may be ignored", self.place(line));
-        line.text.truncate(at);
+        log::warn!("{}: text after null byte may be ignored", self.place());
+        self.line.text.truncate(at);
     }
 
     /// `F, line N` or `F, line N-M`.
-    fn place(&self, line: &Line) -> String {
+    fn place(&self) -> String {
+        let line = &self.line;
         if line.first == line.last {
             format!("{}, line {}", self.source, line.first)
         } else {

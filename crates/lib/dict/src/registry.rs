@@ -60,7 +60,7 @@ fn open_by(
     Box::new(register(registered, table))
 }
 
-/// As [`open_mode`] for commands: a table that cannot be opened is an error, fatal to them.
+/// As [`open_mode`], where the caller decides what an error means.
 pub fn try_open(
     config: &Config,
     type_name: &str,
@@ -73,6 +73,16 @@ pub fn try_open(
     }
     let table = open_new(config, type_name, mode, flags, open_client)?;
     Ok(Box::new(register(registered, table)))
+}
+
+/// As [`try_open`] for commands: nobody shares the handle, and [`changed_table`] does not know it.
+pub fn open_own(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+) -> Result<Box<dyn Table>, OpenError> {
+    open_new(config, type_name, mode, flags, open_client)
 }
 
 /// Starts to build the table `type:name` as a whole.

@@ -5,10 +5,9 @@
 //! which gives warnings in the order of the source, and otherwise while merging.
 
 use std::cmp::Ordering;
-use std::collections::hash_map::RandomState;
 use std::collections::{BinaryHeap, HashMap};
 use std::fs::{File, OpenOptions};
-use std::hash::BuildHasher;
+use std::hash::BuildHasherDefault;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::sync::Arc;
 
 use crate::Flags;
 use crate::bdb::{at, get_u32};
+use crate::hash::{Hashed, Seed};
 
 /// Bytes of entries kept in memory, with what is kept about them. Postfix's programs need about twice
 /// this for a large table.
@@ -108,8 +108,8 @@ pub(crate) struct Sorter {
     arena: Vec<u8>,
     slots: Vec<Slot>,
     /// Slots by the hash of their key, as long as nothing was moved to a file.
-    known: Option<HashMap<u64, usize>>,
-    hasher: RandomState,
+    known: Option<HashMap<u64, u32, BuildHasherDefault<Hashed>>>,
+    seed: Seed,
     next_sequence: u32,
     directory: PathBuf,
     spool: Option<Arc<File>>,
@@ -124,8 +124,8 @@ impl Sorter {
         Self {
             arena: Vec::new(),
             slots: Vec::new(),
-            known: Some(HashMap::new()),
-            hasher: RandomState::new(),
+            known: Some(HashMap::default()),
+            seed: Seed::random(),
             next_sequence: 0,
             directory: directory.to_owned(),
             spool: None,
@@ -152,10 +152,10 @@ impl Sorter {
         duplicate: Duplicate,
     ) -> io::Result<bool> {
         if let Some(known) = &mut self.known {
-            let hash = self.hasher.hash_one(key);
+            let hash = self.seed.hash(key);
             let slot = known
                 .get(&hash)
-                .and_then(|&index| self.slots.get_mut(index));
+                .and_then(|&index| self.slots.get_mut(at(index)));
             match slot {
                 Some(slot) if slot.key(&self.arena) == key => match duplicate {
                     Duplicate::Report => return Ok(false),
@@ -171,7 +171,7 @@ impl Sorter {
                 // Another key with the same hash: merging finds its duplicates.
                 Some(_) => {}
                 None => {
-                    known.insert(hash, self.slots.len());
+                    known.insert(hash, small(self.slots.len())?);
                 }
             }
         }

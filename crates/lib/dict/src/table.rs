@@ -69,6 +69,9 @@ pub trait Table: Send {
     fn flags(&self) -> Flags;
     /// Looks `key` up.
     fn lookup(&mut self, key: &BStr) -> Lookup;
+    /// Says that `key` will be looked up soon, after one other: a table may see to it that what this needs
+    /// is at hand then.
+    fn expect(&mut self, _key: &BStr) {}
     /// Stores a value; tables that cannot are an error.
     fn update(&mut self, _key: &BStr, _value: &BStr) -> Result<(), LookupError> {
         Err(LookupError::unsupported(self.name(), "update"))

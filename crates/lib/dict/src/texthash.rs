@@ -1,13 +1,13 @@
 //! `texthash`: a text file read whole when it is opened.
 
 use bstr::{BStr, BString, ByteSlice};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Cow;
 
 use crate::layer::{fold_ascii, fold_key};
 use crate::lines::LogicalLines;
 use crate::simple::read_only;
 use crate::source::{EntryError, files_as_base64, read_settled, split_entry};
+use crate::strings::Strings;
 use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text};
 
 /// Opens `texthash:path`. `utf8` is `smtputf8_enable`.
@@ -20,12 +20,10 @@ pub(crate) fn open(
     read_only("texthash", path, mode)?;
     let file = read_settled(path, "database ")?;
     let utf8 = utf8 && flags.contains(Flags::UTF8_REQUEST);
-    let mut entries = HashMap::new();
+    let failed = |error| OpenError(format!("read {path}: {}", io_text(&error)));
+    let mut entries = Strings::with_room(file.content.len());
     let mut lines = LogicalLines::new(file.content.as_slice(), path);
-    while let Some(line) = lines
-        .next_line()
-        .map_err(|e| OpenError(format!("read {path}: {}", io_text(&e))))?
-    {
+    while let Some(line) = lines.next_line().map_err(failed)? {
         let place = Place {
             path,
             line: line.first,
@@ -46,34 +44,29 @@ pub(crate) fn open(
         }
         let stored = if flags.contains(Flags::SRC_RHS_IS_FILE) {
             match files_as_base64(value) {
-                Ok(content) => content,
+                Ok(content) => Cow::Owned(content),
                 Err(error) => {
                     log::warn!("{place}: {error}: skipping this entry");
                     continue;
                 }
             }
         } else {
-            value.to_owned()
+            Cow::Borrowed(value)
         };
         let folded = match (flags.contains(Flags::FOLD_FIX), utf8) {
-            (false, _) => key.to_owned(),
-            (true, true) => fold_key(key).into_owned(),
-            (true, false) => fold_ascii(key).into_owned(),
+            (false, _) => Cow::Borrowed(key),
+            (true, true) => fold_key(key),
+            (true, false) => fold_ascii(key),
         };
-        match entries.entry(folded) {
-            Entry::Vacant(free) => {
-                free.insert(stored);
-            }
-            Entry::Occupied(mut taken) if flags.contains(Flags::DUP_REPLACE) => {
-                taken.insert(stored);
-            }
-            Entry::Occupied(_) if flags.contains(Flags::DUP_IGNORE) => {}
-            Entry::Occupied(_) if flags.contains(Flags::DUP_WARN) => {
-                log::warn!("{place}: duplicate entry: \"{key}\"");
-            }
-            Entry::Occupied(_) => {
-                return Err(OpenError(format!("{place}: duplicate entry: \"{key}\"")));
-            }
+        if entries.insert(&folded, &stored).map_err(failed)? || flags.contains(Flags::DUP_IGNORE) {
+            continue;
+        }
+        if flags.contains(Flags::DUP_REPLACE) {
+            entries.replace(&folded, &stored).map_err(failed)?;
+        } else if flags.contains(Flags::DUP_WARN) {
+            log::warn!("{place}: duplicate entry: \"{key}\"");
+        } else {
+            return Err(OpenError(format!("{place}: duplicate entry: \"{key}\"")));
         }
     }
     Ok(Box::new(TextHash {
@@ -101,9 +94,9 @@ struct TextHash {
     name: String,
     flags: Flags,
     owner: Owner,
-    entries: HashMap<BString, BString>,
-    /// Keys that a walk has not reached, the last one first.
-    listed: Vec<BString>,
+    entries: Strings,
+    /// Entries that a walk has not reached, the last one first.
+    listed: Vec<usize>,
 }
 
 impl Table for TextHash {
@@ -114,17 +107,18 @@ impl Table for TextHash {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        Ok(self.entries.get(key.as_bytes()).cloned())
+        Ok(self.entries.get(key).map(BString::from))
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if restart {
-            self.listed = self.entries.keys().cloned().collect();
-            self.listed.sort_unstable_by(|a, b| b.cmp(a));
+            let entries = &self.entries;
+            let key = |entry: &usize| entries.entry(*entry).map(|(key, _)| key);
+            self.listed = (0..entries.len()).collect();
+            self.listed.sort_unstable_by(|a, b| key(b).cmp(&key(a)));
         }
-        Ok(self.listed.pop().and_then(|key| {
-            let value = self.entries.get(&key)?.clone();
-            Some((key, value))
-        }))
+        let next = self.listed.pop();
+        let pair = next.and_then(|entry| self.entries.entry(entry));
+        Ok(pair.map(|(key, value)| (key.into(), value.into())))
     }
     fn owner(&self) -> Owner {
         self.owner

@@ -12,6 +12,7 @@ pub mod fdpass;
 pub mod file;
 pub mod lmdb;
 pub mod lock;
+pub mod memory;
 pub mod pcre;
 pub mod process;
 pub mod regex;

@@ -136,16 +136,13 @@ fn copy<D: Dialect>(
             source,
             line: line.first,
         };
-        if let Entry::Pair(key, value) =
-            D::entry(BStr::new(&line.text), &place.to_string(), utf8, options)
-        {
+        if let Entry::Pair(key, value) = D::entry(BStr::new(&line.text), &place, utf8, options) {
             let folded = match (options.flags.contains(Flags::FOLD_FIX), utf8) {
-                (false, _) => Cow::Borrowed(BStr::new(&key)),
-                (true, true) => fold_key(BStr::new(&key)),
-                (true, false) => fold_ascii(BStr::new(&key)),
+                (false, _) => Cow::Borrowed(key.as_ref()),
+                (true, true) => fold_key(&key),
+                (true, false) => fold_ascii(&key),
             };
-            sink.add(folded.as_ref(), BStr::new(&value))
-                .map_err(Stop::Write)?;
+            sink.add(folded.as_ref(), &value).map_err(Stop::Write)?;
         }
     }
 }
@@ -179,7 +176,7 @@ impl Sink {
             let flags = options.flags | Flags::OPEN_LOCK;
             allowed
                 .and_then(|()| {
-                    postern_dict::try_open(config, type_name, OpenMode::ReadWriteCreate, flags)
+                    postern_dict::open_own(config, type_name, OpenMode::ReadWriteCreate, flags)
                 })
                 .map(Self::Old)
         } else {
@@ -265,7 +262,7 @@ fn replace(
         if entries.peek().is_none() {
             continue;
         }
-        let mut table = postern_dict::try_open(config, type_name, OpenMode::ReadWrite, flags)
+        let mut table = postern_dict::open_own(config, type_name, OpenMode::ReadWrite, flags)
             .unwrap_or_else(|error| fatal!("{error}"));
         for (key, value, _) in entries {
             if let Err(error) = table.update(BStr::new(key), BStr::new(value)) {

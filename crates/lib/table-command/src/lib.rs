@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod create;
+mod input;
 mod message;
 mod options;
 mod query;
@@ -14,14 +15,16 @@ use bstr::{BStr, BString};
 use postern_config::Config;
 use postern_dict::{ErrorKind, LookupError, OpenMode, Table};
 use postern_maillog::fatal;
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::process::ExitCode;
 
 pub use options::{Action, Options};
 
 /// What one source line gives.
-pub enum Entry {
+pub enum Entry<'a> {
     /// Key (not folded) and value.
-    Pair(BString, BString),
+    Pair(Cow<'a, BStr>, Cow<'a, BStr>),
     /// Nothing; a warning was logged.
     Skip,
 }
@@ -38,7 +41,7 @@ pub trait Dialect {
     const SEPARATOR: &'static str;
 
     /// Reads one logical line; `place` is `F, line N`. Logs what is wrong with it.
-    fn entry(line: &BStr, place: &str, utf8: bool, options: &Options) -> Entry;
+    fn entry<'a>(line: &'a BStr, place: &dyn Display, utf8: bool, options: &Options) -> Entry<'a>;
 
     /// Entries added at the end, replacing older ones: key, value, and whether they are stored
     /// exactly so, without folding and without NUL.
@@ -76,7 +79,7 @@ fn type_name(config: &Config, operand: &str) -> String {
 /// Opens a table or ends the program with the reason.
 fn open(config: &Config, operand: &str, mode: OpenMode, options: &Options) -> Box<dyn Table> {
     let type_name = type_name(config, operand);
-    postern_dict::try_open(config, &type_name, mode, options.flags)
+    postern_dict::open_own(config, &type_name, mode, options.flags)
         .unwrap_or_else(|error| fatal!("{error}"))
 }
 

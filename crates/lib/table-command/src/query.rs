@@ -5,9 +5,12 @@ use postern_command::json_string;
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
 use postern_maillog::fatal;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use crate::input::Input;
 use crate::message::Message;
 use crate::{Dialect, Options, found, give_up, open};
 
@@ -37,17 +40,16 @@ pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode
 
 /// Calls `work` for each line of standard input.
 fn each_line(work: &mut dyn FnMut(&BStr)) {
-    // Larger than what the standard library takes at a time.
-    let mut input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match input.read_until(b'\n', &mut line) {
-            Ok(0) => return,
-            Ok(_) => work(BStr::new(line.strip_suffix(b"\n").unwrap_or(&line))),
-            Err(error) => fatal!("read stdin: {}", postern_sys::error_text(&error)),
-        }
+    let mut input = Input::new(io::stdin());
+    while let Some((line, _)) = next_line(&mut input, || ()) {
+        work(line);
     }
+}
+
+fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
+    input
+        .next(pause)
+        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
 }
 
 /// Tables that are opened when they are first needed.
@@ -64,6 +66,22 @@ impl<'a> Lazy<'a> {
             options,
             open: Vec::new(),
         }
+    }
+
+    /// Tells the first table which key comes after the next.
+    fn expect(&mut self, key: &BStr) {
+        if let Some(table) = self.open.first_mut() {
+            table.expect(key);
+        }
+    }
+
+    /// Writes the key and its value, if any; whether there is one.
+    fn answer(&mut self, key: &BStr, output: &mut Output) -> bool {
+        let value = self.find(key);
+        if let Some(value) = &value {
+            output.pair(key, BStr::new(value));
+        }
+        value.is_some()
     }
 
     /// The value in the first table that has the key.
@@ -104,18 +122,19 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
         return found(value.is_some());
     }
     let mut any = false;
-    let mut ask = |key: &BStr| {
-        if let Some(value) = tables.find(key) {
-            any = true;
-            output.pair(key, BStr::new(&value));
-        }
-    };
     if options.headers || options.body {
+        let mut ask = |key: &BStr| any |= tables.answer(key, &mut output);
         let mut message = Message::new(options, &mut ask);
         each_line(&mut |line| message.line(line));
         message.finish();
     } else {
-        each_line(&mut ask);
+        let mut input = Input::new(io::stdin());
+        while let Some((key, next)) = next_line(&mut input, || output.end()) {
+            if let Some(next) = next {
+                tables.expect(next);
+            }
+            any |= tables.answer(key, &mut output);
+        }
     }
     output.end();
     found(any)
@@ -172,15 +191,20 @@ impl Options {
 
 /// Standard output, buffered.
 struct Output {
-    out: BufWriter<io::Stdout>,
+    out: BufWriter<File>,
     separator: &'static str,
     json: bool,
 }
 
 impl Output {
     fn new<D: Dialect>(json: bool) -> Self {
+        let out = io::stdout().as_fd().try_clone_to_owned();
+        let out = out.unwrap_or_else(|error| {
+            fatal!("write error: {}", postern_sys::error_text(&error));
+        });
         Self {
-            out: BufWriter::with_capacity(64 * 1024, io::stdout()),
+            // Past the standard library's own buffer, which looks for the last newline of all that it gets.
+            out: BufWriter::with_capacity(64 * 1024, File::from(out)),
             separator: D::SEPARATOR,
             json,
         }

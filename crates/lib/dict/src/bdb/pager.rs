@@ -7,9 +7,8 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -41,27 +40,9 @@ pub(super) struct Cache {
     stamp: Option<Stamp>,
     /// When the file last had this stamp.
     checked: Option<Instant>,
-    pages: HashMap<u32, Page, BuildHasherDefault<PageHasher>>,
-}
-
-/// Spreads page numbers, which nobody can choose to our harm: a file has each only once.
-#[derive(Debug, Default)]
-struct PageHasher(u64);
-
-impl Hasher for PageHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.write_u32(u32::from(*byte)));
-    }
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(32);
-    }
+    meta: Option<Bytes>,
+    /// Each page has one possible place, so that a lookup costs a comparison.
+    pages: Vec<Option<Page>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +96,29 @@ impl Cache {
         self.checked = current.then_some(now);
         Ok(current)
     }
+
+    /// Forgets all pages and makes room for those of a file of `length` bytes.
+    fn begin(&mut self, stamp: Stamp, size: usize) {
+        let length = usize::try_from(stamp.length).unwrap_or(usize::MAX);
+        let places = length.min(CACHED_BYTES) / size;
+        self.meta = None;
+        self.pages.clear();
+        self.pages.resize(places.max(1), None);
+    }
+
+    fn get(&self, number: u32) -> Option<&Page> {
+        let place = at(number).checked_rem(self.pages.len())?;
+        let page = self.pages.get(place)?.as_ref();
+        page.filter(|page| page.number == number)
+    }
+
+    fn put(&mut self, page: Page) {
+        if let Some(place) = at(page.number).checked_rem(self.pages.len())
+            && let Some(place) = self.pages.get_mut(place)
+        {
+            *place = Some(page);
+        }
+    }
 }
 
 /// Where a reader's pages come from.
@@ -124,7 +128,8 @@ pub(super) enum Source<'a> {
     File,
     /// The same; pages are remembered.
     Fill(&'a RefCell<Cache>),
-    /// Only what is remembered: a missing page gives [`io::ErrorKind::WouldBlock`].
+    /// What is remembered, and other pages as long as the file is the one that those are from. Where that
+    /// is not certain, the error is [`io::ErrorKind::WouldBlock`].
     Remembered(&'a RefCell<Cache>),
 }
 
@@ -177,8 +182,8 @@ impl<'a> Pager<'a> {
             Source::Fill(cache) => {
                 let stamp = Stamp::of(file)?;
                 let mut cache = cache.borrow_mut();
-                if cache.stamp != Some(stamp) || cache.pages.len() * size >= CACHED_BYTES {
-                    cache.pages.clear();
+                if cache.stamp != Some(stamp) {
+                    cache.begin(stamp, size);
                 }
                 cache.stamp = stamp.is_settled().then_some(stamp);
                 cache.checked = None;
@@ -201,36 +206,51 @@ impl<'a> Pager<'a> {
             fresh: BTreeSet::new(),
             freed: Vec::new(),
         };
-        pager.meta = pager.load(0, META_LENGTH)?.bytes;
+        pager.meta = pager.load_meta()?;
         Ok(pager)
     }
 
-    /// Reads a page, or its beginning.
-    fn load(&self, page: u32, length: usize) -> io::Result<Page> {
+    fn load_meta(&self) -> io::Result<Bytes> {
         if let Source::Fill(cache) | Source::Remembered(cache) = self.source
-            && let Some(page) = cache.borrow().pages.get(&page)
+            && let Some(meta) = &cache.borrow().meta
+        {
+            return Ok(meta.clone());
+        }
+        let meta = self.fetch(0, META_LENGTH)?;
+        if let Source::Fill(cache) | Source::Remembered(cache) = self.source {
+            cache.borrow_mut().meta = Some(meta.clone());
+        }
+        Ok(meta)
+    }
+
+    /// Reads a page, or its beginning, from the file.
+    fn fetch(&self, page: u32, length: usize) -> io::Result<Bytes> {
+        let mut bytes = vec![0; length];
+        let offset = u64::from(page) * u64::try_from(self.size).unwrap_or(0);
+        self.file.read_exact_at(&mut bytes, offset)?;
+        if let Source::Remembered(cache) = self.source {
+            // A writer, whose lock was not waited for, changes the time before it changes anything else.
+            let stamp = Stamp::of(self.file)?;
+            if cache.borrow().stamp != Some(stamp) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+        Ok(bytes.into())
+    }
+
+    /// Reads a page.
+    fn load(&self, number: u32) -> io::Result<Page> {
+        if let Source::Fill(cache) | Source::Remembered(cache) = self.source
+            && let Some(page) = cache.borrow().get(number)
         {
             return Ok(page.clone());
         }
-        if let Source::Remembered(_) = self.source {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let bytes = self.fetch(number, self.size)?;
+        let page = Page { bytes, number };
+        if let Source::Fill(cache) | Source::Remembered(cache) = self.source {
+            cache.borrow_mut().put(page.clone());
         }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(
-            &mut bytes,
-            u64::from(page) * u64::try_from(self.size).unwrap_or(0),
-        )?;
-        let loaded = Page {
-            bytes: bytes.into(),
-            number: page,
-        };
-        if let Source::Fill(cache) = self.source {
-            let mut cache = cache.borrow_mut();
-            if cache.pages.len() * self.size < CACHED_BYTES {
-                cache.pages.insert(page, loaded.clone());
-            }
-        }
-        Ok(loaded)
+        Ok(page)
     }
 
     pub(super) fn page_size(&self) -> usize {
@@ -260,7 +280,7 @@ impl<'a> Pager<'a> {
         if page == 0 || page >= self.pages {
             return Err(damaged(page, "no such page"));
         }
-        self.load(page, self.size)
+        self.load(page)
     }
 
     pub(super) fn write(&mut self, page: Page) {

@@ -32,6 +32,7 @@ struct Bdb {
     owner: Owner,
     mtime: i64,
     forms: NulForms,
+    scratch: Vec<u8>,
     walk: Walk,
     cache: RefCell<Cache>,
 }
@@ -88,6 +89,7 @@ pub(crate) fn open(
         owner: Owner::of_uid(status.uid()),
         mtime: status.mtime(),
         forms: NulForms::new(flags),
+        scratch: Vec::new(),
         walk: Walk::default(),
         cache: RefCell::default(),
     }))
@@ -151,7 +153,7 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
 
 impl Bdb {
     /// Runs `action` on the file under a lock, and writes what it changed. A reader needs no lock
-    /// for pages that it remembers.
+    /// while the file is the one whose pages it remembers.
     fn with_pager<T>(
         &mut self,
         mode: LockMode,
@@ -197,7 +199,7 @@ impl Bdb {
         })
     }
 
-    /// A reader's answer from pages that it remembers, while the file is as it was.
+    /// A reader's answer without lock, while the file is as it was.
     fn remembered<T>(&self, action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>) -> Option<T> {
         if !self.cache.borrow_mut().is_current(&self.file).ok()? {
             return None;
@@ -293,13 +295,19 @@ impl Table for Bdb {
     }
 
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        for (with, form) in self.forms.keys(key) {
-            if let Some(value) = self.get(&form)? {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut answer = Ok(None);
+        for (with, form) in self.forms.keys(key, &mut scratch) {
+            answer = self.get(form);
+            if let Ok(Some(_)) = answer {
                 self.forms.settle(with);
-                return Ok(Some(cut_nul(value)));
+            }
+            if !matches!(answer, Ok(None)) {
+                break;
             }
         }
-        Ok(None)
+        self.scratch = scratch;
+        Ok(answer?.map(cut_nul))
     }
 
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
@@ -317,10 +325,8 @@ impl Table for Bdb {
     }
 
     fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
-        for (with, form) in self.forms.keys(key) {
-            if self.with_pager(LockMode::Exclusive, |pager, kind| {
-                remove(pager, kind, &form)
-            })? {
+        for (with, form) in self.forms.keys(key, &mut Vec::new()) {
+            if self.with_pager(LockMode::Exclusive, |pager, kind| remove(pager, kind, form))? {
                 self.forms.settle(with);
                 return Ok(true);
             }

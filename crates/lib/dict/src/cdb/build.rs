@@ -14,7 +14,7 @@ use crate::{Builder, Flags, LookupError, OpenError, io_text};
 use postern_sys::lock::{LockMode, LockStyle, lock};
 
 /// Bytes for reading and writing.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 32 * 1024;
 
 /// A record: hash and place.
 type Place = (u32, u32);
@@ -68,7 +68,7 @@ impl Places {
     fn insert(&mut self, place: Place) {
         // Seven eighths full at most: memory matters more than a few more steps.
         if (self.used + 1) * 8 > self.slots.len() * 7 {
-            let wanted = self.slots.len() + self.slots.len() / 5 + 8;
+            let wanted = self.slots.len() + self.slots.len() / 8 + 8;
             let old = std::mem::replace(&mut self.slots, vec![FREE; wanted]);
             let [table, ..] = place.0.to_le_bytes();
             for slot in old.into_iter().filter(|slot| *slot != FREE) {

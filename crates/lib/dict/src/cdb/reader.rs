@@ -60,12 +60,63 @@ impl Reader {
         Ok(Cow::Owned(bytes))
     }
 
+    /// The data of the record at `offset` if that has `key`.
+    pub(super) fn record(&mut self, offset: u64, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let (key_length, data_length) = self.pair(offset)?;
+        if usize::try_from(key_length).ok() != Some(key.len()) {
+            return Ok(None);
+        }
+        let body = offset + 8;
+        if let Some(known) = self.here(body) {
+            // Both are in a block that is remembered: nearly always.
+            let start = known.get(..key.len());
+            if start.is_some_and(|stored| stored != key) {
+                return Ok(None);
+            }
+            let end = usize::try_from(data_length).map_err(|_| malformed())?;
+            let data = known
+                .get(key.len()..)
+                .and_then(|data| data.get(..end))
+                .filter(|_| body + u64::from(key_length) + u64::from(data_length) <= self.length);
+            if let Some(data) = data {
+                return Ok(Some(data.to_vec()));
+            }
+        }
+        if *self.read(body, key_length)? != *key {
+            return Ok(None);
+        }
+        let data = self.read(body + u64::from(key_length), data_length)?;
+        Ok(Some(data.into_owned()))
+    }
+
+    /// What is remembered from `offset` to the end of its block.
+    fn here(&self, offset: u64) -> Option<&[u8]> {
+        let position = usize::try_from(offset).ok()?;
+        let block = self.blocks.get(u32::try_from(position / BLOCK).ok()?)?;
+        block.get(position % BLOCK..)
+    }
+
+    /// Says that what is at `offset` will be needed soon.
+    pub(super) fn expect(&self, offset: u64) {
+        if let Ok(position) = usize::try_from(offset)
+            && let Ok(number) = u32::try_from(position / BLOCK)
+        {
+            self.blocks.expect(number, position % BLOCK);
+        }
+    }
+
     /// Two numbers.
     pub(super) fn pair(&mut self, offset: u64) -> io::Result<(u32, u32)> {
+        let known = if offset.saturating_add(8) <= self.length {
+            self.here(offset)
+        } else {
+            None
+        };
+        if let Some(bytes) = known.and_then(|known| known.first_chunk::<8>()) {
+            return numbers(bytes);
+        }
         let bytes = self.read(offset, 8)?;
-        let (first, second) = bytes.split_first_chunk::<4>().ok_or_else(malformed)?;
-        let second = second.first_chunk::<4>().ok_or_else(malformed)?;
-        Ok((u32::from_le_bytes(*first), u32::from_le_bytes(*second)))
+        numbers(bytes.first_chunk::<8>().ok_or_else(malformed)?)
     }
 
     fn block(&mut self, number: u32) -> io::Result<&[u8]> {
@@ -76,4 +127,11 @@ impl Reader {
         }
         self.blocks.get(number).ok_or_else(malformed)
     }
+}
+
+/// The two numbers of a slot, or before a record.
+fn numbers(bytes: &[u8; 8]) -> io::Result<(u32, u32)> {
+    let (first, second) = bytes.split_first_chunk::<4>().ok_or_else(malformed)?;
+    let second = second.first_chunk::<4>().ok_or_else(malformed)?;
+    Ok((u32::from_le_bytes(*first), u32::from_le_bytes(*second)))
 }

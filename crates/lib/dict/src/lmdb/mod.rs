@@ -68,6 +68,7 @@ struct Lmdb {
     env: Env,
     limit: usize,
     forms: NulForms,
+    scratch: Vec<u8>,
     last: Option<Vec<u8>>,
     /// Locked exclusively from open to drop.
     held: bool,
@@ -123,6 +124,7 @@ pub(crate) fn open(
         env,
         limit,
         forms: NulForms::new(flags),
+        scratch: Vec::new(),
         last: None,
         held,
         checked: None,
@@ -237,16 +239,22 @@ impl Table for Lmdb {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        for (with, form) in self.forms.keys(key) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut answer = Ok(None);
+        for (with, form) in self.forms.keys(key, &mut scratch) {
             if form.is_empty() || form.len() > LONGEST_KEY {
                 continue;
             }
-            if let Some(value) = self.read(&form)? {
+            answer = self.read(form);
+            if let Ok(Some(_)) = answer {
                 self.forms.settle(with);
-                return Ok(Some(cut_nul(value)));
+            }
+            if !matches!(answer, Ok(None)) {
+                break;
             }
         }
-        Ok(None)
+        self.scratch = scratch;
+        Ok(answer?.map(cut_nul))
     }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
         let nul = self.forms.writes_nul(true);
@@ -266,8 +274,8 @@ impl Table for Lmdb {
     fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
         let forms = self.forms;
         let removed = self.locked(LockKind::Exclusive, "deleting from", |env| {
-            for (with, form) in forms.keys(key) {
-                if !form.is_empty() && form.len() <= LONGEST_KEY && env.del(&form)? {
+            for (with, form) in forms.keys(key, &mut Vec::new()) {
+                if !form.is_empty() && form.len() <= LONGEST_KEY && env.del(form)? {
                     return Ok(Some(with));
                 }
             }

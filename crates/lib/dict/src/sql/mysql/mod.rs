@@ -21,6 +21,8 @@ use super::{Cell, Client, Manner, SqlTable, dial, query_text};
 use crate::client_config::ClientConfig;
 use crate::expansion::Template;
 use crate::{Flags, LookupError, OpenError, OpenMode, Table, split_list};
+#[cfg(fuzzing)]
+pub(crate) use session::fuzzing;
 use session::{Connection, Login, Place, Target};
 
 /// Where Debian's servers listen unless an option file knows better.

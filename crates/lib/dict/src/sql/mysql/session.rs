@@ -232,7 +232,11 @@ fn during(error: &PacketError, io_text: &str) -> String {
 impl Connection {
     fn begin(target: &Target) -> Result<Self, String> {
         let end = Instant::now() + target.login.limits.connect;
-        let mut packets = dial(&target.place, end)?;
+        Self::over(dial(&target.place, end)?, target, end)
+    }
+
+    /// A session on a new connection.
+    fn over(mut packets: Packets, target: &Target, end: Instant) -> Result<Self, String> {
         log_in(&mut packets, target, end)?;
         let mut connection = Self {
             packets,
@@ -377,5 +381,45 @@ impl Drop for Connection {
         // Servers log clients that leave without a word.
         dial::limit(self.packets.channel(), Instant::now());
         let _ = self.packets.command(Command::COM_QUIT as u8, b"");
+    }
+}
+
+/// The doors for the targets of `fuzz/`.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    /// A login, or a session after it, at a server that says what is in `channel`; then a query.
+    pub(crate) fn session(channel: postern_wire::Channel, is_logged_in: bool) {
+        let login = Arc::new(Login {
+            user: "user".into(),
+            password: "secret".into(),
+            database: "mail".into(),
+            charset: "utf8mb4".to_owned(),
+            init: None,
+            tls: None,
+            table: "mysql:fuzz".to_owned(),
+            require_result_set: false,
+            limits: Limits::USUAL,
+        });
+        // Not a socket's: passwords are sealed with the server's key there.
+        let target = Target {
+            place: Place::Inet("localhost".to_owned(), 3306),
+            login: Arc::clone(&login),
+        };
+        let packets = Packets::new(channel);
+        let connection = if is_logged_in {
+            Ok(Connection {
+                packets,
+                login,
+                double_quotes: None,
+            })
+        } else {
+            Connection::over(packets, &target, Instant::now() + login.limits.connect)
+        };
+        let template = Template::query("fuzz", BStr::new("SELECT a FROM t WHERE k = '%s'"));
+        if let (Ok(mut connection), Ok(template)) = (connection, template) {
+            let _ = connection.query(&template, BStr::new("o'key"));
+        }
     }
 }

@@ -17,6 +17,8 @@ use super::{Cell, Client, Manner, SqlTable, query_text};
 use crate::client_config::ClientConfig;
 use crate::expansion::Template;
 use crate::{Flags, LookupError, OpenError, OpenMode, Table, split_list};
+#[cfg(fuzzing)]
+pub(crate) use session::fuzzing;
 use session::{Connection, Place, Target};
 use uri::{SslMode, Uri, is_uri};
 

@@ -94,13 +94,7 @@ fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, Str
         messages = plain;
     }
     dial::limit(messages.channel(), end);
-    let mut connection = Connection {
-        messages,
-        label: label.to_owned(),
-        ascii_safe: is_safe(&target.encoding),
-        plain_backslash: false,
-        answer_limit: target.limits.answer,
-    };
+    let mut connection = Connection::new(messages, target, label);
     let failed = |why| format!("{at} failed: {why}");
     connection.start(target).map_err(failed)?;
     if target.read_write {
@@ -234,6 +228,16 @@ fn is_safe(encoding: &str) -> bool {
 }
 
 impl Connection {
+    fn new(messages: Messages, target: &Target, label: &str) -> Self {
+        Self {
+            messages,
+            label: label.to_owned(),
+            ascii_safe: is_safe(&target.encoding),
+            plain_backslash: false,
+            answer_limit: target.limits.answer,
+        }
+    }
+
     fn read(&mut self) -> Result<Message, String> {
         let message = self
             .messages
@@ -488,6 +492,43 @@ impl Drop for Connection {
             frontend::terminate(buffer);
             Ok(())
         });
+    }
+}
+
+/// The doors for the targets of `fuzz/`.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    /// A login, or a session after it, at a server that says what is in `channel`; then a query.
+    pub(crate) fn session(channel: postern_wire::Channel, is_logged_in: bool) {
+        let target = Target {
+            places: Ok(Vec::new()),
+            user: "user".into(),
+            password: "secret".into(),
+            database: "mail".into(),
+            encoding: "UTF8".to_owned(),
+            session: Vec::new(),
+            ssl_mode: SslMode::Disable,
+            tls: TlsFiles::default(),
+            limits: Limits::USUAL,
+            read_write: true,
+        };
+        let mut connection = Connection::new(Messages::new(channel), &target, "fuzz");
+        dial::limit(
+            connection.messages.channel(),
+            Instant::now() + target.limits.connect,
+        );
+        if !is_logged_in
+            && (connection.start(&target).is_err()
+                || connection.want_read_write().is_err()
+                || connection.set_encoding(&target.encoding, "fuzz").is_err())
+        {
+            return;
+        }
+        if let Ok(template) = Template::query("fuzz", BStr::new("SELECT a FROM t WHERE k = '%s'")) {
+            let _ = connection.query(&template, BStr::new("o'key"));
+        }
     }
 }
 

@@ -1,0 +1,139 @@
+//! Lines of standard input, many keys at a time.
+
+use bstr::{BStr, ByteSlice};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+/// What is read at a time.
+const ROOM: usize = 64 * 1024;
+
+/// The lines of `source`.
+pub(crate) struct Input<R> {
+    source: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    is_at_end: bool,
+    /// Length of the next line, if it is in the buffer.
+    ahead: Option<usize>,
+}
+
+/// A line, and the next.
+type Lines<'a> = (&'a BStr, Option<&'a BStr>);
+
+impl<R: Read + AsFd> Input<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Self {
+            source,
+            buffer: vec![0; ROOM],
+            start: 0,
+            end: 0,
+            is_at_end: false,
+            ahead: None,
+        }
+    }
+
+    /// The next line without its newline, if any, and the one after it, if that is there already. Before the
+    /// source has to be waited for, `pause` is called: whoever sends the keys may wait for the answers.
+    pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Option<Lines<'_>>> {
+        let mut seen = 0;
+        let length = loop {
+            if let Some(length) = self.ahead.take() {
+                break length;
+            }
+            let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+            if let Some(at) = rest.get(seen..).and_then(|new| new.find_byte(b'\n')) {
+                break seen + at;
+            }
+            seen = rest.len();
+            if self.is_at_end {
+                if seen == 0 {
+                    return Ok(None);
+                }
+                break seen;
+            }
+            self.fill(&mut pause)?;
+        };
+        let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+        self.start = (self.start + length + 1).min(self.end);
+        let (line, rest) = rest.split_at_checked(length).unwrap_or_default();
+        let rest = rest.get(1..).unwrap_or_default();
+        self.ahead = rest.find_byte(b'\n');
+        let ahead = self.ahead.and_then(|length| rest.get(..length));
+        Ok(Some((BStr::new(line), ahead.map(BStr::new))))
+    }
+
+    /// Reads more behind what is there.
+    fn fill(&mut self, pause: &mut impl FnMut()) -> io::Result<()> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize(self.end * 2, 0);
+        }
+        let mut source = [PollFd::new(self.source.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut source, PollTimeout::ZERO) == Ok(0) {
+            pause();
+        }
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        match self.source.read(room) {
+            Ok(0) => self.is_at_end = true,
+            Ok(count) => self.end += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn lines_of_any_length_come_as_they_were_sent() {
+        let long = "x".repeat(3 * ROOM);
+        for (text, want) in [
+            ("", vec![]),
+            ("a\nb\n", vec!["a", "b"]),
+            ("a\n\nb", vec!["a", "", "b"]),
+            (long.as_str(), vec![long.as_str()]),
+            ("\n", vec![""]),
+        ] {
+            let (source, mut sender) = UnixStream::pair().unwrap();
+            let text = text.to_owned();
+            let thread = std::thread::spawn(move || sender.write_all(text.as_bytes()));
+            let mut input = Input::new(source);
+            let mut lines = Vec::new();
+            let mut expected = None;
+            while let Some((line, ahead)) = input.next(|| ()).unwrap() {
+                assert!(expected.is_none_or(|expected| expected == *line));
+                lines.push(line.to_string());
+                expected = ahead.map(BStr::to_owned);
+            }
+            thread.join().unwrap().unwrap();
+            assert_eq!(lines, want);
+        }
+    }
+
+    #[test]
+    fn a_pause_is_told_before_it_is_waited_for() {
+        let (source, mut sender) = UnixStream::pair().unwrap();
+        let mut input = Input::new(source);
+        sender.write_all(b"one\ntwo\n").unwrap();
+        let no_pause = || panic!("nothing to wait for");
+        let (one, two) = (BStr::new("one"), BStr::new("two"));
+        assert_eq!(input.next(no_pause).unwrap(), Some((one, Some(two))));
+        assert_eq!(input.next(no_pause).unwrap(), Some((two, None)));
+        let mut pauses = 0;
+        let more = || {
+            pauses += 1;
+            sender.write_all(b"three\n").unwrap();
+        };
+        assert_eq!(input.next(more).unwrap(), Some((BStr::new("three"), None)));
+        assert_eq!(pauses, 1);
+    }
+}
