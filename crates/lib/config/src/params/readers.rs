@@ -312,7 +312,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("mail_owner", "all", ""),
     ("mail_release_date", "", "only shown"),
     ("mail_spool_directory", "local", ""),
-    ("mail_version", "master", ""),
+    ("mail_version", "master,postfix", ""),
     ("mailbox_command", "local", ""),
     ("mailbox_command_maps", "local", ""),
     ("mailbox_delivery_lock", "local,postlock", ""),

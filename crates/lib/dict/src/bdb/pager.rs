@@ -31,7 +31,7 @@ const META_LENGTH: usize = 512;
 const CACHED_BYTES: usize = 16 << 20;
 /// A file changed less than this ago may change again without a new time: file systems that keep
 /// fractions of seconds take them from the kernel's clock tick, others count whole or two seconds.
-const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED: Duration = Duration::from_millis(30);
 const SETTLED_COARSE: Duration = Duration::from_secs(3);
 
 /// Pages that a reader remembers, and the state of the file that they are from.
