@@ -16,12 +16,12 @@ use postern_queue_file::file::{self, LockedFile, OpenError, Readiness};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Files are taken this much before their time.
 const EARLY: Duration = Duration::from_secs(1);
-/// Pause before a file that an agent still has open is looked at again.
-const STILL_BUSY: Duration = Duration::from_secs(60);
+/// Pause before a file that an agent of the process before this one still has open is looked at again.
+const STILL_BUSY: Duration = Duration::from_secs(10);
 
 /// A message in the active queue.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) messages: HashMap<MessageId, Active>,
     /// Messages that are address probes.
     probes: usize,
+    /// When the incoming queue has a file that was busy, and should be scanned for it.
+    pub(crate) look_again: Option<Instant>,
 }
 
 /// What became of a file that was looked at.
@@ -92,6 +94,7 @@ impl Desk {
             resolver,
             messages: HashMap::new(),
             probes: 0,
+            look_again: None,
         }
     }
 
@@ -237,7 +240,7 @@ impl Desk {
     }
 
     /// What happens to a file that cannot be read.
-    fn put_back(&self, id: &QueueId, trouble: Trouble) -> Result<(), Fatal> {
+    fn put_back(&mut self, id: &QueueId, trouble: Trouble) -> Result<(), Fatal> {
         match trouble {
             Trouble::Gone => {
                 log::warn!("open active/{id}: No such file or directory");
@@ -245,6 +248,9 @@ impl Desk {
             }
             Trouble::Busy => {
                 log::info!("{id}: skipped, still being delivered");
+                // Its time is compared in whole seconds.
+                let soon = Instant::now() + STILL_BUSY + Duration::from_secs(1);
+                self.look_again.get_or_insert(soon);
                 self.postpone(id, "incoming", STILL_BUSY)
             }
             Trouble::Corrupt => self.save_corrupt(id),

@@ -161,6 +161,14 @@ impl Manager {
             self.deferred_scan_due = self.core.now + self.desk.settings.queue_run_delay;
             self.scans[DEFERRED].request(&self.desk.queues, ScanFlags::default());
         }
+        if self
+            .desk
+            .look_again
+            .is_some_and(|when| self.core.now >= when)
+        {
+            self.desk.look_again = None;
+            self.scans[INCOMING].request(&self.desk.queues, ScanFlags::default());
+        }
         self.settle(reactor)?;
         self.drain(reactor);
         let (busy, fresh) = self.fill()?;
@@ -171,7 +179,11 @@ impl Manager {
         if busy {
             return Ok(Some(Duration::ZERO));
         }
-        let next = [Some(self.deferred_scan_due), self.core.deadline()];
+        let next = [
+            Some(self.deferred_scan_due),
+            self.core.deadline(),
+            self.desk.look_again,
+        ];
         let next = next.into_iter().flatten().min();
         Ok(next.map(|when| when.saturating_duration_since(Instant::now())))
     }
