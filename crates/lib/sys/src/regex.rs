@@ -1,5 +1,7 @@
 //! POSIX regular expressions of the C library (`regcomp`, `regexec`).
 
+mod size;
+
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -34,8 +36,12 @@ impl Regex {
     ///
     /// # Errors
     ///
-    /// The C library's reason why the pattern was refused.
+    /// The C library's reason why the pattern was refused; also its "no memory" for one that would take too
+    /// much.
     pub fn new(pattern: &CStr, options: Options) -> Result<Self, String> {
+        if size::expanded(pattern.to_bytes(), options.extended) > size::LIMIT {
+            return Err("Memory exhausted".to_owned());
+        }
         let mut flags = 0;
         for (wanted, bit) in [
             (options.extended, libc::REG_EXTENDED),

@@ -1,0 +1,139 @@
+//! How large an expression gets when the C library writes out its repetitions.
+
+use super::bracket_end;
+
+/// Expressions that get larger are refused, in nodes: one of them may take as much memory as all others
+/// of a mail system together.
+pub(super) const LIMIT: u64 = 250_000;
+
+/// About how many nodes the C library makes of `pattern`: `x+` becomes `xx*`, `x{3}` becomes `xxx`, and what is
+/// repeated may hold repetitions, so that a few bytes can ask for all memory.
+pub(super) fn expanded(pattern: &[u8], extended: bool) -> u64 {
+    let mut tree = Tree::default();
+    let mut at = 0;
+    while let Some(&byte) = pattern.get(at) {
+        let escaped = byte == b'\\';
+        let symbol = if escaped {
+            at += 1;
+            pattern.get(at).copied().unwrap_or_default()
+        } else {
+            byte
+        };
+        // In a basic expression the backslash makes these signs special, in an extended one ordinary.
+        let special = escaped != extended;
+        match symbol {
+            b'[' if !escaped => {
+                at = bracket_end(pattern, at);
+                tree.atom();
+            }
+            b'*' if !escaped => tree.repeat(1),
+            b'+' if special => tree.repeat(2),
+            b'?' if special => tree.repeat(1),
+            b'(' if special => tree.open(),
+            b')' if special => tree.close(),
+            b'{' if special => {
+                match interval(pattern.get(at + 1..).unwrap_or_default(), extended) {
+                    Some((times, length)) => {
+                        tree.repeat(times);
+                        at += length;
+                    }
+                    None => tree.atom(),
+                }
+            }
+            _ => tree.atom(),
+        }
+        at += 1;
+    }
+    tree.total()
+}
+
+/// Copies that an interval asks for, and the bytes of it behind the brace.
+fn interval(rest: &[u8], extended: bool) -> Option<(u64, usize)> {
+    let end = rest.iter().position(|&byte| byte == b'}')?;
+    let inside = std::str::from_utf8(rest.get(..end)?).ok()?;
+    let inside = if extended {
+        inside
+    } else {
+        inside.strip_suffix('\\')?
+    };
+    let (least, most) = inside.split_once(',').unwrap_or((inside, inside));
+    let number = |text: &str| text.parse::<u64>().ok();
+    let times = match (number(least), number(most)) {
+        (Some(least), None) if most.is_empty() => least.saturating_add(1),
+        (None, Some(most)) if least.is_empty() => most,
+        (Some(least), Some(most)) => least.max(most),
+        _ => return None,
+    };
+    Some((times.max(1), end + 1))
+}
+
+#[derive(Default)]
+struct Tree {
+    /// Sizes of the groups around the present one.
+    outer: Vec<u64>,
+    /// Size of the present group so far.
+    size: u64,
+    /// Size of the last part, which an operator repeats.
+    last: u64,
+}
+
+impl Tree {
+    fn add(&mut self, size: u64) {
+        self.size = self.size.saturating_add(size);
+        self.last = size;
+    }
+    fn atom(&mut self) {
+        self.add(1);
+    }
+    fn open(&mut self) {
+        self.outer.push(self.size);
+        (self.size, self.last) = (0, 0);
+    }
+    fn close(&mut self) {
+        let group = self.size;
+        if let Some(size) = self.outer.pop() {
+            self.size = size;
+            self.add(group.saturating_add(1));
+        }
+    }
+    fn repeat(&mut self, times: u64) {
+        let before = self.size - self.last;
+        self.last = self.last.saturating_mul(times).saturating_add(1);
+        self.size = before.saturating_add(self.last);
+    }
+    fn total(mut self) -> u64 {
+        while !self.outer.is_empty() {
+            self.close();
+        }
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_of_repetitions_multiply() {
+        for (pattern, extended, small) in [
+            (&b"^(a|b)+[+]{2,5}x*\\+\\+\\+$"[..], true, true),
+            (b"+++++++++++++++++++++++++++++++++++++++", false, true),
+            (b"[++++++++++++++++++++++++++++++++++]", true, true),
+            (b"(abcdefgh){1,255}", true, true),
+            (b"a{literal}{}{", true, true),
+            (b"a++++++++++++++++++++++++++++++", true, false),
+            (
+                b"(((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+",
+                true,
+                false,
+            ),
+            (b"((a{200}){200}){200}", true, false),
+            (b"\\(\\(a\\{200\\}\\)\\{200,\\}\\)\\{,200\\}", false, false),
+            (b"a{99999999999999999999}", true, true),
+            (b"a{99999999999999}", true, false),
+        ] {
+            let size = expanded(pattern, extended);
+            assert_eq!(size <= LIMIT, small, "{}: {size}", pattern.escape_ascii());
+        }
+    }
+}
