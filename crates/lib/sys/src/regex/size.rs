@@ -5,9 +5,12 @@ use super::bracket_end;
 /// Expressions that get larger are refused, in nodes: one of them may take as much memory as all others
 /// of a mail system together.
 pub(super) const LIMIT: u64 = 250_000;
+/// Repetitions of repetitions that may surround each other: the C library's time doubles with each.
+const DEPTH: u32 = 12;
 
 /// About how many nodes the C library makes of `pattern`: `x+` becomes `xx*`, `x{3}` becomes `xxx`, and what is
 /// repeated may hold repetitions, so that a few bytes can ask for all memory.
+/// Repetitions that are nested too deeply count as the largest number.
 pub(super) fn expanded(pattern: &[u8], extended: bool) -> u64 {
     let mut tree = Tree::default();
     let mut at = 0;
@@ -69,12 +72,15 @@ fn interval(rest: &[u8], extended: bool) -> Option<(u64, usize)> {
 
 #[derive(Default)]
 struct Tree {
-    /// Sizes of the groups around the present one.
-    outer: Vec<u64>,
+    /// Sizes and depths of the groups around the present one.
+    outer: Vec<(u64, u32)>,
     /// Size of the present group so far.
     size: u64,
     /// Size of the last part, which an operator repeats.
     last: u64,
+    /// Nested repetitions in the present group, and in its last part.
+    depth: u32,
+    last_depth: u32,
 }
 
 impl Tree {
@@ -84,26 +90,35 @@ impl Tree {
     }
     fn atom(&mut self) {
         self.add(1);
+        self.last_depth = 0;
     }
     fn open(&mut self) {
-        self.outer.push(self.size);
+        self.outer.push((self.size, self.depth));
         (self.size, self.last) = (0, 0);
+        (self.depth, self.last_depth) = (0, 0);
     }
     fn close(&mut self) {
-        let group = self.size;
-        if let Some(size) = self.outer.pop() {
+        let group = (self.size, self.depth);
+        if let Some((size, depth)) = self.outer.pop() {
             self.size = size;
-            self.add(group.saturating_add(1));
+            self.add(group.0.saturating_add(1));
+            self.last_depth = group.1;
+            self.depth = depth.max(group.1);
         }
     }
     fn repeat(&mut self, times: u64) {
         let before = self.size - self.last;
         self.last = self.last.saturating_mul(times).saturating_add(1);
         self.size = before.saturating_add(self.last);
+        self.last_depth += 1;
+        self.depth = self.depth.max(self.last_depth);
     }
     fn total(mut self) -> u64 {
         while !self.outer.is_empty() {
             self.close();
+        }
+        if self.depth > DEPTH {
+            return u64::MAX;
         }
         self.size
     }
@@ -129,6 +144,8 @@ mod tests {
             ),
             (b"((a{200}){200}){200}", true, false),
             (b"\\(\\(a\\{200\\}\\)\\{200,\\}\\)\\{,200\\}", false, false),
+            (b"^(a*****************************|b)+(.*)$", true, false),
+            (b"((((((((a*)*)*)*)*)*)*)*b)*c*(d?)+", true, true),
             (b"a{99999999999999999999}", true, true),
             (b"a{99999999999999}", true, false),
         ] {
