@@ -39,7 +39,9 @@ impl Regex {
     /// The C library's reason why the pattern was refused; also its "no memory" for one that would take too
     /// much.
     pub fn new(pattern: &CStr, options: Options) -> Result<Self, String> {
-        if size::expanded(pattern.to_bytes(), options.extended) > size::LIMIT {
+        let written = u64::try_from(pattern.count_bytes()).unwrap_or(u64::MAX);
+        let expanded = size::expanded(pattern.to_bytes(), options.extended);
+        if expanded > written.saturating_add(size::LIMIT) {
             return Err("Memory exhausted".to_owned());
         }
         let mut flags = 0;
