@@ -3,11 +3,13 @@
 use crate::behaviour::{Behaviour, Protocol};
 use crate::capture::Dump;
 use crate::commands::Failure;
+use bstr::BStr;
 use postern_command::{Getopt, Opt};
+use postern_mail::printable::unescape;
 use postern_traffic::sink::Limits;
 use postern_traffic::{Endpoint, Family, count, nonnegative, positive};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -202,7 +204,7 @@ impl Raw {
         };
         behaviour.start = self
             .start
-            .map(|text| unescape(&text.into_vec()))
+            .map(|text| unescape(BStr::new(text.as_bytes())).into())
             .unwrap_or_default();
         let endpoint = Endpoint::to_listen(&place.to_string_lossy(), self.family)
             .map_err(|error| error.to_string())?;
@@ -238,40 +240,6 @@ fn reply(value: OsString, class: u8, complaint: &str) -> Result<Vec<u8>, Wrong> 
     }
 }
 
-/// C's escape sequences; a backslash before anything else goes away.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let Some(letter) = rest.next() else { break };
-        out.push(match letter {
-            b'a' => 7,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'v' => 11,
-            b'0'..=b'7' => {
-                let mut value = letter - b'0';
-                for _ in 0..2 {
-                    match rest.next_if(|digit| matches!(digit, b'0'..=b'7')) {
-                        Some(digit) => value = value.wrapping_mul(8).wrapping_add(digit - b'0'),
-                        None => break,
-                    }
-                }
-                value
-            }
-            other => other,
-        });
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,7 +254,7 @@ mod tests {
             (r"a\",                  b"a"),
         ];
         for (text, want) in cases {
-            assert_eq!(unescape(text.as_bytes()), *want, "{text}");
+            assert_eq!(unescape(BStr::new(text)), *want, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice};
+use postern_mail::printable::unescape;
 use postern_program::{NoRights, rights};
 
 /// What the attributes of a service say.
@@ -79,7 +80,7 @@ impl Attributes {
                 b"user" => user = Some(rights(value.as_bstr()).map_err(no_rights)?),
                 b"chroot" => found.root = Some(path(value)),
                 b"directory" => found.directory = Some(path(value)),
-                b"eol" => found.line_end = Some(unescape(value)),
+                b"eol" => found.line_end = Some(line_end(BStr::new(value))),
                 b"null_sender" => found.null_sender = value.into(),
                 b"size" => found.size_limit = size(value.as_bstr())?,
                 b"argv" => {
@@ -172,47 +173,9 @@ fn size(value: &BStr) -> Result<u64, String> {
     u64::try_from(number).map_err(|_| bad())
 }
 
-/// The backslash escapes of C strings, up to the first NUL. Before any other character, and at the end, a
-/// backslash means nothing.
-fn unescape(value: &[u8]) -> BString {
-    let mut out = BString::default();
-    let mut rest = value;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        let digits = rest
-            .iter()
-            .take(3)
-            .take_while(|b| (b'0'..=b'7').contains(*b))
-            .count();
-        if digits > 0 {
-            let (octal, after) = rest.split_at(digits);
-            rest = after;
-            let number = octal
-                .iter()
-                .fold(0_u32, |sum, digit| sum * 8 + u32::from(digit - b'0'));
-            // As in C, what does not fit is cut off.
-            out.push(u8::try_from(number & 0xff).unwrap_or(0));
-            continue;
-        }
-        let Some((&escaped, after)) = rest.split_first() else {
-            break;
-        };
-        rest = after;
-        out.push(match escaped {
-            b'a' => 7,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'v' => 11,
-            other => other,
-        });
-    }
+/// The backslash escapes of C strings, up to the first NUL.
+fn line_end(value: &BStr) -> BString {
+    let mut out = unescape(value);
     let end = out.find_byte(0).unwrap_or(out.len());
     out.truncate(end);
     out
@@ -336,7 +299,7 @@ mod tests {
             ("\\777", b"\xff"),
             ("x", b"x"),
         ] {
-            assert_eq!(unescape(text.as_bytes()), want, "{text}");
+            assert_eq!(line_end(BStr::new(text)), want, "{text}");
         }
     }
 }
