@@ -62,12 +62,14 @@ impl Content {
         }
     }
 
-    /// Passes over a piece of a line that nobody wants: the end of the content is found all the same.
-    pub(crate) fn skip(&mut self, piece: Piece) {
-        self.inside_line = piece == Piece::Part;
+    /// Takes note of a piece, also of one that nobody wants, so that the end of the content is found. Whether
+    /// the piece begins a line.
+    pub(crate) fn enter(&mut self, piece: Piece) -> bool {
+        !std::mem::replace(&mut self.inside_line, piece == Piece::Part)
     }
 
-    /// Writes a piece of a line as records; `write` gets type and data.
+    /// Writes a piece of a line as records; `starts` is what [`Content::enter`] said of it, `write` gets type
+    /// and data.
     ///
     /// Mailbox separators before the header become headers, and a header that begins with a blank
     /// is kept from being taken for one.
@@ -75,13 +77,13 @@ impl Content {
         &mut self,
         line: &[u8],
         piece: Piece,
+        starts: bool,
         write: WriteRecord<'_, E>,
     ) -> Result<(), E> {
         let kind = match piece {
             Piece::End => RecordType::TEXT,
             Piece::Part => RecordType::TEXT_PART,
         };
-        let starts = !std::mem::replace(&mut self.inside_line, piece == Piece::Part);
         if self.first && starts {
             if line
                 .strip_prefix(b">")
@@ -189,7 +191,10 @@ mod tests {
                 out.push(format!("{}{}", char::from(kind.0), data.as_bstr()));
                 Ok::<(), ()>(())
             };
-            content.put(line.as_bytes(), *piece, &mut write).unwrap();
+            let starts = content.enter(*piece);
+            content
+                .put(line.as_bytes(), *piece, starts, &mut write)
+                .unwrap();
         }
         out
     }

@@ -104,13 +104,12 @@ impl Session<'_> {
         let Some(transaction) = &mut self.transaction else {
             return;
         };
+        let starts = transaction.content.enter(piece);
         if transaction.error & !status::BARE_LF != 0 {
-            transaction.content.skip(piece);
             return;
         }
         let size = transaction.size + line.len() as u64 + 2;
         if limit > 0 && size > limit {
-            transaction.content.skip(piece);
             transaction.error |= status::SIZE;
             log::warn!(
                 "{}: queue file size limit exceeded",
@@ -120,11 +119,10 @@ impl Session<'_> {
         }
         transaction.size = size;
         let Some(queue) = &mut transaction.queue else {
-            transaction.content.skip(piece);
             return;
         };
         let mut write = |kind: RecordType, data: &[u8]| queue.record(kind, data);
-        if let Err(error) = transaction.content.put(line, piece, &mut write) {
+        if let Err(error) = transaction.content.put(line, piece, starts, &mut write) {
             transaction.note_write_error(&error);
         }
     }
