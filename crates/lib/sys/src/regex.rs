@@ -6,6 +6,8 @@ use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use size::Extent;
+
 /// Compile options; the default is a basic, case-sensitive expression.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
@@ -40,8 +42,8 @@ impl Regex {
     /// much.
     pub fn new(pattern: &CStr, options: Options) -> Result<Self, String> {
         let written = u64::try_from(pattern.count_bytes()).unwrap_or(u64::MAX);
-        let expanded = size::expanded(pattern.to_bytes(), options.extended);
-        if expanded > written.saturating_add(size::LIMIT) {
+        let extent = Extent::of(pattern.to_bytes(), options.extended);
+        if extent.nodes > written.saturating_add(size::LIMIT) {
             return Err("Memory exhausted".to_owned());
         }
         let mut flags = 0;
@@ -67,7 +69,7 @@ impl Regex {
         }
         Ok(Self {
             inner,
-            groups: count_groups(pattern.to_bytes(), options.extended),
+            groups: extent.groups,
         })
     }
 
@@ -132,24 +134,6 @@ impl Drop for Regex {
     }
 }
 
-/// Counts the groups of a pattern that compiled; the binding hides `re_nsub`.
-fn count_groups(pattern: &[u8], extended: bool) -> usize {
-    let (mut count, mut at) = (0, 0);
-    while let Some(&byte) = pattern.get(at) {
-        match byte {
-            b'\\' => {
-                at += 1;
-                count += usize::from(!extended && pattern.get(at) == Some(&b'('));
-            }
-            b'(' if extended => count += 1,
-            b'[' => at = bracket_end(pattern, at),
-            _ => {}
-        }
-        at += 1;
-    }
-    count
-}
-
 /// The position of the `]` that closes the bracket expression beginning at `start`.
 pub fn bracket_end(pattern: &[u8], start: usize) -> usize {
     let mut at = start + 1;
@@ -197,7 +181,7 @@ mod tests {
             (b"\\((a)", true, 1),
             (b"\\(a\\)(b)", false, 1),
         ] {
-            assert_eq!(count_groups(pattern, extended), want, "{pattern:?}");
+            assert_eq!(Extent::of(pattern, extended).groups, want, "{pattern:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How large an expression gets when the C library writes out its repetitions.
+//! The groups of an expression, and how large it gets when the C library writes out its repetitions.
 
 use super::bracket_end;
 
@@ -8,46 +8,60 @@ pub(super) const LIMIT: u64 = 30_000;
 /// Repetitions of repetitions that may surround each other: the C library's time doubles with each.
 const DEPTH: u32 = 6;
 
-/// About how many nodes the C library makes of `pattern`: `x+` becomes `xx*`, `x{3}` becomes `xxx`, and what is
-/// repeated may hold repetitions, so that a few bytes can ask for all memory.
-/// Repetitions that are nested too deeply count as the largest number.
-pub(super) fn expanded(pattern: &[u8], extended: bool) -> u64 {
-    let mut tree = Tree::default();
-    let mut at = 0;
-    while let Some(&byte) = pattern.get(at) {
-        let escaped = byte == b'\\';
-        let symbol = if escaped {
-            at += 1;
-            pattern.get(at).copied().unwrap_or_default()
-        } else {
-            byte
-        };
-        // In a basic expression the backslash makes these signs special, in an extended one ordinary.
-        let special = escaped != extended;
-        match symbol {
-            b'[' if !escaped => {
-                at = bracket_end(pattern, at);
-                tree.atom();
-            }
-            b'*' if !escaped => tree.repeat(1),
-            b'+' if special => tree.repeat(2),
-            b'?' if special => tree.repeat(1),
-            b'(' if special => tree.open(),
-            b')' if special => tree.close(),
-            b'{' if special => {
-                match interval(pattern.get(at + 1..).unwrap_or_default(), extended) {
-                    Some((times, length)) => {
-                        tree.repeat(times);
-                        at += length;
-                    }
-                    None => tree.atom(),
+/// What the text of an expression tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// About how many nodes the C library makes: `x+` becomes `xx*`, `x{3}` becomes `xxx`, and what is
+    /// repeated may hold repetitions, so that a few bytes can ask for all memory. Repetitions that are nested
+    /// too deeply count as the largest number.
+    pub(super) nodes: u64,
+    /// Groups, when the pattern compiles; the binding hides `re_nsub`.
+    pub(super) groups: usize,
+}
+
+impl Extent {
+    pub(super) fn of(pattern: &[u8], extended: bool) -> Self {
+        let mut tree = Tree::default();
+        let mut at = 0;
+        while let Some(&byte) = pattern.get(at) {
+            let escaped = byte == b'\\';
+            let symbol = if escaped {
+                at += 1;
+                pattern.get(at).copied().unwrap_or_default()
+            } else {
+                byte
+            };
+            // In a basic expression the backslash makes these signs special, in an extended one ordinary.
+            let special = escaped != extended;
+            match symbol {
+                b'[' if !escaped => {
+                    at = bracket_end(pattern, at);
+                    tree.atom();
                 }
+                b'*' if !escaped => tree.repeat(1),
+                b'+' if special => tree.repeat(2),
+                b'?' if special => tree.repeat(1),
+                b'(' if special => tree.open(),
+                b')' if special => tree.close(),
+                b'{' if special => {
+                    match interval(pattern.get(at + 1..).unwrap_or_default(), extended) {
+                        Some((times, length)) => {
+                            tree.repeat(times);
+                            at += length;
+                        }
+                        None => tree.atom(),
+                    }
+                }
+                _ => tree.atom(),
             }
-            _ => tree.atom(),
+            at += 1;
         }
-        at += 1;
+        let groups = tree.groups;
+        Self {
+            nodes: tree.total(),
+            groups,
+        }
     }
-    tree.total()
 }
 
 /// Copies that an interval asks for, and the bytes of it behind the brace.
@@ -81,6 +95,7 @@ struct Tree {
     /// Nested repetitions in the present group, and in its last part.
     depth: u32,
     last_depth: u32,
+    groups: usize,
 }
 
 impl Tree {
@@ -93,6 +108,7 @@ impl Tree {
         self.last_depth = 0;
     }
     fn open(&mut self) {
+        self.groups += 1;
         self.outer.push((self.size, self.depth));
         (self.size, self.last) = (0, 0);
         (self.depth, self.last_depth) = (0, 0);
@@ -150,7 +166,7 @@ mod tests {
             (b"a{99999999999999999999}", true, true),
             (b"a{99999999999999}", true, false),
         ] {
-            let size = expanded(pattern, extended);
+            let size = Extent::of(pattern, extended).nodes;
             assert_eq!(size <= LIMIT, small, "{}: {size}", pattern.escape_ascii());
         }
     }
