@@ -248,7 +248,7 @@ impl Desk {
             }
             Trouble::Busy => {
                 log::info!("{id}: skipped, still being delivered");
-                // Its time is compared in whole seconds.
+                // Certainly after its time.
                 let soon = Instant::now() + STILL_BUSY + Duration::from_secs(1);
                 self.look_again.get_or_insert(soon);
                 self.postpone(id, "incoming", STILL_BUSY)

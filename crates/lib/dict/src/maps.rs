@@ -3,6 +3,7 @@
 use bstr::BStr;
 use postern_config::Config;
 
+use crate::registry::Opener;
 use crate::{Flags, Lookup, LookupError, Table, open, open_small, split_list};
 
 /// The value of a `*_maps` parameter: tables searched in order, first hit wins, an error stops.
@@ -28,13 +29,7 @@ impl Maps {
         Self::open_by(config, title, value, flags, open_small)
     }
 
-    fn open_by(
-        config: &Config,
-        title: &str,
-        value: &str,
-        flags: Flags,
-        opener: fn(&Config, &str, Flags) -> Box<dyn Table>,
-    ) -> Self {
+    fn open_by(config: &Config, title: &str, value: &str, flags: Flags, opener: Opener) -> Self {
         let tables = split_list(value)
             .into_iter()
             .map(|item| Entry {

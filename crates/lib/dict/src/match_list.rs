@@ -10,6 +10,7 @@ use std::io;
 use std::net::IpAddr;
 
 use crate::lines::LogicalLines;
+use crate::registry::Opener;
 use crate::{
     Flags, LookupError, Net, OpenError, Surrogate, Table, fold_key, io_text, open, open_small,
     split_list,
@@ -46,9 +47,6 @@ struct Item {
     negated: bool,
     pattern: Pattern,
 }
-
-/// How the tables of a list are opened.
-type Opener = fn(&Config, &str, Flags) -> Box<dyn Table>;
 
 /// A list of patterns.
 pub struct MatchList {

@@ -213,6 +213,9 @@ fn open_new(
     Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
 }
 
+/// [`open`] or [`open_small`].
+pub(crate) type Opener = fn(&Config, &str, Flags) -> Box<dyn Table>;
+
 /// Opens a table of one of the types [`CLIENTS`].
 ///
 /// It is handed down as a function so that the linker sees which programs need the libraries behind it.

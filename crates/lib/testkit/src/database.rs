@@ -91,6 +91,15 @@ impl Server {
         }
     }
 
+    /// Makes it hang (`true`) or go on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.signal(if held {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        });
+    }
+
     pub(crate) fn stop(&mut self, signal: Signal) {
         self.signal(signal);
         if let Some(mut child) = self.child.take() {
@@ -229,11 +238,7 @@ impl MariaDb {
 
     /// Makes the server hang (`true`) or go on.
     pub fn hold(&self, held: bool) {
-        self.server.signal(if held {
-            Signal::SIGSTOP
-        } else {
-            Signal::SIGCONT
-        });
+        self.server.hold(held);
     }
 
     /// Runs statements as root in the database `mail` once that exists; gives the rows.

@@ -101,11 +101,7 @@ impl Store {
 
     /// Makes the server hang (`true`) or go on.
     pub fn hold(&self, held: bool) {
-        self.server.signal(if held {
-            Signal::SIGSTOP
-        } else {
-            Signal::SIGCONT
-        });
+        self.server.hold(held);
     }
 
     /// One request by hand; the reply is taken to come in one piece.
