@@ -75,17 +75,22 @@ fn check_user(config: &Config, uid: u32) {
     if uid == 0 || list == "static:anyone" {
         return;
     }
-    let name = match user::user_by_uid(uid) {
-        Ok(Some(user)) => user.name,
-        Ok(None) => "unknown".to_owned(),
-        Err(error) => fatal!("unable to look up user {uid}: {}", error_text(&error)),
-    };
+    let name = login_name(uid).unwrap_or_else(|| "unknown".to_owned());
     let mut users =
         MatchList::open_small(config, "authorized_submit_users", &list, MatchKind::Text);
     match users.matches(name.as_str().into()) {
         Ok(true) => {}
         Ok(false) => fatal!("User {name}({uid}) is not allowed to submit mail"),
         Err(error) => fatal!("authorized_submit_users: {error}"),
+    }
+}
+
+/// The user's name, if there is one. A name that cannot be looked up for a moment must not give the rights of a
+/// user without name.
+fn login_name(uid: u32) -> Option<String> {
+    match user::user_by_uid(uid) {
+        Ok(user) => user.map(|user| user.name),
+        Err(error) => fatal!("unable to look up user {uid}: {}", error_text(&error)),
     }
 }
 

@@ -6,7 +6,8 @@ use postern_config::{Config, params};
 use postern_dict::{Flags, Maps};
 use postern_ipc::cleanup::status;
 use postern_mail::address::{split, strip_extension, unquote};
-use postern_sys::user;
+
+use crate::login_name;
 
 /// The value that allows everything, without any table.
 const ANYTHING: &str = "static:*";
@@ -37,15 +38,7 @@ impl Policy {
         if value == ANYTHING {
             return None;
         }
-        let login = match user::user_by_uid(uid) {
-            Ok(Some(user)) => user.name,
-            // A login that is not known for a moment must not get the rights of one without name.
-            Err(error) => postern_maillog::fatal!(
-                "unable to look up user {uid}: {}",
-                postern_sys::error_text(&error)
-            ),
-            Ok(None) => format!("uid:{uid}"),
-        };
+        let login = login_name(uid).unwrap_or_else(|| format!("uid:{uid}"));
         let empty = config.get(params::EMPTY_ADDRESS_LOCAL_LOGIN_SENDER_MAPS_LOOKUP_KEY);
         Some(Self {
             maps: Maps::open_small(config, param.info.name, &value, Flags::ADDRESS),
@@ -117,12 +110,11 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postern_sys::user;
 
     fn policy(patterns: &str) -> Policy {
-        let login = match user::user_by_uid(user::uid()).unwrap() {
-            Some(user) => user.name,
-            None => format!("uid:{}", user::uid()),
-        };
+        let uid = user::uid();
+        let login = login_name(uid).unwrap_or_else(|| format!("uid:{uid}"));
         let text = format!(
             "local_login_sender_maps = inline:{{{{{login} = {patterns}}}}}\n\
              recipient_delimiter = +\n"
