@@ -5,6 +5,7 @@ use std::path::Path;
 
 use postern_config::params;
 use postern_maillog::Severity;
+use postern_queue::{nursery, recycled};
 use postern_sys::error_text;
 
 use crate::edit::{self, Changes};
@@ -314,12 +315,10 @@ fn is_running(instance: &Instance) -> bool {
 /// administrator's, mail above all.
 fn destroy(instances: &Instances, instance: &Instance) {
     let queue = Path::new(&instance.queue_directory);
-    let recycled = queue.join("private/recycled");
-    if recycled.exists() {
-        remove_empty_files(&recycled);
-        remove_directory(instances, &recycled, "private/recycled");
-    }
-    for name in QUEUES {
+    remove_empty_files(&queue.join(recycled::DIRECTORY));
+    nursery::tidy(queue);
+    let own = [recycled::DIRECTORY, nursery::DIRECTORY];
+    for name in own.iter().chain(QUEUES) {
         remove_directory(instances, &queue.join(name), name);
     }
     remove_directory(
