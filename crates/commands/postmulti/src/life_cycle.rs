@@ -412,6 +412,22 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_goes_with_the_directories_that_it_made_for_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let queue = root.path().join("queue");
+        for directory in ["private/recycled", "private/new/0a", "incoming"] {
+            fs::create_dir_all(queue.join(directory)).unwrap();
+        }
+        fs::write(queue.join("private/recycled/1F"), "").unwrap();
+        let instances = instances();
+        let mut gone = Instance::from_config(&instances.config, "/nonexistent/config");
+        gone.queue_directory = queue.display().to_string();
+        gone.data_directory = root.path().join("data").display().to_string();
+        destroy(&instances, &gone);
+        assert!(!queue.exists());
+    }
+
+    #[test]
     fn a_new_instance_goes_where_the_selection_says() {
         let instances = instances();
         let mut new = Instance::from_config(&instances.config, "/etc/n");
