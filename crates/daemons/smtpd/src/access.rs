@@ -15,8 +15,10 @@ mod login;
 mod search;
 mod servers;
 mod unlisted;
+mod verify;
 
 pub(crate) use list::Restrictions;
+pub(crate) use verify::Verifier;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::{ErrorKind, LookupError};
@@ -74,8 +76,6 @@ pub(crate) struct AccessState {
     /// The recipient, or sender, was found in its tables.
     recipient_listed: bool,
     sender_listed: bool,
-    /// `restriction … after … is ignored` was said; once per session is enough.
-    ignored_said: bool,
 }
 
 impl AccessState {

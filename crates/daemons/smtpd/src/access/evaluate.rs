@@ -131,24 +131,27 @@ impl Session<'_> {
         let subject = words.subject.clone();
         Some(match name {
             "permit" => {
-                self.warn_about_rest(word, words);
-                self.permit("permit", None, &subject)
+                let result = self.permit("permit", None, &subject);
+                warn_about_rest(word, words);
+                result
             }
             "reject" => {
-                self.warn_about_rest(word, words);
                 let code = self.config().get(params::REJECT_CODE);
-                self.reject_subject(ErrorClass::POLICY, code, "5.7.1", &subject, "Access denied")
+                let text = "Access denied";
+                let result = self.reject_subject(ErrorClass::POLICY, code, "5.7.1", &subject, text);
+                if result.is_err() {
+                    warn_about_rest(word, words);
+                }
+                result
             }
             "defer" => {
-                self.warn_about_rest(word, words);
                 let code = self.config().get(params::DEFER_CODE);
-                self.reject_subject(
-                    ErrorClass::POLICY,
-                    code,
-                    "4.3.2",
-                    &subject,
-                    "Try again later",
-                )
+                let text = "Try again later";
+                let result = self.reject_subject(ErrorClass::POLICY, code, "4.3.2", &subject, text);
+                if result.is_err() {
+                    warn_about_rest(word, words);
+                }
+                result
             }
             "defer_if_permit" => {
                 let text = super::subject_text(&subject, b"defer_if_permit requested");
@@ -204,17 +207,6 @@ impl Session<'_> {
         })
     }
 
-    fn warn_about_rest(&mut self, word: &str, words: &Words<'_>) {
-        if let (Some(next), 0, false) = (
-            words.peek(),
-            self.access.warn_if_reject,
-            self.access.ignored_said,
-        ) {
-            log::warn!("restriction `{next}' after `{word}' is ignored");
-            self.access.ignored_said = true;
-        }
-    }
-
     fn about_the_client(&mut self, name: &str, words: &Words<'_>) -> Option<Check> {
         Some(match name {
             "permit_inet_interfaces" => self.permit_inet_interfaces(),
@@ -254,6 +246,8 @@ impl Session<'_> {
             "reject_unlisted_recipient" | "check_recipient_maps" => {
                 self.reject_unlisted_recipient()
             }
+            "reject_unverified_sender" => self.reject_unverified_sender(),
+            "reject_unverified_recipient" => self.reject_unverified_recipient(),
             "permit_auth_destination" => self.permit_auth_destination(),
             "reject_unauth_destination" => self.reject_unauth_destination(),
             "defer_unauth_destination" => self.defer_unauth_destination(),
@@ -283,7 +277,7 @@ impl Session<'_> {
         })
     }
 
-    /// Restrictions that need a block list, a policy service or the verify service.
+    /// Restrictions that need a block list or a policy service.
     fn in_other_services(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
         match name {
             "check_sasl_access" | "check_ccert_access" => {
@@ -309,10 +303,7 @@ impl Session<'_> {
                 words.next();
                 Some(self.not_available(name))
             }
-            "reject_unverified_sender"
-            | "reject_unverified_recipient"
-            | "reject_maps_rbl"
-            | "permit_naked_ip_address" => Some(self.not_available(name)),
+            "reject_maps_rbl" | "permit_naked_ip_address" => Some(self.not_available(name)),
             _ => None,
         }
     }
@@ -369,6 +360,13 @@ impl Session<'_> {
                 None => self.server_error(),
             },
         }
+    }
+}
+
+/// Says that what follows a word that ends the list has no effect.
+fn warn_about_rest(word: &str, words: &Words<'_>) {
+    if let Some(next) = words.peek() {
+        log::warn!("restriction `{next}' after `{word}' is ignored");
     }
 }
 

@@ -94,7 +94,7 @@ impl Restrictions {
     ///
     /// [`SettingError::OpenRelay`].
     pub(crate) fn require_relay_control(&self) -> Result<(), SettingError> {
-        if self.controls_relay(&self.relay, 0) || self.controls_relay(&self.recipient, 0) {
+        if self.controls_relay(&self.recipient, 0) || self.controls_relay(&self.relay, 0) {
             return Ok(());
         }
         Err(SettingError::OpenRelay)
@@ -113,6 +113,9 @@ impl Restrictions {
         while let Some(word) = words.next() {
             let name = word.to_ascii_lowercase();
             if name == "permit" {
+                if let Some(next) = words.next() {
+                    log::warn!("restriction `{next}' after `{word}' is ignored");
+                }
                 return false;
             }
             if name == "warn_if_reject" {
