@@ -1,6 +1,6 @@
 //! `-q`, `-d` and `-s`.
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice};
 use postern_command::json_string;
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
@@ -57,6 +57,8 @@ struct Lazy<'a> {
     config: &'a Config,
     options: &'a Options,
     open: Vec<Box<dyn Table>>,
+    /// The value that was found last.
+    value: BString,
 }
 
 impl<'a> Lazy<'a> {
@@ -65,6 +67,7 @@ impl<'a> Lazy<'a> {
             config,
             options,
             open: Vec::new(),
+            value: BString::default(),
         }
     }
 
@@ -77,35 +80,37 @@ impl<'a> Lazy<'a> {
 
     /// Writes the key and its value, if any; whether there is one.
     fn answer(&mut self, key: &BStr, output: &mut Output) -> bool {
-        let value = self.find(key);
-        if let Some(value) = &value {
-            output.pair(key, BStr::new(value));
+        let is_found = self.find(key);
+        if is_found {
+            output.pair(key, self.value.as_bstr());
         }
-        value.is_some()
+        is_found
     }
 
-    /// The value in the first table that has the key.
-    fn find(&mut self, key: &BStr) -> Option<BString> {
+    /// Whether a table has the key; then `value` is that of the first.
+    fn find(&mut self, key: &BStr) -> bool {
         for (index, operand) in self.options.operands.iter().enumerate() {
             if self.open.len() <= index {
                 self.open
                     .push(open(self.config, operand, OpenMode::Read, self.options));
             }
-            let table = self.open.get_mut(index)?;
-            match table.lookup(key) {
-                Ok(None) => {}
-                Ok(Some(value)) => {
-                    if value.is_empty() {
+            let Some(table) = self.open.get_mut(index) else {
+                return false;
+            };
+            match table.lookup_into(key, &mut self.value) {
+                Ok(false) => {}
+                Ok(true) => {
+                    if self.value.is_empty() {
                         let name = table.name();
                         log::warn!("table {name}: key {key}: empty string result is not allowed");
                         log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
                     }
-                    return Some(value);
+                    return true;
                 }
                 Err(error) => give_up(table.name(), "query", &error),
             }
         }
-        None
+        false
     }
 }
 
@@ -114,12 +119,12 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     let mut tables = Lazy::new(config, options);
     let mut output = Output::new::<D>(options.json);
     if key != "-" {
-        let value = tables.find(key);
-        if let Some(value) = &value {
-            output.answer(key, BStr::new(value));
+        let is_found = tables.find(key);
+        if is_found {
+            output.answer(key, tables.value.as_bstr());
         }
         output.end();
-        return found(value.is_some());
+        return found(is_found);
     }
     let mut any = false;
     if options.headers || options.body {
