@@ -121,11 +121,12 @@ pub fn cut_nul(mut value: Vec<u8>) -> BString {
 
 /// What is before the first NUL of a stored value.
 pub fn before_nul(value: &[u8]) -> &[u8] {
-    // A NUL is the last byte nearly always.
-    match value.split_last() {
-        Some((0, rest)) if rest.find_byte(0).is_none() => rest,
-        _ => value.split_once_str(b"\0").map_or(value, |(text, _)| text),
+    // A NUL is the last byte, if there is one at all, nearly always.
+    let text = value.strip_suffix(b"\0").unwrap_or(value);
+    if text.iter().fold(true, |none, byte| none & (*byte != 0)) {
+        return text;
     }
+    text.split_once_str(b"\0").map_or(text, |(first, _)| first)
 }
 
 /// Reports a key that exists already and is not to be replaced: silent, a warning, or an error,

@@ -70,6 +70,8 @@ pub struct Layer {
     request: Flags,
     utf8: bool,
     flags: Flags,
+    /// Values that hold file contents stay as they are stored.
+    keeps_base64: bool,
 }
 
 impl Layer {
@@ -80,9 +82,18 @@ impl Layer {
             request,
             utf8: utf8_enabled,
             flags: Flags::NONE,
+            keeps_base64: false,
         };
         layer.set_request(request);
         layer
+    }
+
+    /// The same around a member of a table that has a layer itself, which decodes for all.
+    pub(crate) fn into_member(self) -> Self {
+        Self {
+            keeps_base64: true,
+            ..self
+        }
     }
 
     /// Exchanges the request flags, for a proxymap server that gets them with each request.
@@ -165,7 +176,7 @@ impl Table for Layer {
             return Ok(false);
         }
         self.check_value(key, value)?;
-        if self.request.contains(Flags::SRC_RHS_IS_FILE) {
+        if self.request.contains(Flags::SRC_RHS_IS_FILE) && !self.keeps_base64 {
             *value = decode_base64(self.inner.name(), key, value.as_bstr())?;
         }
         Ok(true)

@@ -47,9 +47,18 @@ fn each_line(work: &mut dyn FnMut(&BStr)) {
 }
 
 fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
-    input
+    let lines = input
         .next(pause)
-        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
+        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)));
+    lines.map(|(line, next)| (until_nul(line), next.map(until_nul)))
+}
+
+/// Keys are C strings elsewhere: a line ends at its first NUL.
+fn until_nul(line: &BStr) -> &BStr {
+    match line.find_byte(0) {
+        Some(end) => line.get(..end).map_or(line, BStr::new),
+        None => line,
+    }
 }
 
 /// Tables that are opened when they are first needed.
@@ -101,9 +110,7 @@ impl<'a> Lazy<'a> {
                 Ok(false) => {}
                 Ok(true) => {
                     if self.value.is_empty() {
-                        let name = table.name();
-                        log::warn!("table {name}: key {key}: empty string result is not allowed");
-                        log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+                        warn_empty(operand, key);
                     }
                     return true;
                 }
@@ -145,6 +152,12 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     found(any)
 }
 
+/// Complains of an empty value in a table, which is called as the user has called it.
+fn warn_empty(operand: impl std::fmt::Display, key: &BStr) {
+    log::warn!("table {operand}: key {key}: empty string result is not allowed");
+    log::warn!("table {operand} should return NO RESULT in case of NOT FOUND");
+}
+
 /// Prints the first table whole.
 pub(crate) fn list<D: Dialect>(config: &Config, options: &Options) -> ExitCode {
     let Some(operand) = options.operands.first() else {
@@ -157,14 +170,9 @@ pub(crate) fn list<D: Dialect>(config: &Config, options: &Options) -> ExitCode {
         match table.sequence(restart) {
             Ok(Some((key, value))) => {
                 if key.is_empty() {
-                    log::warn!(
-                        "table {}: empty lookup key value is not allowed",
-                        table.name()
-                    );
+                    log::warn!("table {operand}: empty lookup key value is not allowed");
                 } else if value.is_empty() {
-                    let name = table.name();
-                    log::warn!("table {name}: key {key}: empty string result is not allowed");
-                    log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+                    warn_empty(operand, BStr::new(&key));
                 }
                 let value = options.shown(table.name(), BStr::new(&key), value);
                 output.pair(BStr::new(&key), BStr::new(&value));
