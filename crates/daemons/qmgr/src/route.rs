@@ -422,6 +422,44 @@ mod tests {
     }
 
     #[test]
+    fn the_first_recipient_in_order_stands_for_all_that_are_redirected() {
+        let envelope = Envelope {
+            redirect: Some("r@c.x".into()),
+            ..Envelope::default()
+        };
+        // Written in this order; the original recipient that is kept.
+        #[rustfmt::skip]
+        let cases: [(&[&str], &str); 3] = [
+            (&["zoe@a.x", "adam@a.x"], "adam@a.x"), (&["adam@b.x", "zoe@a.x"], "zoe@a.x"), (&["x@a.x"], "x@a.x"),
+        ];
+        for (recipients, want) in cases {
+            let (mut core, settings) = world();
+            let recipients = self::recipients(recipients)
+                .into_iter()
+                .map(|one| Recipient {
+                    original_recipient: one.recipient.clone(),
+                    ..one
+                })
+                .collect();
+            let routes = route_all(
+                &mut core,
+                &settings,
+                &mut Table,
+                about(&envelope),
+                recipients,
+            );
+            let kept: Vec<BString> = routes
+                .iter()
+                .map(|route| match route {
+                    Route::To(_, recipient) => recipient.original_recipient.clone(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(kept, [want]);
+        }
+    }
+
+    #[test]
     fn deferred_transports_wait_unless_they_are_flushed() {
         let envelope = Envelope {
             filter: Some("slow:x".into()),

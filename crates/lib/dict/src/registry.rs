@@ -408,6 +408,41 @@ mod tests {
     }
 
     #[test]
+    fn contents_of_files_are_decoded_once_however_many_tables_are_around() {
+        let config = Config::from_text("compatibility_level = 3.11\n").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "one\ntwo\n").unwrap();
+        let file = file.display();
+        #[rustfmt::skip]
+        let cases = [
+            format!("static:{file}"), format!("inline:{{k={file}}}"), format!("pipemap:{{static:{file}}}"),
+            format!("unionmap:{{static:{file}}}"), format!("debug:static:{file}"), format!("randmap:{{{file}}}"),
+            format!("debug:unionmap:{{pipemap:{{inline:{{k={file}}}}}}}"),
+        ];
+        for name in cases {
+            let mut table = open(&config, &name, Flags::SRC_RHS_IS_FILE);
+            let value = table.lookup(BStr::new("k"));
+            assert_eq!(value.unwrap().unwrap(), "one\ntwo\n", "{name}");
+        }
+    }
+
+    #[test]
+    fn values_of_randmap_keep_their_braces() {
+        let config = Config::from_text("").unwrap();
+        for (list, want) in [
+            ("{a}", "a"),
+            ("{{a b}}", "{a b}"),
+            ("{ {a} {a} }", "{a}"),
+            ("{{a}x}", "{a}x"),
+        ] {
+            let mut table = open(&config, &format!("randmap:{list}"), Flags::NONE);
+            let value = table.lookup(BStr::new("k"));
+            assert_eq!(value.unwrap().unwrap(), want, "{list}");
+        }
+    }
+
+    #[test]
     fn listed_types_are_sorted_and_known() {
         assert!(TYPES.is_sorted());
         let config = Config::from_text("").unwrap();
