@@ -120,9 +120,9 @@ fn projection(
     }
     if projection.is_empty() {
         let names = split_list(&attributes);
-        let wanted = names.iter().fold(Document::new(), |document, name| {
-            document.int32(name, 1)
-        });
+        let wanted = names
+            .iter()
+            .fold(Document::new(), |document, name| document.int32(name, 1));
         let is_listed = names.contains(&ID);
         return Ok(Ok(without_id(wanted, is_listed)));
     }
@@ -341,7 +341,9 @@ pub(crate) mod fuzzing {
             && let Ok(document) = query.fill(BStr::new(key))
         {
             let bytes = document.to_bytes();
-            assert!(Elements::whole(&bytes).is_ok_and(|mut fields| fields.all(|field| field.is_ok())));
+            assert!(
+                Elements::whole(&bytes).is_ok_and(|mut fields| fields.all(|field| field.is_ok()))
+            );
         }
     }
 }

@@ -390,7 +390,7 @@ mod tests {
             .double("1", 5.05)
             .int32("2", 1986);
         let bson = Document::new().array("BSON", &list).to_bytes();
-        let want = b"1\0\0\0\x04BSON\0&\0\0\0\x020\0\x08\0\0\0awesome\0\x011\0333333\x14@\x102\0\xc2\x07\0\0\0\0";
+        let want = b"1\0\0\0\x04BSON\0&\0\0\0\x020\0\x08\0\0\0awesome\0\x011\x00333333\x14@\x102\0\xc2\x07\0\0\0\0";
         assert_eq!(bson, want);
     }
 
@@ -427,8 +427,8 @@ mod tests {
         // Types that only servers write: they are stepped over.
         #[rustfmt::skip]
         let others: &[&[u8]] = &[
-            b"\x06a\0", b"\x0ca\0\x02\0\0\0n\0123456789012", b"\x0da\0\x02\0\0\0f\0", b"\x0ea\0\x01\0\0\0\0",
-            b"\x0fa\0\x08\0\0\0wxyz", b"\x11a\0\0\0\0\0\0\0\0\0", b"\x13a\01234567890123456", b"\x7fa\0", b"\xffa\0",
+            b"\x06a\0", b"\x0ca\0\x02\0\0\0n\x00123456789012", b"\x0da\0\x02\0\0\0f\0", b"\x0ea\0\x01\0\0\0\0",
+            b"\x0fa\0\x08\0\0\0wxyz", b"\x11a\0\0\0\0\0\0\0\0\0", b"\x13a\x001234567890123456", b"\x7fa\0", b"\xffa\0",
         ];
         for other in others {
             let mut elements = other.to_vec();

@@ -13,6 +13,8 @@ use super::uri::{Host, Preference, Seeds, Uri};
 
 /// After this time, a member of a set is asked again what it is.
 const NEWS: Duration = Duration::from_secs(10);
+/// As [`NEWS`], for one that did not suit.
+const BAD_NEWS: Duration = Duration::from_millis(500);
 /// A connection that was not used for this long is not used again.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -22,7 +24,7 @@ const NONE: &str = "no server is available";
 /// One server.
 struct Server {
     host: Host,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     /// When the session was used last.
     used: Instant,
     down_since: Option<Instant>,
@@ -178,7 +180,8 @@ impl Cluster {
         }
         let found = seeds::find(name, service).and_then(|(hosts, options)| {
             let mut uri = self.uri.clone();
-            uri.add_record(&options).map_err(|error| error.to_string())?;
+            uri.add_record(&options)
+                .map_err(|error| error.to_string())?;
             Ok((hosts, uri))
         });
         match found {
@@ -273,7 +276,7 @@ impl Cluster {
         index: usize,
         table: &str,
         failure: Failure,
-        session: Option<Session>,
+        session: Option<Box<Session>>,
     ) -> Visit {
         let Some(server) = self.servers.get_mut(index) else {
             return Visit::Failed;
@@ -303,7 +306,7 @@ impl Cluster {
         }
     }
 
-    fn keep(&mut self, index: usize, session: Session) {
+    fn keep(&mut self, index: usize, session: Box<Session>) {
         if let Some(server) = self.servers.get_mut(index) {
             server.role = Some(session.hello().role);
             server.used = Instant::now();
@@ -326,16 +329,18 @@ impl Cluster {
         match Session::connect(&self.uri, &server.host, end) {
             Ok(session) => {
                 self.learn(&session);
-                self.talk(session, suits, question)
+                self.talk(Box::new(session), suits, question)
             }
             Err(failure) => Err((failure, None)),
         }
     }
 
     /// Asks the question if the server suits.
-    fn talk(&mut self, mut session: Session, suits: Suits, question: &Question<'_>) -> Talk {
-        let is_member = !matches!(session.hello().role, Role::Alone | Role::Router);
-        if is_member && session.age() >= NEWS {
+    fn talk(&mut self, mut session: Box<Session>, suits: Suits, question: &Question<'_>) -> Talk {
+        let role = session.hello().role;
+        let is_member = !matches!(role, Role::Alone | Role::Router);
+        let fresh = if suits(role) { NEWS } else { BAD_NEWS };
+        if is_member && session.age() >= fresh {
             let end = Instant::now() + self.uri.connect_limit;
             if let Err(failure) = session.greet(&self.uri, end) {
                 return Err((failure, Some(session)));
@@ -376,4 +381,4 @@ impl Cluster {
 }
 
 /// The answer of a server that suits, and the session; or what failed, with the session if it began.
-type Talk = Result<(Option<Option<Vec<u8>>>, Session), (Failure, Option<Session>)>;
+type Talk = Result<(Option<Option<Vec<u8>>>, Box<Session>), (Failure, Option<Box<Session>>)>;

@@ -96,11 +96,11 @@ fn check(json: &Json) -> Result<(), JsonError> {
         Json::Array(values) => values.iter().try_for_each(check),
         Json::Object(fields) => fields.iter().try_for_each(|(name, value)| {
             match name {
-                Text::Fixed(name) if matches!(name.as_str(), "$where" | "$function" | "$code") => {
-                    if is_variable(value) {
-                        let text = format!("no expansion can be quoted in the code of {name}");
-                        return Err(JsonError::Meaning(text));
-                    }
+                Text::Fixed(name)
+                    if matches!(name.as_str(), "$where" | "$function") && is_variable(value) =>
+                {
+                    let text = format!("no expansion can be quoted in the code of {name}");
+                    return Err(JsonError::Meaning(text));
                 }
                 Text::Filled(template) if template.starts_with(b"$") => {
                     return Err(JsonError::meaning("an operator's name has expansions"));
@@ -127,11 +127,7 @@ fn is_variable(json: &Json) -> bool {
 }
 
 /// An object's fields as a document. In an expression (`$expr`), a string with `$` is a field.
-fn object(
-    fields: &[(Text, Json)],
-    key: &BStr,
-    is_expression: bool,
-) -> Result<Document, JsonError> {
+fn object(fields: &[(Text, Json)], key: &BStr, is_expression: bool) -> Result<Document, JsonError> {
     let mut document = Document::new();
     for (name, value) in fields {
         let found = filled(name, key)?;
@@ -179,8 +175,9 @@ fn write(
         Json::Object(fields) => {
             let text = |text: &Text| filled(text, key).map(Cow::into_owned);
             match extended::wrapper(fields) {
-                Some(wrapped) => extended::write(document, name, &wrapped, &text)
-                    .map_err(JsonError::Meaning)?,
+                Some(wrapped) => {
+                    extended::write(document, name, &wrapped, &text).map_err(JsonError::Meaning)?
+                }
                 None => document.document(name, &object(fields, key, is_expression)?),
             }
         }
@@ -423,9 +420,7 @@ impl<'t> Parser<'t> {
             digits.parse().ok().map(Json::Integer)
         } else {
             let value: Option<f64> = digits.parse().ok();
-            value
-                .filter(|value| value.is_finite())
-                .map(Json::Double)
+            value.filter(|value| value.is_finite()).map(Json::Double)
         };
         let json = json.ok_or_else(|| self.error("a number out of range"))?;
         self.at += digits.len();

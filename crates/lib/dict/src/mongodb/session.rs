@@ -166,8 +166,14 @@ impl Session {
         let failed = |error: io::Error| Failure::from(WireError::Io(error));
         let mut channel = dial(host, end).map_err(failed)?;
         if uri.is_encrypted() && matches!(host, Host::Inet(..)) {
-            tls::encrypt(&mut channel, &uri.tls_files, uri.tls_check, host.name(), end)
-                .map_err(|error| Failure::Lost(format!("TLS: {}", io_text(&error))))?;
+            tls::encrypt(
+                &mut channel,
+                &uri.tls_files,
+                uri.tls_check,
+                host.name(),
+                end,
+            )
+            .map_err(|error| Failure::Lost(format!("TLS: {}", io_text(&error))))?;
         }
         Self::start(uri, channel, end)
     }
@@ -231,10 +237,7 @@ impl Session {
         let reply = match Reply::check(&reply)? {
             Reply::Good(_) => reply,
             // Before MongoDB 4.4.2 the command had another name.
-            Reply::Bad { code: 59, .. } => {
-                self.exchange(&hello("isMaster"), LARGEST_REPLY, end)?
-            }
-            Reply::Bad { text, .. } => return Err(Failure::Refused(text)),
+            Reply::Bad { .. } => self.exchange(&hello("isMaster"), LARGEST_REPLY, end)?,
         };
         let good = Reply::check(&reply)?.good()?;
         self.hello = Hello::read(good, uri.replica_set.as_deref())?;
@@ -261,7 +264,10 @@ impl Session {
             .int32("saslStart", 1)
             .text("mechanism", mechanism.name())
             .binary("payload", 0, scram.first().as_bytes())
-            .document("options", &Document::new().boolean("skipEmptyExchange", true))
+            .document(
+                "options",
+                &Document::new().boolean("skipEmptyExchange", true),
+            )
             .text("$db", database);
         let step = self.sasl(&begin, end)?;
         let proof = scram.answer(&step.payload).map_err(failed)?;
@@ -283,7 +289,9 @@ impl Session {
         let reply = self.exchange(command, LARGEST_REPLY, end)?;
         let reply = Reply::check(&reply)?.good()?;
         let payload = match reply.get("payload")? {
-            Some(Element::Binary(payload)) => std::str::from_utf8(payload).map_err(|_| Malformed)?,
+            Some(Element::Binary(payload)) => {
+                std::str::from_utf8(payload).map_err(|_| Malformed)?
+            }
             Some(Element::Text(payload)) => payload,
             _ => return Err(Malformed.into()),
         };

@@ -96,7 +96,10 @@ impl fmt::Display for Host {
 pub(super) enum Seeds {
     Hosts(Vec<Host>),
     /// SRV records of this service below this name.
-    Srv { name: String, service: String },
+    Srv {
+        name: String,
+        service: String,
+    },
 }
 
 /// How to log in.

@@ -54,11 +54,7 @@ pub(super) fn send(channel: &mut Channel, id: i32, request: &Document) -> Result
 }
 
 /// Reads the reply to the request number `id`: a document of at most `most` bytes.
-pub(super) fn receive(
-    channel: &mut impl Read,
-    id: i32,
-    most: usize,
-) -> Result<Vec<u8>, WireError> {
+pub(super) fn receive(channel: &mut impl Read, id: i32, most: usize) -> Result<Vec<u8>, WireError> {
     let mut header = [0; HEADER + 5];
     channel.read_exact(&mut header)?;
     let (numbers, _kind) = header.as_chunks::<4>();
@@ -119,7 +115,10 @@ mod tests {
         let checked = [body.as_slice(), b"sums"].concat();
         assert_eq!(read(&message(5, OP_MSG, 1, 0, &checked)), Ok(body.clone()));
         // Optional flags mean nothing.
-        assert_eq!(read(&message(5, OP_MSG, 1 << 16, 0, &body)), Ok(body.clone()));
+        assert_eq!(
+            read(&message(5, OP_MSG, 1 << 16, 0, &body)),
+            Ok(body.clone())
+        );
         let malformed = Err("malformed reply of the server".to_owned());
         let two = [body.as_slice(), &[0], &body].concat();
         for bytes in [
