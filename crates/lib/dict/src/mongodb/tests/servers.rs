@@ -337,3 +337,55 @@ fn tables_with_the_same_string_share_a_connection() {
     );
     assert_eq!(fake.count("hello"), 1);
 }
+
+#[test]
+fn lookups_in_a_storm_are_right_or_temporary_errors() {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let fake = Fake::start(|| {
+        Box::new(|command, request| {
+            let is_hello = command == "hello";
+            let answer = match request.get("filter") {
+                Ok(Some(Element::Document(filter))) => {
+                    let key = filter.get_text("k").unwrap().unwrap();
+                    batch("firstBatch", &[Document::new().text("v", key)], 0)
+                }
+                _ => alone(),
+            };
+            match COUNT.fetch_add(1, Ordering::SeqCst) % 11 {
+                3 => Say::Close,
+                5 => Say::Reply(error(11600, "InterruptedAtShutdown", "going down")),
+                7 => Say::Raw(vec![7; 50]),
+                8 if !is_hello => Say::WrongId(answer),
+                9 => Say::Raw(message(&[0; 4], &answer.to_bytes()).split_off(9)),
+                10 if !is_hello => Say::Silence,
+                _ => Say::Reply(answer),
+            }
+        })
+    });
+    let place = fake.place();
+    let counts = std::thread::scope(|scope| {
+        let work = |thread: usize| {
+            let place = place.clone();
+            move || {
+                let options = "socketTimeoutMS=50&connectTimeoutMS=200&heartbeatFrequencyMS=1";
+                let mut table = table(&place, options, ATTRIBUTE);
+                let mut good = 0;
+                for number in 0..60 {
+                    let key = format!("k{thread}-{number}");
+                    match table.ask(&key).as_str() {
+                        found if found == key => good += 1,
+                        other => assert!(other.starts_with("error: "), "{key}: {other}"),
+                    }
+                }
+                good
+            }
+        };
+        let threads: Vec<_> = (0..6).map(|thread| scope.spawn(work(thread))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<usize>>()
+    });
+    let good: usize = counts.iter().sum();
+    assert!((1..360).contains(&good), "{good} good answers of 360");
+}
