@@ -389,3 +389,20 @@ fn lookups_in_a_storm_are_right_or_temporary_errors() {
     let good: usize = counts.iter().sum();
     assert!((1..360).contains(&good), "{good} good answers of 360");
 }
+
+#[test]
+fn where_encryption_is_wanted_nothing_is_said_in_clear() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut first = [0; 3];
+        std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+        // A server without TLS does not understand that, and goes.
+        first
+    });
+    let mut table = table(&place, "tls=true&tlsInsecure=true", ATTRIBUTE);
+    assert_eq!(table.ask("k"), "error: Application error");
+    // A handshake of TLS.
+    assert_eq!(server.join().unwrap(), [0x16, 3, 1]);
+}
