@@ -114,6 +114,8 @@ pub(crate) struct Settings {
     pub(crate) cleanup_service: String,
     pub(crate) unknown_address_tempfail: TempfailAction,
     pub(crate) unknown_helo_tempfail: TempfailAction,
+    pub(crate) unverified_sender_tempfail: TempfailAction,
+    pub(crate) unverified_recipient_tempfail: TempfailAction,
 }
 
 impl Settings {
@@ -195,6 +197,14 @@ impl Settings {
             unknown_helo_tempfail: tempfail(
                 "unknown_helo_hostname_tempfail_action",
                 config.get(params::UNKNOWN_HELO_HOSTNAME_TEMPFAIL_ACTION),
+            )?,
+            unverified_sender_tempfail: tempfail(
+                "unverified_sender_tempfail_action",
+                config.get(params::UNVERIFIED_SENDER_TEMPFAIL_ACTION),
+            )?,
+            unverified_recipient_tempfail: tempfail(
+                "unverified_recipient_tempfail_action",
+                config.get(params::UNVERIFIED_RECIPIENT_TEMPFAIL_ACTION),
             )?,
         })
     }

@@ -14,7 +14,7 @@ use crate::reply::ErrorClass;
 use crate::session::Session;
 
 /// Lines of a notice are folded at this width.
-const WIDTH: usize = 78;
+const WIDTH: usize = 79;
 /// What continuation lines begin with.
 const INDENT: &[u8] = b"    ";
 /// A transcript keeps this many lines, whatever `smtpd_history_flush_threshold` says.
@@ -207,7 +207,8 @@ fn fold(line: &BStr) -> Vec<BString> {
     let mut fresh = true;
     for word in rest.split(|byte| *byte == b' ') {
         if !fresh && current.len() + 1 + word.len() > WIDTH {
-            out.push(std::mem::take(&mut current));
+            let full = std::mem::take(&mut current);
+            out.push(full.trim_ascii_end().into());
             current.push(b' ');
             current.extend_from_slice(INDENT);
         } else if !fresh {
