@@ -94,7 +94,8 @@ fn load(directory: Option<&Path>) -> Config {
     if let Some(directory) = directory {
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
-    let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    let mut config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    config.set_reader("postfix");
     postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
     postern_maillog::set_tag("postfix");

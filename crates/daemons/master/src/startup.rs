@@ -115,6 +115,7 @@ fn detach(options: &Options) {
 fn load() -> Config {
     let mut config = Config::load().unwrap_or_else(|error| die_of_config(&error));
     config.set_names("master", "master");
+    config.set_reader("master");
     postern_maillog::configure(&config);
     for warning in config.warnings() {
         log::warn!("{warning}");

@@ -151,7 +151,9 @@ fn read_config(directory: Option<&Path>) -> Result<Config, ConfigError> {
         // Children and the check for set-id programs look at the variable.
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
-    Config::load()
+    let mut config = Config::load()?;
+    config.set_reader(PROGRAM.get().map_or("", String::as_str));
+    Ok(config)
 }
 
 fn warn_of_config(config: &Config) {
