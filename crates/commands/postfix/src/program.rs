@@ -169,6 +169,9 @@ impl Program {
             postern_command::complain!("{postconf}: fatal: {text}");
             Failure::new(format!("cannot execute {postconf}!"))
         };
+        for warning in self.config.warnings() {
+            postern_command::complain!("{postconf}: warning: {warning}");
+        }
         if let Err(error) = self.config.check_expansion() {
             for (_, text) in error.preceding() {
                 postern_command::complain!("{postconf}: warning: {text}");

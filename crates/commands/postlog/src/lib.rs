@@ -102,6 +102,8 @@ fn log_input(severity: Severity) {
             Ok(0) => return,
             Ok(_) => {
                 let text = line.strip_suffix(b"\n").unwrap_or(&line);
+                // What follows a null byte is not shown.
+                let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
                 postern_maillog::log(severity, &String::from_utf8_lossy(text));
             }
             Err(error) => fatal!("read standard input: {}", postern_sys::error_text(&error)),

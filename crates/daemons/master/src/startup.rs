@@ -35,6 +35,7 @@ pub(crate) fn main() -> ExitCode {
     signal::ignore_write_signals();
     postern_maillog::init("master", Echo::Nothing);
     postern_maillog::allow_direct_file();
+    postern_maillog::never_wait_for_postlogd();
     let options = match Options::parse(std::env::args_os().skip(1), process::id()) {
         Ok(options) => options,
         Err(text) => complain_on_stderr(&text),

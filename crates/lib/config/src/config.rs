@@ -312,8 +312,10 @@ impl Config {
 
     /// Expands every explicitly set parameter, as postconf(1) does before anything.
     pub fn check_expansion(&self) -> Result<(), ConfigError> {
+        let mut of_nobody = self.clone();
+        Arc::make_mut(&mut of_nobody.inner).reader = None;
         let mut declared = self.explicit().filter_map(|(name, _)| params::find(name));
-        declared.try_for_each(|info| self.text_of(info).map(drop))
+        declared.try_for_each(|info| of_nobody.text_of(info).map(drop))
     }
 
     /// Whether the value of `info` can be expanded and parsed.
