@@ -126,6 +126,24 @@ fn check_compat_lists_differences_and_tells_by_its_status() {
         text.contains("/main.cf, line 1: alias_maps: there is no table type \"hahs\""),
         "{text}"
     );
+    let directory = instance.file("other");
+    let mut command = instance.command("postfix");
+    command.args([
+        "-c",
+        &directory.to_string_lossy(),
+        "check",
+        "--compat",
+        "--json",
+    ]);
+    let output = command.output().expect("postfix");
+    let first = String::from_utf8_lossy(&output.stdout);
+    let first = first.lines().next().expect("a difference");
+    let object: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(object["kind"], "table type");
+    assert_eq!(
+        (&object["name"], &object["value"]),
+        (&"alias_maps".into(), &"hahs".into())
+    );
     assert!(
         text.contains("/master.cf, line 2: service x: there is no program"),
         "{text}"

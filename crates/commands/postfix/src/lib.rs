@@ -64,13 +64,18 @@ pub fn main() -> ExitCode {
     postern_maillog::set_tag("postfix");
     postern_maillog::set_echo(echo(false));
     postern_maillog::allow_direct_file();
-    refuse_strangers();
+    // Everybody may compare, and nobody else needs to know the options.
+    if !std::env::args_os().any(|word| word == "--compat") {
+        refuse_strangers();
+    }
     let (directory, operands) = options();
     if operands.first().is_some_and(|word| word == "check")
         && operands.iter().any(|word| word == "--compat")
     {
-        return compat::run(directory.as_deref());
+        let json = operands.iter().any(|word| word == "--json");
+        return compat::run(directory.as_deref(), json);
     }
+    refuse_strangers();
     // `post-install` calls on behalf of a script, which must not be called again.
     let is_built_in = std::env::var_os("POSTERN_BUILT_IN").is_some();
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
