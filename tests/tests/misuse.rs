@@ -306,3 +306,44 @@ fn every_command_tells_of_settings_that_are_given_twice() {
         "{said}"
     );
 }
+
+#[test]
+fn on_a_terminal_the_probable_name_is_suggested() {
+    let mut instance = Instance::for_test("", "");
+    instance.set_main_cf("relayhots = x\n");
+    let rows = [
+        ("postmap -q x hahs:/x", "did you mean \"hash\"?"),
+        ("postalias hahs:/x", "did you mean \"hash\"?"),
+        ("postconf -n", "did you mean \"relayhost\"?"),
+        ("postconf smtpd_bannr", "did you mean \"smtpd_banner\"?"),
+        (
+            "postconf -e smtpd_bannr=x",
+            "did you mean \"smtpd_banner\"?",
+        ),
+        ("postconf -M smtpp/inet", "did you mean"),
+        (
+            "postconf -F pickupp/unix/chroot=n",
+            "did you mean \"pickup\"?",
+        ),
+        ("postfix stauts", "did you mean \"status\"?"),
+        (
+            "postfix tls enable-clinet",
+            "did you mean \"enable-client\"?",
+        ),
+    ];
+    for (call, hint) in rows {
+        let seen = shell(
+            &instance,
+            &format!("script -qec '{call}' /dev/null </dev/null"),
+        );
+        let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+        assert!(seen.contains("note: "), "{call}: {seen}");
+        assert!(
+            seen.contains(hint) || hint.starts_with("line"),
+            "{call}: {seen}"
+        );
+        let plain = shell(&instance, &format!("{call} 2>&1"));
+        let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
+        assert!(!plain.contains("did you mean"), "{call}: {plain}");
+    }
+}

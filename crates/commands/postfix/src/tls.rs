@@ -169,10 +169,12 @@ impl Program {
         let mut names = COMMANDS.iter().map(|(name, _)| *name);
         let first = names.next().unwrap_or_default();
         let others: Vec<&str> = names.collect();
-        self.tls_failure(&format!(
+        let failure = self.tls_failure(&format!(
             "usage: postfix tls {first} (or {})",
             others.join(", ")
-        ))
+        ));
+        postern_command::hint("postfix tls", verb, COMMANDS.iter().map(|(name, _)| *name));
+        failure
     }
 
     fn tls_failure(&self, text: &str) -> Failure {

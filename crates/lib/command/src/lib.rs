@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod getopt;
+mod hint;
 mod interrupts;
 mod json;
 mod progress;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
+pub use hint::hint;
 pub use interrupts::Interrupts;
 pub use json::json_string;
 pub use progress::Progress;
