@@ -347,3 +347,42 @@ fn on_a_terminal_the_probable_name_is_suggested() {
         assert!(!plain.contains("did you mean"), "{call}: {plain}");
     }
 }
+
+#[test]
+fn what_is_said_when_the_mail_system_ends_is_in_the_log() {
+    for command in ["stop", "abort"] {
+        let mut instance = Instance::for_test("", "postlog unix-dgram n - n - 1 postlogd\n");
+        let path = instance.file("maillog");
+        let main_cf = format!(
+            "maillog_file = {}\nmaillog_file_prefixes = /\n",
+            path.display()
+        );
+        instance.set_main_cf(&main_cf);
+        // The first line of postlogd may come after the end has begun.
+        instance.succeed("postfix", &["start"]);
+        instance.run("postfix", &[command]);
+        let text = fs::read_to_string(&path).expect("the log");
+        let doing = if command == "stop" {
+            "stopping"
+        } else {
+            "aborting"
+        };
+        assert!(
+            text.contains(&format!("{doing} the Postfix mail system")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_report_is_asked_for_in_one_way_only() {
+    let instance = Instance::started("", "");
+    let refused = |options: &[&str]| {
+        let output = instance.run("sendmail", options);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        said.contains("fatal: -v option cannot be used with -bv")
+            && output.status.code() == Some(75)
+    };
+    assert!(refused(&["-v", "-bv", "alice"]) && refused(&["-bv", "-v", "alice"]));
+    assert!(!refused(&["-bv", "alice"]) && !refused(&["-v", "-v", "-bv", "alice"]));
+}

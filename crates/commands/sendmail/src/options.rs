@@ -134,6 +134,11 @@ impl Options {
         if options.extract_recipients && options.verify {
             fatal(format_args!("-t option cannot be used with -bv"));
         }
+        // One -v asks for a report, as -bv does; more of them are about the log.
+        let verbose = options.verbose + u32::from(std::env::var_os("MAIL_VERBOSE").is_some());
+        if options.verify && verbose == 1 {
+            fatal(format_args!("-v option cannot be used with -bv"));
+        }
         if options.extract_recipients && options.mode != Mode::Submit {
             fatal(format_args!("-t can be used only in delivery mode"));
         }
