@@ -21,7 +21,6 @@ pub(super) const UNREAD: Reasons = &[
     ("tls_*",                            "TLS is not built yet"),
     ("*_starttls_timeout",               "TLS is not built yet"),
     ("smtpd_use_tls",                    "TLS is not built yet"),
-    ("openssl_path",                     "`postfix tls` is not part of Postern"),
     ("relay_clientcerts",                "TLS is not built yet"),
     ("tlsmgr_service_name",              "TLS is not built yet"),
     ("milter_*",                         "Milters are not built yet"),

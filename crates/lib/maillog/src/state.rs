@@ -32,6 +32,8 @@ pub(crate) struct State {
     facility: u8,
     destination: Option<Destination>,
     pub(crate) allow_direct: bool,
+    /// A program that postlogd(8) depends on must not wait for it.
+    pub(crate) never_wait: bool,
     pub(crate) never_postlogd: bool,
     errors: u32,
     line: Vec<u8>,
@@ -113,6 +115,7 @@ impl State {
             facility: syslog::Facility::LOG_MAIL as u8,
             destination: None,
             allow_direct: false,
+            never_wait: false,
             never_postlogd: false,
             errors: 0,
             line: Vec::new(),
@@ -132,7 +135,7 @@ impl State {
         first_label(&host).clone_into(&mut self.host);
         self.destination = match variable("POSTLOG_SERVICE") {
             Some(path) if !path.is_empty() && !self.never_postlogd => {
-                Some(Destination::postlog(Path::new(&path), None))
+                Some(Destination::postlog(Path::new(&path), None, false))
             }
             _ => Some(Destination::syslog()),
         };
@@ -181,14 +184,15 @@ impl State {
 
     fn log_file_destination(&self, settings: &Settings) -> Result<Destination, String> {
         if !self.allow_direct {
-            return Ok(Destination::postlog(&settings.socket, None));
+            return Ok(Destination::postlog(&settings.socket, None, false));
         }
         let file = LogFile {
             path: PathBuf::from(&settings.file),
             mode: settings.mode,
             exact_mode: settings.exact_mode,
         };
-        let mut postlog = Destination::postlog(&settings.socket, Some(file.clone()));
+        let mut postlog =
+            Destination::postlog(&settings.socket, Some(file.clone()), self.never_wait);
         if !self.never_postlogd && postlog.connect() {
             return Ok(postlog);
         }

@@ -386,7 +386,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("non_fqdn_reject_code", "smtpd", ""),
     ("non_smtpd_milters", "cleanup", "Milters are not built yet: each counts as unreachable"),
     ("notify_classes", "bounce,lmtp,smtp,smtpd", ""),
-    ("openssl_path", "", "`postfix tls` is not part of Postern"),
+    ("openssl_path", "postfix", ""),
     ("owner_request_special", "all", ""),
     ("parent_domain_matches_subdomains", "all", ""),
     ("permit_mx_backup_networks", "smtpd", ""),
