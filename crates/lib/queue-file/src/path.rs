@@ -3,6 +3,9 @@
 use crate::id::QueueId;
 use std::path::{Path, PathBuf};
 
+/// Room for a queue ID and the slash before it.
+const MAX_ID: usize = 24;
+
 /// Which queues have hash directories, and how deep (`hash_queue_names`, `hash_queue_depth`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashing {
@@ -33,18 +36,33 @@ impl Hashing {
 
     /// Directory of the file, relative to the queue directory: `deferred/9`.
     pub fn directory(&self, queue: &str, id: &QueueId) -> PathBuf {
-        let mut path = PathBuf::from(queue);
-        let key = id.hash_key();
-        let mut key = key.chars();
-        for _ in 0..self.depth(queue) {
-            path.push(key.next().unwrap_or('_').to_string());
+        PathBuf::from(self.prefix(queue, id))
+    }
+
+    /// The same as text, with room for the name of the file.
+    fn prefix(&self, queue: &str, id: &QueueId) -> String {
+        let depth = self.depth(queue);
+        let mut path = String::with_capacity(queue.len() + 2 * depth + MAX_ID);
+        path.push_str(queue);
+        if depth > 0 {
+            let key = id.hash_key();
+            let mut key = key.chars();
+            for _ in 0..depth {
+                path.push('/');
+                path.push(key.next().unwrap_or('_'));
+            }
         }
         path
     }
 
     /// The file, relative to the queue directory: `deferred/9/9D9C499E1A0`.
     pub fn path(&self, queue: &str, id: &QueueId) -> PathBuf {
-        self.directory(queue, id).join(id)
+        let mut path = self.prefix(queue, id);
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(id.as_str());
+        path.into()
     }
 }
 

@@ -76,8 +76,7 @@ impl Session<'_> {
                 Line::EndOfData if complete => return Ok(()),
                 Line::EndOfData | Line::Ignored => {}
                 Line::Text(text) => {
-                    let text = text.to_vec();
-                    self.put_content(&text, if complete { Piece::End } else { Piece::Part });
+                    self.put_content(text, if complete { Piece::End } else { Piece::Part });
                 }
             }
         }
