@@ -155,9 +155,12 @@ impl<'a, R: BufRead> Scanner<'a, R> {
     /// Skips the value of an unwanted attribute; a brace has none, so its group is skipped as
     /// plain attributes.
     fn skip_value(&mut self, value: Option<ByteString>) -> Result<(), AttrError> {
-        if self.name != GROUP_OPEN && self.name != GROUP_CLOSE {
-            self.value(value)?;
+        if self.name == GROUP_OPEN || self.name == GROUP_CLOSE || value.is_some() {
+            return Ok(());
         }
+        let mut skipped = std::mem::take(&mut self.name);
+        self.text(&mut skipped, 0, VALUE_LIMIT, Part::Value)?;
+        self.name = skipped;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::io::{BufRead, ErrorKind, Read, Write};
 pub const PAYLOAD_LIMIT: u32 = 4 * 1024 * 1024;
 
 /// A record's letter. Unknown letters are carried along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RecordType(pub u8);
 
 macro_rules! record_types {
@@ -129,7 +129,7 @@ impl std::fmt::Display for RecordType {
 }
 
 /// A record as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Position of the letter in the file or stream.
     pub offset: u64,
