@@ -139,10 +139,7 @@ impl<'a> Message<'a> {
             hold_logged: false,
             edits: EditPoints::default(),
         };
-        message.put(
-            RecordType::SIZE,
-            SizeRecord::default().to_string().as_bytes(),
-        );
+        message.put(RecordType::SIZE, SizeRecord::default().payload().as_bytes());
         message
     }
 

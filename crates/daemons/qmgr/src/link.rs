@@ -152,7 +152,8 @@ impl Link {
         if let Some(timer) = self.timer {
             reactor.cancel_timer(timer);
         }
-        let _ = reactor.deregister(&self.stream);
+        // Nobody else has the descriptor: with it, the kernel's watch ends, too.
+        drop(self.stream);
     }
 }
 

@@ -17,6 +17,8 @@ use crate::session::Session;
 const WIDTH: usize = 78;
 /// What continuation lines begin with.
 const INDENT: &[u8] = b"    ";
+/// Room for a session with one message.
+const USUAL_SIZE: usize = 512;
 /// A transcript keeps this many lines, whatever `smtpd_history_flush_threshold` says.
 const MAX_LINES: usize = 10_000;
 
@@ -34,7 +36,7 @@ impl Transcript {
     pub(crate) fn new(enabled: bool) -> Self {
         Self {
             enabled,
-            text: Vec::new(),
+            text: Vec::with_capacity(if enabled { USUAL_SIZE } else { 0 }),
             lines: 0,
         }
     }

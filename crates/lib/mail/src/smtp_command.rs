@@ -21,7 +21,7 @@ pub struct Word {
 /// Blanks inside `<…>` (nested, with quoted strings) and inside `"…"` do not split. A word also
 /// ends right after `to:` or `from:` (any case), so that `MAIL FROM:<a>` has three words.
 pub fn words(line: &BStr) -> Vec<Word> {
-    let mut words = Vec::new();
+    let mut words = Vec::with_capacity(3);
     let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
         let (word, tail) = word(rest);

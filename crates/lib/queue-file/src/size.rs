@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Bytes in the payload.
+const LENGTH: usize = 95;
+
 /// Payload of a `C` record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SizeRecord {
@@ -93,7 +96,15 @@ impl SizeRecord {
 
 impl fmt::Display for SizeRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.payload())
+    }
+}
+
+impl SizeRecord {
+    /// The payload. Every message has two of these: padding by hand is much faster.
+    pub fn payload(&self) -> String {
         const BLANKS: &str = "               ";
+        let mut text = String::with_capacity(LENGTH);
         let numbers = [
             self.data_size,
             self.data_offset,
@@ -102,16 +113,15 @@ impl fmt::Display for SizeRecord {
             self.content_length,
             self.send_options,
         ];
-        // Every message has two of these: padding by hand is much faster.
         for (index, number) in numbers.into_iter().enumerate() {
             let digits = number.to_string();
             if index > 0 {
-                f.write_str(" ")?;
+                text.push(' ');
             }
-            f.write_str(BLANKS.get(digits.len()..).unwrap_or_default())?;
-            f.write_str(&digits)?;
+            text.push_str(BLANKS.get(digits.len()..).unwrap_or_default());
+            text.push_str(&digits);
         }
-        Ok(())
+        text
     }
 }
 

@@ -174,7 +174,7 @@ impl<W: Write + Seek> Writer<W> {
     ///
     /// As [`Writer::rewrite`].
     pub fn rewrite_size(&mut self, size: &SizeRecord) -> io::Result<()> {
-        self.rewrite(0, RecordType::SIZE, size.to_string().as_bytes())
+        self.rewrite(0, RecordType::SIZE, size.payload().as_bytes())
     }
 
     /// Changes the letter of the record at `offset`.

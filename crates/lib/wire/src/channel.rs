@@ -397,6 +397,24 @@ impl Channel {
         Ok(())
     }
 
+    /// Writes what the buffer, as it is, has no room for.
+    #[cold]
+    fn write_beyond_room(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.output.len() + data.len() > self.output_room {
+            self.flush()?;
+            self.output_room = larger(self.output_room);
+        }
+        if data.len() >= self.output_room {
+            return self.send(data);
+        }
+        if self.output.capacity() == 0 {
+            // At once: small pieces would be copied from one size to the next.
+            self.output.reserve_exact(BUFFER);
+        }
+        self.output.extend_from_slice(data);
+        Ok(())
+    }
+
     fn send(&mut self, data: &[u8]) -> io::Result<()> {
         let mut rest = data;
         while !rest.is_empty() {
@@ -449,17 +467,11 @@ impl Write for Channel {
         Ok(data.len())
     }
 
+    #[inline]
     fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        if self.output.len() + data.len() > self.output_room {
-            self.flush()?;
-            self.output_room = larger(self.output_room);
-        }
-        if data.len() >= self.output_room {
-            return self.send(data);
-        }
-        if self.output.capacity() == 0 {
-            // At once: small pieces would be copied from one size to the next.
-            self.output.reserve_exact(BUFFER);
+        let room = self.output_room.min(self.output.capacity());
+        if self.output.len() + data.len() > room {
+            return self.write_beyond_room(data);
         }
         self.output.extend_from_slice(data);
         Ok(())
