@@ -273,20 +273,22 @@ fn pix_workarounds(
         |text| text.to_str_lossy().into_owned(),
     );
     let mut workarounds = Workarounds::default();
-    let mut names = Vec::new();
     for word in list.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
         if word.eq_ignore_ascii_case("disable_esmtp") {
             workarounds.disable_esmtp = true;
-            names.push("disable_esmtp");
         } else if word.eq_ignore_ascii_case("delay_dotcrlf") {
-            if context.age >= settings.pix_threshold {
-                workarounds.delay_dot = true;
-                names.push("delay_dotcrlf");
-            }
+            workarounds.delay_dot = context.age >= settings.pix_threshold;
         } else {
             log::warn!("unknown PIX workaround \"{word}\"");
         }
     }
+    let names: Vec<&str> = [
+        (workarounds.disable_esmtp, "disable_esmtp"),
+        (workarounds.delay_dot, "delay_dotcrlf"),
+    ]
+    .into_iter()
+    .filter_map(|(enabled, name)| enabled.then_some(name))
+    .collect();
     if !names.is_empty() {
         log::info!(
             "{}: enabling PIX workarounds: {} for {}",

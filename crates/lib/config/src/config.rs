@@ -496,6 +496,20 @@ impl Config {
         })
     }
 
+    /// As [`Config::expand`]; the flag tells whether `text` refers, outside conditions, to a name that
+    /// nobody knows.
+    pub fn expand_strictly(
+        &self,
+        text: &str,
+        extra: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(String, bool), ConfigError> {
+        expand::expand_strictly(text, &|name| {
+            extra(name)
+                .map(Found::Verbatim)
+                .or_else(|| self.found(name))
+        })
+    }
+
     fn expand_all(&self, text: &str) -> Result<String, ConfigError> {
         if !text.contains('$') {
             return Ok(text.to_string());

@@ -308,7 +308,9 @@ impl Agent {
             return;
         }
         dsn.status = code.to_owned();
-        dsn.reason = text.to_owned();
+        if !text.is_empty() {
+            dsn.reason = text.to_owned();
+        }
     }
 
     /// An address probe of this system: verify(8) learns the result under both names.
