@@ -128,6 +128,9 @@ impl Options {
         if options.extract_recipients && options.verify {
             fatal(format_args!("-t option cannot be used with -bv"));
         }
+        if options.notify != 0 && options.verify {
+            fatal(format_args!("-N option cannot be used with -bv"));
+        }
         if options.extract_recipients && options.mode != Mode::Submit {
             fatal(format_args!("-t can be used only in delivery mode"));
         }

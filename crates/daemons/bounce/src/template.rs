@@ -143,7 +143,7 @@ impl Template {
         let (origin, class) = (&self.origin, self.class.name());
         let mut text = String::new();
         for line in self.body.split_inclusive('\n') {
-            let shown = line.trim_end_matches('\n');
+            let (line, end) = line.split_at(line.trim_end_matches('\n').len());
             let bad_unit = RefCell::new(None);
             let extra = |name: &str| match self.time_value(config, name) {
                 Ok(value) => value,
@@ -157,18 +157,21 @@ impl Template {
                 return Err(error);
             }
             match expanded {
-                Ok((line, false)) => text.push_str(&line),
+                Ok((expanded, false)) => {
+                    text.push_str(&expanded);
+                    text.push_str(end);
+                }
                 Ok((_, true)) => {
                     return Err(format!(
-                        "{origin}: undefined $name in {class} template: {shown}"
+                        "{origin}: undefined $name in {class} template: {line}"
                     ));
                 }
                 Err(error) => {
-                    for (_, line) in error.preceding() {
-                        log::warn!("{}", line.trim_end_matches('\n'));
+                    for (_, warning) in error.preceding() {
+                        log::warn!("{warning}");
                     }
                     return Err(format!(
-                        "{origin}: bad $name syntax in {class} template: {shown}"
+                        "{origin}: bad $name syntax in {class} template: {line}"
                     ));
                 }
             }
@@ -194,7 +197,8 @@ impl Template {
             "weeks" => 604_800,
             _ => {
                 return Err(format!(
-                    "unrecognized suffix \"{unit}\" in parameter \"{name}\""
+                    "{}: unrecognized suffix \"{unit}\" in parameter \"{name}\"",
+                    self.origin
                 ));
             }
         };
@@ -498,7 +502,7 @@ mod tests {
         );
         assert_eq!(
             text("$delay_warning_time_months"),
-            Err("unrecognized suffix \"months\" in parameter \"delay_warning_time_months\"".to_owned())
+            error("unrecognized suffix \"months\" in parameter \"delay_warning_time_months\"")
         );
     }
 

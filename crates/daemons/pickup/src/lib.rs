@@ -136,7 +136,8 @@ impl Pickup {
         // Mail that postsuper put back: readable by the mail system alone.
         let requeued = info.uid == self.options.owner && info.mode & 0o004 == 0;
         let flags = if requeued {
-            self.flags & !flag::MILTER
+            // It was decided when the mail first came in whether it needs SMTPUTF8.
+            self.flags & !(flag::MILTER | flag::AUTOUTF8)
         } else {
             self.flags
         };
