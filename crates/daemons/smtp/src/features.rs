@@ -154,13 +154,15 @@ pub struct Features {
 /// Reads the lines of a reply to EHLO or LHLO (without their codes).
 pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
     let mut features = Features::default();
-    for (index, line) in lines.iter().enumerate() {
+    let mut named = false;
+    for line in lines {
         let mut words = line
             .as_ref()
             .split(|b| b" \t=".contains(b))
             .filter(|word| !word.is_empty());
         let Some(word) = words.next() else { continue };
-        if index == 0 {
+        // The first word of all, also when the first line has none.
+        if !std::mem::replace(&mut named, true) {
             features.server_name = word.to_str_lossy().into_owned();
             continue;
         }
@@ -179,7 +181,8 @@ pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
                 .to_str()
                 .ok()
                 .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
-                .and_then(|text| text.parse().ok())
+                // A limit that no number holds limits nothing.
+                .map(|text| text.parse().unwrap_or(0))
             {
                 Some(limit) => features.size_limit = limit,
                 None => features.bad_size = Some(limit.to_str_lossy().into_owned()),
