@@ -220,6 +220,13 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_of_all_is_a_name_and_no_keyword() {
+        let features = parse(&["", "DSN", "PIPELINING"], Keywords::default());
+        assert_eq!(features.server_name, "DSN");
+        assert_eq!(features.offered.names(), ["PIPELINING"]);
+    }
+
+    #[test]
     fn discarded_keywords_are_not_offered() {
         let (discard, unknown) =
             Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
@@ -237,7 +244,7 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             ("SIZE", 0, None), ("SIZE 0", 0, None), ("SIZE 99999999999999", 99_999_999_999_999, None),
-            ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
+            ("SIZE 99999999999999999999", 0, None), ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
         ];
         for (line, limit, bad) in cases {
             let features = parse(&["x", line], Keywords::default());

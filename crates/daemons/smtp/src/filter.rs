@@ -259,3 +259,32 @@ impl Check<'_> {
         verdict
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postern_dict::Flags;
+
+    use super::*;
+
+    #[test]
+    fn a_header_is_not_replaced_by_what_is_none() {
+        let config = postern_config::Config::from_text("").unwrap();
+        let maps = Maps::open(&config, "smtp_header_checks", "", Flags::default());
+        let verdict = |kind, action: &str| {
+            let check = Check {
+                queue_id: "TEST1",
+                kind,
+                text: "X-A: b".into(),
+                limit: 60,
+            };
+            check.apply(action.into(), &maps)
+        };
+        let header = Kind::Header(Part::Primary);
+        for action in ["REPLACE nothing", "PREPEND nothing", "REPLACE", "REJECT x"] {
+            assert!(matches!(verdict(header, action), Verdict::Keep), "{action}");
+        }
+        assert!(matches!(verdict(header, "REPLACE X-B: c"), Verdict::Replace(_)));
+        assert!(matches!(verdict(header, "PREPEND X-B: c"), Verdict::Prepend(_)));
+        assert!(matches!(verdict(Kind::Body, "REPLACE nothing"), Verdict::Replace(_)));
+    }
+}

@@ -106,3 +106,36 @@ impl Generic {
         Ok(Some(mapped))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postern_config::Config;
+    use postern_dict::Flags;
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_addresses_counts() {
+        let config = Config::from_text("mydestination = example.test\n").unwrap();
+        let table = "inline:{{a@x=b@y},{c@x=d e@y},{f@x=\"g h\"@y},{@z=@y},{n@x=,}}";
+        let maps = Maps::open(&config, "smtp_generic_maps", table, Flags::default());
+        let mut generic = Generic::new(
+            maps,
+            Extensions::from_config(&config),
+            true,
+            "example.test".to_owned(),
+            LocalDomains::new(&config),
+        );
+        for (address, want) in [
+            ("a@x", Some("b@y")),
+            ("c@x", Some("d@example.test")),
+            ("f@x", Some("g h@y")),
+            ("i j@z", Some("i j@y")),
+            ("q@x", None),
+        ] {
+            let mapped = generic.map(address.into()).unwrap();
+            assert_eq!(mapped, want.map(BString::from), "{address}");
+        }
+        assert!(generic.map("n@x".into()).is_err());
+    }
+}

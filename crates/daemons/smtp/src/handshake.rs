@@ -249,6 +249,19 @@ struct Workarounds {
     delay_dot: bool,
 }
 
+impl Workarounds {
+    /// Those in use, in the order in which the log has them.
+    fn names(self) -> Vec<&'static str> {
+        [
+            (self.disable_esmtp, "disable_esmtp"),
+            (self.delay_dot, "delay_dotcrlf"),
+        ]
+        .into_iter()
+        .filter_map(|(enabled, name)| enabled.then_some(name))
+        .collect()
+    }
+}
+
 /// A PIX hides the greeting behind `*`, but leaves 2, 0 and blanks.
 fn is_pix(greeting: &Reply) -> bool {
     greeting.text.iter().all(|byte| b"20* ".contains(byte))
@@ -282,13 +295,7 @@ fn pix_workarounds(
             log::warn!("unknown PIX workaround \"{word}\"");
         }
     }
-    let names: Vec<&str> = [
-        (workarounds.disable_esmtp, "disable_esmtp"),
-        (workarounds.delay_dot, "delay_dotcrlf"),
-    ]
-    .into_iter()
-    .filter_map(|(enabled, name)| enabled.then_some(name))
-    .collect();
+    let names = workarounds.names();
     if !names.is_empty() {
         log::info!(
             "{}: enabling PIX workarounds: {} for {}",
@@ -298,4 +305,19 @@ fn pix_workarounds(
         );
     }
     Ok(workarounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workarounds_are_named_in_one_order() {
+        let both = Workarounds {
+            delay_dot: true,
+            disable_esmtp: true,
+        };
+        assert_eq!(both.names(), ["disable_esmtp", "delay_dotcrlf"]);
+        assert!(Workarounds::default().names().is_empty());
+    }
 }

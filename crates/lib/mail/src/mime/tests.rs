@@ -206,6 +206,15 @@ fn message_types_differ_in_the_encodings_that_they_may_have() {
                 "Content-Type: message/{subtype}\nContent-Transfer-Encoding: {encoding}\n\nA: b\n"
             )
         };
+        let errors = |text: &str| {
+            let options = Options {
+                report_encoding_domain: true,
+                ..Options::default()
+            };
+            let mut events = run(options, text);
+            events.retain(|event| event.contains("encoding domain"));
+            events
+        };
         for encoding in ["7bit", "8bit", "binary", "quoted-printable", "base64", "x-uu"] {
             let reported = !errors(&text(encoding)).is_empty();
             assert_eq!(reported, bad.contains(&encoding), "{subtype} {encoding}");
