@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn names_that_mean_nothing_are_told_with_their_line() {
-        let config = postern_config::Config::from_text("delay_warning_time = 2h\n").expect("a config");
+        let config = Config::from_text("delay_warning_time = 2h\n").expect("a config");
         let text = |body: &str| {
             let text = format!("Subject: x\n\nfirst\n{body}\n");
             let template = Template::parse("f", Class::Delay, &text).expect("a template");
@@ -491,7 +491,10 @@ mod tests {
         };
         let error = |text: &str| Err(format!("f: {text}"));
         assert_eq!(text("a ${nosuch?b}$$"), Ok("first\na $\n".to_owned()));
-        assert_eq!(text("$delay_warning_time_hours h"), Ok("first\n2 h\n".to_owned()));
+        assert_eq!(
+            text("$delay_warning_time_hours h"),
+            Ok("first\n2 h\n".to_owned())
+        );
         assert_eq!(
             text("a $nosuch b"),
             error("undefined $name in delay template: a $nosuch b")

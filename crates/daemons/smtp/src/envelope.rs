@@ -121,10 +121,7 @@ impl Context<'_> {
                 };
                 let quoted = address::quote(known);
                 let kind = BStr::new("rfc822");
-                return typed(
-                    kind,
-                    encoded(kind, quoted.as_bstr()).as_bstr(),
-                );
+                return typed(kind, encoded(kind, quoted.as_bstr()).as_bstr());
             }
         };
         typed(kind, encoded(kind, original).as_bstr())
@@ -137,10 +134,10 @@ fn typed(kind: &BStr, address: &BStr) -> BString {
 
 /// An address in the encoding of its type; ASCII in any case.
 fn encoded(kind: &BStr, original: &BStr) -> BString {
-    if kind.eq_ignore_ascii_case(b"utf-8") {
-        if let Some(text) = dsn::uxtext_encode(original) {
-            return text;
-        }
+    if kind.eq_ignore_ascii_case(b"utf-8")
+        && let Some(text) = dsn::uxtext_encode(original)
+    {
+        return text;
     }
     dsn::xtext_encode(original)
 }

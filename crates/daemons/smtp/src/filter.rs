@@ -283,8 +283,17 @@ mod tests {
         for action in ["REPLACE nothing", "PREPEND nothing", "REPLACE", "REJECT x"] {
             assert!(matches!(verdict(header, action), Verdict::Keep), "{action}");
         }
-        assert!(matches!(verdict(header, "REPLACE X-B: c"), Verdict::Replace(_)));
-        assert!(matches!(verdict(header, "PREPEND X-B: c"), Verdict::Prepend(_)));
-        assert!(matches!(verdict(Kind::Body, "REPLACE nothing"), Verdict::Replace(_)));
+        assert!(matches!(
+            verdict(header, "REPLACE X-B: c"),
+            Verdict::Replace(_)
+        ));
+        assert!(matches!(
+            verdict(header, "PREPEND X-B: c"),
+            Verdict::Prepend(_)
+        ));
+        assert!(matches!(
+            verdict(Kind::Body, "REPLACE nothing"),
+            Verdict::Replace(_)
+        ));
     }
 }

@@ -200,12 +200,7 @@ fn what_becomes_of_the_final_rset_is_nobodys_trouble() {
     let refused = |last: Act| {
         script(
             HELLO,
-            [
-                Hear("MAIL"),
-                Say("550 5.1.0 no\r\n"),
-                Hear("RSET"),
-                last,
-            ],
+            [Hear("MAIL"), Say("550 5.1.0 no\r\n"), Hear("RSET"), last],
         )
     };
     for last in [HalfClose, Say("500 what\r\n"), Say("421 4.3.2 bye\r\n")] {

@@ -294,7 +294,13 @@ mod tests {
             parse_orcpt(BStr::new("utf-8;b\\x{F8}b@c")).unwrap(),
             "utf-8;b\u{f8}b@c"
         );
-        for bad in ["rfc822", ";x", "rfc822;a+", "utf-8;\\x{110000}", "utf-8;\\n"] {
+        for bad in [
+            "rfc822",
+            ";x",
+            "rfc822;a+",
+            "utf-8;\\x{110000}",
+            "utf-8;\\n",
+        ] {
             assert_eq!(parse_orcpt(BStr::new(bad)), None, "{bad}");
         }
     }

@@ -215,12 +215,23 @@ fn message_types_differ_in_the_encodings_that_they_may_have() {
             events.retain(|event| event.contains("encoding domain"));
             events
         };
-        for encoding in ["7bit", "8bit", "binary", "quoted-printable", "base64", "x-uu"] {
+        for encoding in [
+            "7bit",
+            "8bit",
+            "binary",
+            "quoted-printable",
+            "base64",
+            "x-uu",
+        ] {
             let reported = !errors(&text(encoding)).is_empty();
             assert_eq!(reported, bad.contains(&encoding), "{subtype} {encoding}");
         }
         let events = run(Options::default(), &text("base64"));
-        assert_eq!(events.contains(&"Nested A: b".to_owned()), nested, "{subtype}");
+        assert_eq!(
+            events.contains(&"Nested A: b".to_owned()),
+            nested,
+            "{subtype}"
+        );
     }
 }
 
@@ -242,7 +253,10 @@ fn eight_bit_message_parts_become_quoted_printable_but_for_messages_of_their_own
         let events = run(options.clone(), &text);
         let header = format!("Primary Content-Transfer-Encoding: {label}");
         assert!(events.contains(&header), "{subtype}: {events:?}");
-        assert!(events.iter().any(|event| event.ends_with(line)), "{subtype}: {events:?}");
+        assert!(
+            events.iter().any(|event| event.ends_with(line)),
+            "{subtype}: {events:?}"
+        );
     }
 }
 
