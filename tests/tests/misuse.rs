@@ -230,3 +230,25 @@ fn mail_that_cannot_be_stored_is_not_taken() {
     let left = fs::read_dir(instance.file("spool/maildrop")).expect("maildrop");
     assert_eq!(left.count(), 0);
 }
+
+#[test]
+fn sendmail_refuses_options_that_contradict_each_other() {
+    let instance = Instance::for_test("", "");
+    for (options, want) in [
+        (
+            "-bv -N success bob",
+            "fatal: -N option cannot be used with -bv",
+        ),
+        (
+            "-XV -f '<>' bob",
+            "-V option requires non-null sender address",
+        ),
+        ("-t -bv", "fatal: -t option cannot be used with -bv"),
+    ] {
+        let output = shell(&instance, &format!("echo | sendmail {options}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{options}: {said}");
+        assert!(said.contains(want), "{options}: {said}");
+    }
+    assert_eq!(instance.queue("maildrop"), Vec::<String>::new());
+}
