@@ -113,7 +113,8 @@ impl Message<'_> {
         }
     }
 
-    /// Acts on errors when the line that they were found in has been handled.
+    /// Logs errors when the line that they were found in has been handled. Only the end of the content
+    /// makes them count, so that the checks see the rest, and what these say goes first.
     fn note_mime_errors(&mut self) {
         if self.headers.errors.is_empty() {
             return;
@@ -121,7 +122,8 @@ impl Message<'_> {
         for (error, text) in std::mem::take(&mut self.headers.errors) {
             if self.is(flag::FILTER) && self.is_going_on() {
                 self.log_mime_error(&error.to_string(), text.as_bstr());
-                self.refuse(&format!("{} {error}", MimeError::DSN));
+                let worst = self.headers.worst_error.get_or_insert(error);
+                *worst = error.min(*worst);
             }
         }
     }
@@ -133,6 +135,12 @@ impl Message<'_> {
         };
         mime.finish(self);
         self.note_mime_errors();
+        if let Some(error) = self.headers.worst_error
+            && self.is_going_on()
+            && self.reason.is_empty()
+        {
+            self.refuse(&format!("{} {error}", MimeError::DSN));
+        }
         if !self.is_going_on() {
             return;
         }

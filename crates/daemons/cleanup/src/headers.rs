@@ -22,6 +22,8 @@ pub(crate) struct Headers {
     pub(crate) mime: Option<Box<MimeState>>,
     /// Errors in the current line.
     pub(crate) errors: Vec<(MimeError, BString)>,
+    /// The MIME error that the message is refused for at its end.
+    pub(crate) worst_error: Option<MimeError>,
     /// Received: lines, those of nested messages included.
     pub(crate) received: usize,
     /// Names of known primary headers.

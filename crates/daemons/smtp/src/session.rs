@@ -64,6 +64,8 @@ pub struct Session {
     pub expires: i64,
     /// Whether it may be kept when the dialogue ends well.
     pub keep: bool,
+    /// Whether it may be kept under the name of the next hop, too, and not only under its address.
+    pub labelled: bool,
     /// The dialogue ended well, the server waits for the next command.
     pub in_step: bool,
     /// QUIT went out.
@@ -93,6 +95,7 @@ impl Session {
             reuse_count: 0,
             expires: 0,
             keep: false,
+            labelled: false,
             in_step: false,
             quit_sent: false,
             dead: false,
