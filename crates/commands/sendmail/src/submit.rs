@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus
 use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{Encoding, Extra};
 use postern_config::{Config, params};
+use postern_dict::{MatchKind, MatchList};
 use postern_ipc::cleanup::status;
 use postern_ipc::deliver::flag;
 use postern_ipc::postdrop::{Hello, PROTOCOL, Reply};
@@ -41,6 +42,11 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
     if options.operands.is_empty() && !options.extract_recipients {
         fatal(format_args!(
             "{who}: Recipient addresses must be specified on the command line or via the -t option"
+        ));
+    }
+    if options.verp.is_some() && submitter.sender.is_empty() {
+        fatal(format_args!(
+            "{who}: -V option requires non-null sender address"
         ));
     }
     let trace_flags = if options.verify {
@@ -176,16 +182,17 @@ fn is_mailbox_separator(line: &[u8]) -> bool {
 /// only comes earlier, and only a list of plain names is looked at.
 fn check_user(config: &Config, uid: u32, login: &str) {
     let list = config.get(params::AUTHORIZED_SUBMIT_USERS);
-    let plain = !list.contains([':', '/', '!']);
-    if uid != 0
-        && plain
-        && !list
-            .split([' ', ',', '\t', '\r', '\n'])
-            .any(|name| name == login)
-    {
-        fatal(format_args!(
+    if uid == 0 || list == "static:anyone" {
+        return;
+    }
+    let title = params::AUTHORIZED_SUBMIT_USERS.info.name;
+    let mut users = MatchList::open_small(config, title, &list, MatchKind::Text);
+    match users.matches(login.into()) {
+        Ok(true) => {}
+        Ok(false) => fatal(format_args!(
             "User {login}({uid}) is not allowed to submit mail"
-        ));
+        )),
+        Err(error) => fatal(format_args!("{title}: {error}")),
     }
 }
 

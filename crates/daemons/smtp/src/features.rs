@@ -69,20 +69,15 @@ impl Keywords {
             .map(|row| row.0)
     }
 
-    /// The value of a `*_discard_ehlo_keywords` parameter; unknown words come back.
-    pub fn parse_list(text: &BStr) -> (Self, Vec<String>) {
+    /// Reads words between blanks and commas; those that name nothing are skipped without a word
+    /// (observed with Postfix 3.7.11).
+    pub fn parse_list(text: &BStr) -> Self {
         let mut set = Self::default();
-        let mut unknown = Vec::new();
-        for word in text
-            .split(|b| b" \t\r\n,".contains(b))
-            .filter(|word| !word.is_empty())
-        {
-            match Self::named(word) {
-                Some(keyword) => set.insert(keyword),
-                None => unknown.push(word.to_str_lossy().into_owned()),
-            }
-        }
-        (set, unknown)
+        let words = text.split(|b| b" \t\r\n,".contains(b));
+        words
+            .filter_map(Self::named)
+            .for_each(|keyword| set.insert(keyword));
+        set
     }
 
     /// The names in the set, but for `silent-discard`.
@@ -154,13 +149,15 @@ pub struct Features {
 /// Reads the lines of a reply to EHLO or LHLO (without their codes).
 pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
     let mut features = Features::default();
-    for (index, line) in lines.iter().enumerate() {
+    let mut named = false;
+    for line in lines {
         let mut words = line
             .as_ref()
             .split(|b| b" \t=".contains(b))
             .filter(|word| !word.is_empty());
         let Some(word) = words.next() else { continue };
-        if index == 0 {
+        // The first word of all, also when the first line has none.
+        if !std::mem::replace(&mut named, true) {
             features.server_name = word.to_str_lossy().into_owned();
             continue;
         }
@@ -179,7 +176,8 @@ pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
                 .to_str()
                 .ok()
                 .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
-                .and_then(|text| text.parse().ok())
+                // A limit that no number holds limits nothing.
+                .map(|text| text.parse().unwrap_or(0))
             {
                 Some(limit) => features.size_limit = limit,
                 None => features.bad_size = Some(limit.to_str_lossy().into_owned()),
@@ -217,10 +215,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_of_all_is_a_name_and_no_keyword() {
+        let features = parse(&["", "DSN", "PIPELINING"], Keywords::default());
+        assert_eq!(features.server_name, "DSN");
+        assert_eq!(features.offered.names(), ["PIPELINING"]);
+    }
+
+    #[test]
     fn discarded_keywords_are_not_offered() {
-        let (discard, unknown) =
-            Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
-        assert_eq!(unknown, ["bogus"]);
+        let discard = Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
         let features = parse(&["x", "SIZE 5", "DSN"], discard);
         assert_eq!(features.offered.names(), ["DSN"]);
         assert_eq!(
@@ -234,7 +237,7 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             ("SIZE", 0, None), ("SIZE 0", 0, None), ("SIZE 99999999999999", 99_999_999_999_999, None),
-            ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
+            ("SIZE 99999999999999999999", 0, None), ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
         ];
         for (line, limit, bad) in cases {
             let features = parse(&["x", line], Keywords::default());

@@ -115,6 +115,8 @@ impl Subject {
 pub(crate) mod class {
     /// The client.
     pub(crate) const CLIENT: &str = "Client host";
+    /// The client, under a name that only its own DNS zone vouches for.
+    pub(crate) const UNVERIFIED_CLIENT: &str = "Unverified Client host";
     /// HELO or EHLO.
     pub(crate) const HELO: &str = "Helo command";
     /// MAIL.

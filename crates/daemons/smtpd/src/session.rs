@@ -78,6 +78,8 @@ pub(crate) struct Session<'s> {
     pub(crate) access: AccessState,
     pub(crate) actions: Actions,
     pub(crate) discarded: Keywords,
+    /// The table that could name others failed.
+    pub(crate) discarded_is_unknown: bool,
     pub(crate) bare_newline: BareNewline,
     pub(crate) error_count: u32,
     pub(crate) error_mask: ErrorClass,
@@ -133,6 +135,7 @@ impl<'s> Session<'s> {
             access: AccessState::default(),
             actions: Actions::default(),
             discarded: Keywords::default(),
+            discarded_is_unknown: false,
             bare_newline: BareNewline::Allow,
             bare_lf_seen: false,
             error_count: 0,
@@ -194,7 +197,12 @@ impl<'s> Session<'s> {
             Err(Abort::LocalData) => {
                 let reply = format!("421 4.3.0 {host} Server local data error");
                 self.error_mask.add(ErrorClass::DATA);
-                self.log_event("reject", BStr::new(&reply));
+                log::info!(
+                    "{}: reject: {} from {}: {reply}",
+                    self.queue_id(),
+                    self.stage,
+                    self.client.namaddr
+                );
                 reply
             }
         };
@@ -292,7 +300,7 @@ impl Session<'_> {
             self.check_early_input()?;
             self.count_connection()?;
         }
-        self.choose_discarded_keywords()?;
+        self.choose_discarded_keywords();
         if !self.alone && !self.server.set.delay_reject {
             self.access.end_transaction();
             if let Err(rejection) = self.check_client() {
@@ -313,29 +321,21 @@ impl Session<'_> {
         self.reply(banner)
     }
 
-    fn choose_discarded_keywords(&mut self) -> Step {
-        let maps = self
-            .config()
-            .get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
+    fn choose_discarded_keywords(&mut self) {
         let mut words = self.server.set.discard_ehlo_keywords.clone();
-        if !maps.is_empty() {
+        if !self.server.set.discard_ehlo_keyword_maps.is_empty() {
+            let maps = self.server.set.discard_ehlo_keyword_maps.clone();
             let key = self.client.address.clone();
             match self.server.find_in_table(&maps, BStr::new(&key), false) {
                 Ok(Some(value)) => words = value.to_string(),
                 Ok(None) => {}
-                Err(_) => {
-                    log::warn!(
-                        "don't know what EHLO features to announce to {}",
-                        self.client.namaddr
-                    );
-                    return Err(Abort::LocalData);
-                }
+                // Only a client that asks for the keywords suffers.
+                Err(_) => self.discarded_is_unknown = true,
             }
         }
         if !words.is_empty() {
             self.discarded = Keywords::parse(&words);
         }
-        Ok(())
     }
 
     /// Runs one command line; `false` ends the session.
@@ -349,13 +349,7 @@ impl Session<'_> {
         let Some(first) = args.first() else {
             return self.bad_line("500 5.5.2 Error: bad syntax");
         };
-        let noop = self.server.set.noop_commands.clone();
-        if !noop.is_empty()
-            && self
-                .server
-                .is_in_list(&noop, &first.text.to_str_lossy())
-                .unwrap_or(false)
-        {
+        if self.is_noop(first) {
             self.reply("250 2.0.0 Ok")?;
             self.count_junk();
             return Ok(true);
@@ -399,6 +393,17 @@ impl Session<'_> {
         Ok(true)
     }
 
+    /// Whether a command is in `smtpd_noop_commands`.
+    fn is_noop(&mut self, first: &Word) -> bool {
+        if self.server.set.noop_commands.is_empty() {
+            return false;
+        }
+        let list = self.server.set.noop_commands.clone();
+        self.server
+            .is_in_list(&list, &first.text.to_str_lossy())
+            .unwrap_or(false)
+    }
+
     fn bad_line(&mut self, reply: &str) -> Step<bool> {
         if self.server.look.smtpd_count_bad_syntax() {
             self.statistics.begin(Verb::Unknown);
@@ -418,12 +423,10 @@ impl Session<'_> {
 
     /// `smtpd_command_filter`.
     fn filter_command(&mut self, line: BString) -> Step<BString> {
-        let table = self
-            .config()
-            .get(postern_config::params::SMTPD_COMMAND_FILTER);
-        if table.is_empty() {
+        if self.server.set.command_filter.is_empty() {
             return Ok(line);
         }
+        let table = self.server.set.command_filter.clone();
         let key = BString::from(line.trim_ascii_start());
         match self.server.find_in_table(&table, key.as_bstr(), false) {
             Ok(None) => Ok(line),

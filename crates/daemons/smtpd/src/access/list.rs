@@ -114,7 +114,7 @@ impl Restrictions {
             let name = word.to_ascii_lowercase();
             if name == "permit" {
                 if let Some(next) = words.next() {
-                    log::warn!("restriction `{next}' after `{word}' is ignored");
+                    log::warn!("restriction `{next}' after `{name}' is ignored");
                 }
                 return false;
             }
