@@ -235,7 +235,8 @@ pub fn parse_envid(value: &BStr) -> Option<BString> {
     let mut decoded = xtext_decode(value)?;
     // As in ORCPT.
     let end = decoded.iter().position(|byte| *byte == 0);
-    decoded.truncate(end.unwrap_or(decoded.len()));
+    let length = end.unwrap_or(decoded.len());
+    decoded.truncate(length);
     let printable = decoded.iter().all(|b| (b' '..=b'~').contains(b));
     (printable && !decoded.is_empty()).then_some(decoded)
 }
