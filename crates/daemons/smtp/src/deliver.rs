@@ -376,16 +376,14 @@ impl Client<'_> {
     fn part(&mut self, job: &Job<'_>, mut session: Session) {
         let wanted = (session.protocol_error && self.settings.notify_protocol)
             || (session.data_error && self.settings.notify_data);
-        if session.keep
+        let is_kept = session.keep
             && session.in_step
             && !session.dead
             && !session.quit_sent
-            && !session.channel.has_failed()
-        {
-            self.keep(job, session);
-            return;
+            && !session.channel.has_failed();
+        if !is_kept {
+            session.quit(self.settings, self.tables, &job.request.queue_id);
         }
-        session.quit(self.settings, self.tables, &job.request.queue_id);
         if wanted {
             notice::send(
                 self.config,
@@ -393,6 +391,9 @@ impl Client<'_> {
                 &session,
                 &job.request.sender,
             );
+        }
+        if is_kept {
+            self.keep(job, session);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::trouble::{Stage, Trouble};
 /// Lines of the dialogue kept for a postmaster notice.
 const HISTORY_LIMIT: usize = 1000;
 /// Bytes kept of one such line.
-const HISTORY_LINE: usize = 512;
+const HISTORY_LINE: usize = 2048;
 
 /// How a server is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,10 +248,7 @@ impl Session {
 
     /// Notes what a negative reply tells about the session.
     pub fn judge(&mut self, reply: &Reply) {
-        if reply.is_protocol_error() {
-            self.protocol_error = true;
-            self.keep = false;
-        }
+        self.protocol_error |= reply.is_protocol_error();
     }
 
     /// The failure that a reply to a command stands for.

@@ -256,7 +256,7 @@ impl Agent {
     }
 
     fn trace_failed(&mut self, report: &Report<'_>) -> Outcome {
-        log::warn!("{}: trace service failed", report.queue_id);
+        log::warn!("{}: trace service failure", report.queue_id);
         let reason = format!("{}: trace service failed", report.queue_id);
         let failure = Dsn {
             status: "4.3.0".into(),
@@ -342,7 +342,7 @@ impl Agent {
             self.log(report, dsn, status);
             return Outcome::Done;
         }
-        log::warn!("{}: trace service failed", report.queue_id);
+        log::warn!("{}: trace service failure", report.queue_id);
         Outcome::Deferred
     }
 
@@ -398,6 +398,7 @@ impl Agent {
         };
         if let Err(error) = flush::add(&self.flush, self.timeout, &body) {
             log::warn!("{error}");
+            log::warn!("{}: flush service failure", report.queue_id);
         }
     }
 

@@ -222,15 +222,21 @@ pub fn parse_orcpt(value: &BStr) -> Option<BString> {
     } else {
         xtext_decode(encoded)?
     };
+    // A null byte, encoded by the client, would end the value on its way between programs.
+    let address = address.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut out = BString::from(kind);
     out.push(b';');
-    out.extend_from_slice(&address);
+    out.extend_from_slice(address);
     Some(out)
 }
 
 /// Parses the value of `ENVID=`: xtext of printable ASCII, not empty.
 pub fn parse_envid(value: &BStr) -> Option<BString> {
-    let decoded = xtext_decode(value)?;
+    let mut decoded = xtext_decode(value)?;
+    // As in ORCPT.
+    if let Some(end) = decoded.iter().position(|byte| *byte == 0) {
+        decoded.truncate(end);
+    }
     let printable = decoded.iter().all(|b| (b' '..=b'~').contains(b));
     (printable && !decoded.is_empty()).then_some(decoded)
 }
@@ -307,6 +313,10 @@ mod tests {
 
     #[test]
     fn what_postfix_lets_pass_in_orcpt_passes() {
+        for cut in ["rfc822;a+00b", "utf-8;a\\x{0}b"] {
+            let parsed = parse_orcpt(BStr::new(cut)).unwrap();
+            assert!(parsed.ends_with(b";a"), "{parsed}");
+        }
         for good in ["rfc822;", "utf-8;a+b", "x400;/c=us/"] {
             assert_eq!(parse_orcpt(BStr::new(good)).unwrap(), good);
         }
