@@ -126,9 +126,198 @@ fn check_compat_lists_differences_and_tells_by_its_status() {
         text.contains("/main.cf, line 1: alias_maps: there is no table type \"hahs\""),
         "{text}"
     );
+    let directory = instance.file("other");
+    let mut command = instance.command("postfix");
+    command.args([
+        "-c",
+        &directory.to_string_lossy(),
+        "check",
+        "--compat",
+        "--json",
+    ]);
+    let output = command.output().expect("postfix");
+    let first = String::from_utf8_lossy(&output.stdout);
+    let first = first.lines().next().expect("a difference");
+    let object: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(object["kind"], "table type");
+    assert_eq!(
+        (&object["name"], &object["value"]),
+        (&"alias_maps".into(), &"hahs".into())
+    );
     assert!(
         text.contains("/master.cf, line 2: service x: there is no program"),
         "{text}"
     );
     assert_eq!(check("nonsense\n", good).0, Some(2));
+}
+
+/// A stand-in for openssl(1): the kind of a key is its first word, and its public half the second.
+const OPENSSL: &str = r#"#!/bin/sh
+in=; previous=
+for word; do [ "$previous" = -in ] && in=$word; previous=$word; done
+case "$1" in
+genrsa) case "$2" in *[!0-9]*) echo "bad size $2" >&2; exit 1;; esac; echo "rsa new";;
+ecparam) echo "ec new";;
+rsa|ec) read -r kind public <"$in" && [ "$kind" = "$1" ] || exit 1; printf '\052\206\110\316\075\002\001%s' "$public";;
+pkey) [ "$in" ] && cat "$in" || cat;;
+x509) read -r kind public <"$in" && [ "$kind" = cert ] || exit 1; printf '\052\206\110\316\075\002\001%s' "$public";;
+dgst) echo "digest-of-$(tail -c +8) *stdin";;
+req) cat >request; echo "cert new";;
+esac
+"#;
+
+/// An instance whose openssl(1) is [`OPENSSL`].
+fn with_openssl(main_cf: &str) -> Instance {
+    let mut instance = Instance::for_test("", "");
+    instance.write("openssl", OPENSSL.as_bytes());
+    let program = instance.file("openssl");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("chmod");
+    instance.set_main_cf(&format!("openssl_path = {}\n{main_cf}", program.display()));
+    instance
+}
+
+/// The TLS settings of main.cf, in its order, with stamps and the directory taken away.
+fn tls_settings(instance: &Instance) -> Vec<String> {
+    let text = fs::read_to_string(instance.file("etc/main.cf")).expect("main.cf");
+    let directory = format!("{}/", instance.file("etc").display());
+    let lines = text.lines().filter(|line| line.contains("tls_"));
+    lines
+        .map(|line| {
+            let line = line.replace(&directory, "");
+            let digits = |c: char| c.is_ascii_digit() || c == '-';
+            match line.split_once(".pem") {
+                Some((head, _)) => head.trim_end_matches(digits).to_owned(),
+                None => line,
+            }
+        })
+        .collect()
+}
+
+fn new_file(instance: &Instance, prefix: &str) -> std::path::PathBuf {
+    let entries = fs::read_dir(instance.file("etc")).expect("directory");
+    let mut paths = entries.map(|entry| entry.expect("entry").path());
+    let is_it = |path: &std::path::PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(prefix)
+    };
+    paths.find(is_it).expect("a new file")
+}
+
+#[test]
+fn tls_is_enabled_once_and_settings_of_the_administrator_stay() {
+    let instance = with_openssl("smtp_tls_loglevel = 2\n");
+    instance.succeed("postfix", &["tls", "all-default-client"]);
+    instance.succeed("postfix", &["tls", "enable-client"]);
+    let data = instance.succeed("postconf", &["-xh", "data_directory"]);
+    let want = [
+        "smtp_tls_loglevel = 1".to_owned(),
+        "smtp_tls_security_level = may".to_owned(),
+        format!(
+            "smtp_tls_session_cache_database = lmdb:{}/smtp_scache",
+            data.trim()
+        ),
+        "tls_random_source = dev:/dev/urandom".to_owned(),
+    ];
+    assert_eq!(tls_settings(&instance), want);
+    assert!(
+        !instance
+            .run("postfix", &["tls", "all-default-client"])
+            .status
+            .success()
+    );
+    instance.succeed("postfix", &["tls", "enable-client", "-r", "dev:/x"]);
+    assert_eq!(tls_settings(&instance), want);
+    for bad in [
+        &["tls"][..],
+        &["tls", "enable-client", "-x"],
+        &["tls", "enable-client", "y"],
+        &["tls", "nosuch"],
+    ] {
+        assert_eq!(
+            instance.run("postfix", bad).status.code(),
+            Some(1),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
+fn the_server_gets_a_key_and_a_certificate_of_its_own() {
+    let instance = with_openssl("");
+    instance.succeed(
+        "postfix",
+        &["tls", "enable-server", "-r", "dev:/x", "a.test", "b.test"],
+    );
+    assert_eq!(
+        tls_settings(&instance),
+        [
+            "smtpd_tls_cert_file = cert",
+            "smtpd_tls_key_file = key",
+            "smtpd_tls_loglevel = 1",
+            "smtpd_tls_received_header = yes",
+            "smtpd_tls_security_level = may",
+            "tls_random_source = dev:/x"
+        ]
+    );
+    assert_eq!(mode(&new_file(&instance, "key-")), 0o600);
+    assert_eq!(mode(&new_file(&instance, "cert-")), 0o644);
+    assert!(
+        !instance
+            .run("postfix", &["tls", "all-default-server"])
+            .status
+            .success()
+    );
+    let tlsa = instance.succeed("postfix", &["tls", "output-server-tlsa", "-h", "mx.test"]);
+    assert!(
+        tlsa.ends_with("\n_25._tcp.mx.test. IN TLSA 3 1 1 digest-of-new\n"),
+        "{tlsa}"
+    );
+    let request = instance.succeed("postfix", &["tls", "output-server-csr"]);
+    assert_eq!(request, "cert new\n");
+    // A second certificate has other files, also within the same second.
+    instance.succeed("postfix", &["tls", "new-server-cert"]);
+    instance.succeed("postfix", &["tls", "new-server-key", "-a", "ecdsa"]);
+    assert_eq!(mode(&new_file(&instance, "eckey-")), 0o600);
+}
+
+#[test]
+fn certificates_are_deployed_with_their_key_only() {
+    let instance = with_openssl("");
+    instance.write("etc/new.key", b"ec one\n");
+    instance.write("etc/new.crt", b"cert one\n");
+    instance.write("etc/other.crt", b"cert two\n");
+    let refused = |words: &[&str]| {
+        let output = instance.run("postfix", &[&["tls"], words].concat());
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+    };
+    refused(&["deploy-server-cert", "other.crt", "new.key"]);
+    refused(&["deploy-server-cert", "new.key", "new.key"]);
+    refused(&["deploy-server-cert", "new.crt", "new.crt"]);
+    refused(&["deploy-server-cert", "new.crt"]);
+    refused(&["new-server-key", "-a", "dsa"]);
+    refused(&["new-server-key", "-b", "x"]);
+    refused(&["output-server-tlsa"]);
+    refused(&["output-server-csr", "-k", "nosuch"]);
+    assert_eq!(tls_settings(&instance), Vec::<String>::new());
+    let log = instance.log();
+    for text in [
+        "other.crt does not match key in",
+        "fatal: error generating new rsa x private key",
+        "warning: bad size x",
+    ] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    instance.succeed(
+        "postfix",
+        &["tls", "deploy-server-cert", "new.crt", "new.key"],
+    );
+    let directory = instance.file("etc");
+    let text = fs::read_to_string(directory.join("main.cf")).expect("main.cf");
+    for (what, file) in [("cert", "new.crt"), ("key", "new.key")] {
+        let line = format!(
+            "\nsmtpd_tls_ec{what}_file = {}\n",
+            directory.join(file).display()
+        );
+        assert!(text.contains(&line), "{text}");
+    }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use postern_testkit::Instance;
+use postern_testkit::{Instance, wait_for};
 
 /// Runs shell text with the instance's commands first in `PATH`.
 fn shell(instance: &Instance, text: &str) -> Output {
@@ -229,6 +229,162 @@ fn mail_that_cannot_be_stored_is_not_taken() {
     assert_eq!(instance.queue("maildrop"), Vec::<String>::new());
     let left = fs::read_dir(instance.file("spool/maildrop")).expect("maildrop");
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn lines_keep_their_order_when_they_come_faster_than_the_log_daemon_takes_them() {
+    let log = "maillog_file = LOG\nmaillog_file_prefixes = /\n";
+    let mut instance = Instance::for_test("", "postlog unix-dgram n - n - 1 postlogd\n");
+    let path = instance.file("maillog");
+    instance.set_main_cf(&log.replace("LOG", &path.display().to_string()));
+    instance.start().expect("start");
+    let lines: Vec<String> = (0..200).map(|number| format!("number {number}.")).collect();
+    instance.write("lines", format!("a\0b\n{}\n", lines.join("\n")).as_bytes());
+    let output = instance
+        .command("postlog")
+        .stdin(File::open(instance.file("lines")).expect("lines"))
+        .output()
+        .expect("postlog");
+    assert!(output.status.success());
+    let text = wait_for("all lines", || {
+        let text = fs::read_to_string(&path).ok()?;
+        text.contains("number 199.").then_some(text)
+    });
+    let found = text
+        .lines()
+        .filter_map(|line| line.split_once("]: number "));
+    let found: Vec<String> = found.map(|(_, rest)| format!("number {rest}")).collect();
+    assert_eq!(found, lines);
+    assert!(
+        text.contains("]: a\n"),
+        "what follows a null byte is not shown"
+    );
+}
+
+#[test]
+fn complaints_of_sendmail_about_options_are_in_the_mail_log() {
+    let instance = Instance::started("", "");
+    for (options, text) in [
+        (&["-n", "alice"][..], "fatal: -n option not supported"),
+        (&["-bz"], "fatal: unsupported: -bz"),
+        (
+            &["-N", "x", "-bi", "alice"],
+            "warning: bad -N option value -- ignored",
+        ),
+    ] {
+        let output = instance.run("sendmail", options);
+        assert_eq!(output.status.code(), Some(75), "{options:?}");
+        instance.wait_log(text);
+    }
+}
+
+#[test]
+fn delays_of_smtp_source_are_at_least_a_second() {
+    let instance = Instance::for_test("", "");
+    for (option, what) in [("-w", "fixed"), ("-R", "random")] {
+        for value in ["0", "-1", "x", "99999999999"] {
+            let output = instance.run("smtp-source", &[option, value, "127.0.0.1"]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                said.ends_with(&format!("fatal: bad {what} delay: {value}\n")),
+                "{said}"
+            );
+            assert_eq!(output.status.code(), Some(1));
+        }
+    }
+}
+
+#[test]
+fn every_command_tells_of_settings_that_are_given_twice() {
+    let mut instance = Instance::for_test("", "");
+    instance.set_main_cf("relayhost = a\nrelayhost = b\n");
+    let output = instance.run("postfix", &["status"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("postconf: warning: ")
+            && said.contains("overriding earlier entry: relayhost=a"),
+        "{said}"
+    );
+}
+
+#[test]
+fn on_a_terminal_the_probable_name_is_suggested() {
+    let mut instance = Instance::for_test("", "");
+    instance.set_main_cf("relayhots = x\n");
+    let rows = [
+        ("postmap -q x hahs:/x", "did you mean \"hash\"?"),
+        ("postalias hahs:/x", "did you mean \"hash\"?"),
+        ("postconf -n", "did you mean \"relayhost\"?"),
+        ("postconf smtpd_bannr", "did you mean \"smtpd_banner\"?"),
+        (
+            "postconf -e smtpd_bannr=x",
+            "did you mean \"smtpd_banner\"?",
+        ),
+        ("postconf -M smtpp/inet", "did you mean"),
+        (
+            "postconf -F pickupp/unix/chroot=n",
+            "did you mean \"pickup\"?",
+        ),
+        ("postfix stauts", "did you mean \"status\"?"),
+        (
+            "postfix tls enable-clinet",
+            "did you mean \"enable-client\"?",
+        ),
+    ];
+    for (call, hint) in rows {
+        let seen = shell(
+            &instance,
+            &format!("script -qec '{call}' /dev/null </dev/null"),
+        );
+        let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+        assert!(seen.contains("note: "), "{call}: {seen}");
+        assert!(
+            seen.contains(hint) || hint.starts_with("line"),
+            "{call}: {seen}"
+        );
+        let plain = shell(&instance, &format!("{call} 2>&1"));
+        let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
+        assert!(!plain.contains("did you mean"), "{call}: {plain}");
+    }
+}
+
+#[test]
+fn what_is_said_when_the_mail_system_ends_is_in_the_log() {
+    for command in ["stop", "abort"] {
+        let mut instance = Instance::for_test("", "postlog unix-dgram n - n - 1 postlogd\n");
+        let path = instance.file("maillog");
+        let main_cf = format!(
+            "maillog_file = {}\nmaillog_file_prefixes = /\n",
+            path.display()
+        );
+        instance.set_main_cf(&main_cf);
+        // The first line of postlogd may come after the end has begun.
+        instance.succeed("postfix", &["start"]);
+        instance.run("postfix", &[command]);
+        let text = fs::read_to_string(&path).expect("the log");
+        let doing = if command == "stop" {
+            "stopping"
+        } else {
+            "aborting"
+        };
+        assert!(
+            text.contains(&format!("{doing} the Postfix mail system")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_report_is_asked_for_in_one_way_only() {
+    let instance = Instance::started("", "");
+    let refused = |options: &[&str]| {
+        let output = instance.run("sendmail", options);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        said.contains("fatal: -v option cannot be used with -bv")
+            && output.status.code() == Some(75)
+    };
+    assert!(refused(&["-v", "-bv", "alice"]) && refused(&["-bv", "-v", "alice"]));
+    assert!(!refused(&["-bv", "alice"]) && !refused(&["-v", "-v", "-bv", "alice"]));
 }
 
 #[test]

@@ -206,6 +206,64 @@ fn postsuper_holds_releases_requeues_and_deletes() {
     assert_eq!(instance.defects(), Vec::<String>::new());
 }
 
+#[test]
+fn queue_files_and_what_is_done_to_them_are_shown_to_programs() {
+    let (_sink, instance) = with_busy_sink("");
+    let id = send(&instance, &["carol@relay.test"]);
+    instance.wait_queue("deferred", 1);
+    let objects = |text: &str| -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).expect("JSON");
+        text.lines().map(parse).collect()
+    };
+    let shown = objects(&instance.succeed("postcat", &["--json", "-q", &id]));
+    let has = |section: &str, name: &str, value: &str| {
+        let is_it = |object: &Value| {
+            object["section"] == section && object["name"] == name && object["value"] == value
+        };
+        assert!(
+            shown.iter().any(is_it),
+            "{section} {name} {value}: {shown:?}"
+        );
+    };
+    has("envelope", "sender", "alice@example.test");
+    has("header", "regular_text", "X-Mark: 4711");
+    has("body", "regular_text", "Body line.");
+    has("envelope", "recipient", "carol@relay.test");
+    assert!(shown.iter().all(|object| {
+        object["file"]
+            .as_str()
+            .is_some_and(|name| name.ends_with(&id))
+    }));
+    let offsets: Vec<u64> = shown
+        .iter()
+        .filter_map(|object| object["offset"].as_u64())
+        .collect();
+    assert!(offsets.is_sorted() && offsets.len() == shown.len());
+    let body = objects(&instance.succeed("postcat", &["-b", "--json", "-q", &id]));
+    assert!(
+        body.iter().all(|object| object["section"] == "body"),
+        "{body:?}"
+    );
+
+    let done = objects(&instance.succeed("postsuper", &["--json", "-h", &id, "-h", "F00"]));
+    assert_eq!(
+        done[0],
+        serde_json::json!({"queue_id": id, "action": "placed on hold"})
+    );
+    assert_eq!(
+        (&done[1]["held"], &done[1]["complete"]),
+        (&1.into(), &true.into())
+    );
+    let done = objects(&instance.succeed("postsuper", &["-d", "ALL", "--json"]));
+    assert_eq!((done.len(), &done[0]["deleted"]), (1, &1.into()));
+    let output = instance.run("postsuper", &["--json", "-d", "ALL", "nosuch"]);
+    assert!(!output.status.success());
+    assert_eq!(
+        objects(&String::from_utf8_lossy(&output.stdout))[0]["complete"],
+        false
+    );
+}
+
 /// Damaged files are set aside and everything else flows on.
 #[test]
 fn damaged_queue_files_end_in_corrupt() {

@@ -287,6 +287,50 @@ mod tests {
         }
     }
 
+    /// The letters of the options that have an entry in a page.
+    fn entries(page: &str) -> Vec<char> {
+        let lines = page.lines().zip(page.lines().skip(1));
+        let heads = lines
+            .filter(|(line, _)| *line == ".TP")
+            .map(|(_, head)| head);
+        let words = heads.flat_map(|head| head.split("\\fB"));
+        let options = words.filter_map(|word| word.strip_prefix("\\-"));
+        let letters = options.filter_map(|rest| rest.chars().next());
+        letters
+            .filter(|letter| letter.is_ascii_alphanumeric())
+            .collect()
+    }
+
+    #[test]
+    fn no_page_has_an_option_that_its_program_does_not_know() {
+        for name in COMMANDS {
+            let known = letters(&format!("crates/commands/{name}"));
+            let page = page(name, "1");
+            // The options of postfix(1)'s own commands have entries, too.
+            let before = page.split(".SH TLS").next().unwrap_or_default();
+            for letter in entries(before) {
+                assert!(
+                    known.is_empty() || known.contains(&letter),
+                    "{name}(1): -{letter} is unknown"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn long_options_are_explained() {
+        for name in COMMANDS {
+            let folder = build::top().join(format!("crates/commands/{name}/src"));
+            let files = fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            let mut texts = files.filter_map(|path| fs::read_to_string(path).ok());
+            let is_known = texts.any(|text| text.contains("\"--json\""));
+            let is_explained = page(name, "1").contains("\\-\\-json");
+            assert_eq!(is_known, is_explained, "{name}");
+        }
+    }
+
     #[test]
     fn options_are_found_in_the_code() {
         assert_eq!(letters("crates/commands/postlog").len(), 5);

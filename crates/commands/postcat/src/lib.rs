@@ -27,7 +27,10 @@ pub fn main() -> ExitCode {
     let name = program_name();
     postern_command::begin_without_log(&name);
     let mut getopt = Getopt::from_process(options::LETTERS);
-    let mut options = Options::default();
+    let mut options = Options {
+        json: getopt.take_long("--json"),
+        ..Options::default()
+    };
     for option in getopt.by_ref() {
         if let Some(text) = options.add(option).complaint(&name) {
             postern_command::complain!("{text}");

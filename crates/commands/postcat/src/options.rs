@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) by_id: bool,
     /// `-s`: where to begin.
     pub(crate) start: u64,
+    /// `--json`: an object for each record.
+    pub(crate) json: bool,
     /// `-v`.
     pub(crate) verbose: u32,
     /// `-c`.

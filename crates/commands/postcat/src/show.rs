@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use bstr::ByteSlice;
+use postern_command::json_string;
 use postern_mail::header;
 use postern_mail::printable::{Charset, quote_for_log};
 use postern_queue_file::{Attribute, ReadOptions, Reader, Record, RecordError, RecordType};
@@ -252,7 +253,9 @@ impl<'a> Shower<'a> {
             self.warn(&format!("{}: out-of-order {what} marker", self.name))?;
         }
         if self.options.envelope {
-            self.prefix(record)?;
+            if !self.options.json {
+                self.prefix(record)?;
+            }
             self.file_marker(title)?;
         }
         self.in_line = false;
@@ -281,6 +284,10 @@ impl<'a> Shower<'a> {
     }
 
     fn file_marker(&mut self, title: &str) -> io::Result<()> {
+        if self.options.json {
+            // Each object tells where it belongs.
+            return Ok(());
+        }
         self.begin_line()?;
         writeln!(self.out, "*** {title} {} ***", self.name)?;
         self.at_line_start = true;
@@ -298,14 +305,18 @@ impl<'a> Shower<'a> {
         if !self.is_wanted() {
             return Ok(Next::Go);
         }
+        let name = if record.kind == RecordType::TEXT {
+            "regular_text"
+        } else {
+            "unterminated_text"
+        };
+        if self.options.json {
+            self.object(record, name, &record.data)?;
+            return Ok(Next::Go);
+        }
         self.prefix(record)?;
         if self.options.verbose > 0 {
-            let name = if record.kind == RecordType::TEXT {
-                "regular_text: "
-            } else {
-                "unterminated_text: "
-            };
-            self.out.write_all(name.as_bytes())?;
+            write!(self.out, "{name}: ")?;
         }
         self.begin_line()?;
         self.out.write_all(&record.data)?;
@@ -319,7 +330,7 @@ impl<'a> Shower<'a> {
         if !self.is_wanted() {
             return Ok(());
         }
-        if attribute.name == "create_time" {
+        if attribute.name == "create_time" && !self.options.json {
             return self.line(record, "create_time", asctime(attribute.value).as_bytes());
         }
         let (name, value) = (as_string(attribute.name), as_string(attribute.value));
@@ -332,7 +343,7 @@ impl<'a> Shower<'a> {
         }
         let name = record.kind.name().unwrap_or("unknown_record_type");
         match record.kind {
-            RecordType::TIME | RecordType::WARN => {
+            RecordType::TIME | RecordType::WARN if !self.options.json => {
                 self.line(record, name, asctime(&record.data).as_bytes())
             }
             _ => self.line(record, name, as_string(&record.data)),
@@ -351,7 +362,29 @@ impl<'a> Shower<'a> {
         )
     }
 
+    /// A record as a line of JSON.
+    fn object(&mut self, record: &Record, name: &str, value: &[u8]) -> io::Result<()> {
+        let section = match self.segment {
+            Segment::Envelope => "envelope",
+            Segment::Header => "header",
+            Segment::Body => "body",
+            Segment::Extracted => "extracted",
+        };
+        writeln!(
+            self.out,
+            "{{\"file\": {}, \"offset\": {}, \"section\": \"{section}\", \"type\": {}, \"name\": {}, \"value\": {}}}",
+            json_string(self.name.as_bytes()),
+            self.shown_offset,
+            record.kind.0,
+            json_string(name.as_bytes()),
+            json_string(value)
+        )
+    }
+
     fn line(&mut self, record: &Record, name: &str, value: &[u8]) -> io::Result<()> {
+        if self.options.json {
+            return self.object(record, name, value);
+        }
         self.prefix(record)?;
         self.begin_line()?;
         write!(self.out, "{name}: ")?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_config::edit::{self, Change};
+use postern_config::params;
 
 use crate::options::{Flag, Options};
 use crate::{Fatal, warn};
@@ -17,6 +18,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
         warnings.iter().for_each(|text| warn(text));
         Ok(new)
     })?;
+    for (name, change) in &changes {
+        if matches!(change, Change::Set(_)) && params::find(name).is_none() {
+            let known = params::ALL.iter().map(|info| info.name);
+            crate::hints::meant(name, known);
+        }
+    }
     Ok(())
 }
 

@@ -73,6 +73,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Fatal> {
                 "unmatched service_name/type: \"{}\"",
                 request.word
             ));
+            let wanted = request.word.trim().split('/').next().unwrap_or_default();
+            let services = blocks.iter().filter_map(|block| block.raw.as_ref());
+            let names = services.filter_map(|entry| entry.fields.first().map(String::as_str));
+            crate::hints::meant(wanted, names);
         }
     }
     let text: Vec<u8> = blocks

@@ -23,8 +23,13 @@ fn note(text: &str) {
 
 /// Follows `unknown parameter` for a word of the command line.
 pub(crate) fn unknown_word(word: &str, names: &Names) {
+    meant(word, names.all());
+}
+
+/// Which of `candidates` was probably meant by `word`.
+pub(crate) fn meant<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) {
     if is_wanted()
-        && let Some(meant) = suggest::nearest(word, names.all())
+        && let Some(meant) = suggest::nearest(word, candidates)
     {
         note(&format!("did you mean \"{meant}\"?"));
     }
@@ -32,14 +37,9 @@ pub(crate) fn unknown_word(word: &str, names: &Names) {
 
 /// Follows `unmatched request` and the like: the service that was probably meant.
 pub(crate) fn unmatched_service(pattern: &str, model: &Model) {
-    if !is_wanted() {
-        return;
-    }
     let wanted = pattern.split('/').next().unwrap_or_default();
     let services = model.entries.iter().map(crate::model::MasterEntry::name);
-    if let Some(meant) = suggest::nearest(wanted, services) {
-        note(&format!("did you mean \"{meant}\"?"));
-    }
+    meant(wanted, services);
 }
 
 /// Follows `unused parameter`: file, line, and the name that was probably meant.

@@ -7,8 +7,9 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use postern_command::json_string;
 use postern_config::DEFAULT_DIRECTORY;
-use postern_config::compat::{Installation, differences};
+use postern_config::compat::{Difference, Installation, What, differences};
 
 /// The status for a configuration that cannot be read.
 const UNKNOWN: u8 = 2;
@@ -20,7 +21,7 @@ fn write_out(text: &str) -> std::io::Result<()> {
 }
 
 /// Compares the configuration in `directory`, or in the usual place.
-pub(crate) fn run(directory: Option<&Path>) -> ExitCode {
+pub(crate) fn run(directory: Option<&Path>, json: bool) -> ExitCode {
     let directory = directory.map_or_else(default_directory, Path::to_path_buf);
     let home = home();
     let types = table_types(&home);
@@ -32,12 +33,22 @@ pub(crate) fn run(directory: Option<&Path>) -> ExitCode {
     };
     match differences(&directory, &installation) {
         Ok(found) => {
-            let list: String = found.iter().map(|line| format!("{line}\n")).collect();
+            let list: String = found
+                .iter()
+                .map(|line| {
+                    if json {
+                        as_json(line)
+                    } else {
+                        line.to_string()
+                    }
+                })
+                .map(|line| line + "\n")
+                .collect();
             if let Err(error) = write_out(&list) {
                 postern_command::complain!("postfix: fatal: {}", postern_sys::error_text(&error));
                 return ExitCode::from(UNKNOWN);
             }
-            if found.is_empty() && std::io::stderr().is_terminal() {
+            if found.is_empty() && !json && std::io::stderr().is_terminal() {
                 postern_command::complain!("{}: no differences", directory.display());
             }
             ExitCode::from(u8::from(!found.is_empty()))
@@ -47,6 +58,24 @@ pub(crate) fn run(directory: Option<&Path>) -> ExitCode {
             ExitCode::from(UNKNOWN)
         }
     }
+}
+
+/// A difference for programs.
+fn as_json(difference: &Difference) -> String {
+    let text = |text: &str| json_string(text.as_bytes());
+    let (kind, subject, other) = match &difference.what {
+        What::Parameter { name, value, .. } => ("parameter", name, value),
+        What::TableType { name, kind, .. } => ("table type", name, kind),
+        What::Program { service, command } => ("program", service, command),
+    };
+    format!(
+        "{{\"file\": {}, \"line\": {}, \"kind\": \"{kind}\", \"name\": {}, \"value\": {}, \"text\": {}}}",
+        text(&difference.place.path),
+        difference.place.line,
+        text(subject),
+        text(other),
+        text(&difference.to_string())
+    )
 }
 
 fn default_directory() -> PathBuf {

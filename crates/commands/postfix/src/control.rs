@@ -106,6 +106,7 @@ impl Program {
 
     pub(crate) fn stop(&self) -> Result<u8, Failure> {
         let pid = self.running_pid()?;
+        self.outlive_postlogd();
         self.say("", "stopping the Postfix mail system");
         self.signal(pid, Signal::SIGTERM)?;
         // A master that has nothing to wait for is gone at once.
@@ -121,6 +122,14 @@ impl Program {
         self.say("warning: ", "stopping the Postfix mail system with force");
         self.signal(-pid, Signal::SIGKILL)?;
         Ok(0)
+    }
+
+    /// From now on postlogd(8) may end with lines that it has not read yet. The standard output of
+    /// another process is out of reach.
+    fn outlive_postlogd(&self) {
+        if self.config.get(params::MAILLOG_FILE) != "/dev/stdout" {
+            postern_maillog::leave_postlogd();
+        }
     }
 
     fn is_gone_within(&self, limit: Duration) -> bool {
@@ -149,6 +158,7 @@ impl Program {
 
     pub(crate) fn abort(&self) -> Result<u8, Failure> {
         let pid = self.running_pid()?;
+        self.outlive_postlogd();
         self.say("", "aborting the Postfix mail system");
         self.signal(pid, Signal::SIGTERM)?;
         // Whoever asks next is to see that it is gone.

@@ -54,6 +54,9 @@ const EXPORTED: &[params::Param<String>] = &[
 /// The script of Debian 12, unchanged: length and FNV-1a checksum. It does what this program does.
 const STOCK_SCRIPTS: &[(usize, u64)] = &[(11031, 0xed6e_43f8_3021_f342)];
 
+/// The options.
+const LETTERS: &str = "c:Dv";
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     postern_sys::file::umask(0o022);
@@ -61,18 +64,23 @@ pub fn main() -> ExitCode {
     postern_maillog::set_tag("postfix");
     postern_maillog::set_echo(echo(false));
     postern_maillog::allow_direct_file();
+    // Everybody may compare, and nobody else needs to know the options.
+    if !std::env::args_os().any(|word| word == "--compat") {
+        refuse_strangers();
+    }
     let (directory, operands) = options();
     if operands.first().is_some_and(|word| word == "check")
         && operands.iter().any(|word| word == "--compat")
     {
-        return compat::run(directory.as_deref());
+        let json = operands.iter().any(|word| word == "--json");
+        return compat::run(directory.as_deref(), json);
     }
+    refuse_strangers();
     // `post-install` calls on behalf of a script, which must not be called again.
     let is_built_in = std::env::var_os("POSTERN_BUILT_IN").is_some();
     let is_chosen = directory.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
     let config = load(directory.as_deref());
     let name = config.get(params::SYSLOG_NAME);
-    refuse_strangers(&config);
     if let Err(error) = config.check("postfix") {
         postern_maillog::die_of_config(&error);
     }
@@ -94,7 +102,8 @@ fn load(directory: Option<&Path>) -> Config {
     if let Some(directory) = directory {
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
-    let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    let mut config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    config.set_reader("postfix");
     postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
     postern_maillog::set_tag("postfix");
@@ -121,7 +130,7 @@ fn is_terminal() -> bool {
 /// Reads the command line: the `-c` directory and what follows the options.
 fn options() -> (Option<PathBuf>, Vec<OsString>) {
     let mut directory = None;
-    let mut options = Getopt::from_process("c:Dv");
+    let mut options = Getopt::from_process(LETTERS);
     for option in options.by_ref() {
         if let Some(complaint) = option.complaint("postfix") {
             postern_command::complain!("{complaint}");
@@ -142,9 +151,22 @@ fn options() -> (Option<PathBuf>, Vec<OsString>) {
     (directory, options.operands())
 }
 
-/// Only root, or the owner of an instance without privileges, may control the mail system.
-fn refuse_strangers(config: &Config) {
-    if !postern_command::is_administrator(config).unwrap_or(false) {
+/// Only root, or the owner of an instance without privileges, may control the mail system. Others are not
+/// even told what is wrong with their options.
+fn refuse_strangers() {
+    if postern_sys::user::uid() == 0 {
+        return;
+    }
+    let chosen = Getopt::from_process(LETTERS).filter_map(|option| match option {
+        Opt::Value('c', value) => Some(PathBuf::from(value)),
+        _ => None,
+    });
+    let config = match chosen.last() {
+        Some(directory) => Config::load_from(&directory),
+        None => Config::load(),
+    };
+    let is_own = |config: &Config| postern_command::is_administrator(config).unwrap_or(false);
+    if !config.as_ref().is_ok_and(is_own) {
         log::error!("to submit mail, use the Postfix sendmail command");
         fatal!("the postfix command is reserved for the superuser");
     }

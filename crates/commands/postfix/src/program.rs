@@ -21,6 +21,24 @@ pub(crate) struct Program {
     pub(crate) is_built_in: bool,
 }
 
+/// The commands that people type.
+const COMMANDS: [&str; 14] = [
+    "start",
+    "start-fg",
+    "stop",
+    "quick-stop",
+    "abort",
+    "drain",
+    "reload",
+    "flush",
+    "status",
+    "check",
+    "logrotate",
+    "set-permissions",
+    "upgrade-configuration",
+    "tls",
+];
+
 /// Why a command fails. The text is logged with `fatal: `.
 pub(crate) struct Failure(pub(crate) Option<String>);
 
@@ -103,10 +121,17 @@ impl Program {
             }
             "post-install" => self.post_install(operands.get(1..).unwrap_or_default()),
             "tls" => self.tls(operands.get(1..).unwrap_or_default()),
-            _ => Err(Failure::new(format!(
-                "unknown command: '{verb}'. Usage: postfix start (or stop, reload, abort, flush, check, status, \
-                 set-permissions, upgrade-configuration, logrotate)"
-            ))),
+            _ => {
+                self.say(
+                    "fatal: ",
+                    &format!(
+                        "unknown command: '{verb}'. Usage: postfix start (or stop, reload, abort, flush, check, status, \
+                         set-permissions, upgrade-configuration, logrotate)"
+                    ),
+                );
+                postern_command::hint("postfix", verb, COMMANDS);
+                Err(Failure::TOLD)
+            }
         }
     }
 
@@ -169,6 +194,9 @@ impl Program {
             postern_command::complain!("{postconf}: fatal: {text}");
             Failure::new(format!("cannot execute {postconf}!"))
         };
+        for warning in self.config.warnings() {
+            postern_command::complain!("{postconf}: warning: {warning}");
+        }
         if let Err(error) = self.config.check_expansion() {
             for (_, text) in error.preceding() {
                 postern_command::complain!("{postconf}: warning: {text}");

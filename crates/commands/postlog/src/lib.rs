@@ -102,9 +102,26 @@ fn log_input(severity: Severity) {
             Ok(0) => return,
             Ok(_) => {
                 let text = line.strip_suffix(b"\n").unwrap_or(&line);
+                if text.len() == line.len() {
+                    skip_line(&mut input);
+                }
+                // What follows a null byte is not shown.
+                let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
                 postern_maillog::log(severity, &String::from_utf8_lossy(text));
             }
             Err(error) => fatal!("read standard input: {}", postern_sys::error_text(&error)),
+        }
+    }
+}
+
+/// Skips the rest of a line of which enough was read.
+fn skip_line(input: &mut impl BufRead) {
+    while let Ok(buffer) = input.fill_buf() {
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let (length, is_last) = (end.map_or(buffer.len(), |at| at + 1), end.is_some());
+        input.consume(length);
+        if is_last || length == 0 {
+            return;
         }
     }
 }

@@ -75,7 +75,8 @@ enum Failure {
 }
 
 fn load() -> Config {
-    let config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    let mut config = Config::load().unwrap_or_else(|error| postern_maillog::die_of_config(&error));
+    config.set_reader("postmulti");
     postern_maillog::set_echo(echo(config.look().command_stderr()));
     postern_maillog::configure(&config);
     postern_maillog::set_tag("postmulti");

@@ -12,6 +12,7 @@ use postern_sys::error_text;
 use crate::Work;
 use crate::files::{self, Failure};
 use crate::options::Action;
+use crate::report;
 use crate::scan::Queue;
 
 /// Logs about a message; they go before the message does, so that none is left over.
@@ -86,6 +87,9 @@ impl Work {
             };
             *count += 1;
             log::info!("{id}: {what}");
+            if self.json {
+                report::print(&report::action_as_json(&id.to_string(), what));
+            }
         }
         Ok(done)
     }

@@ -35,6 +35,7 @@ pub fn main() -> ExitCode {
     postern_command::begin("postsuper");
     postern_maillog::allow_direct_file();
     let mut getopt = Getopt::from_process(options::LETTERS);
+    let json = getopt.take_long("--json");
     let given: Vec<_> = getopt.by_ref().collect();
     let directory = options::config_directory(&given);
     refuse_ordinary_users(directory.as_deref().map(Path::new));
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
     postern_command::enter_queue_directory(&config);
     become_mail_owner(&config);
     let mut work = Work::new(&config);
+    work.json = json;
     let done = work.run(&request);
     work.end(&request, done)
 }
@@ -98,6 +100,8 @@ pub(crate) struct Work {
     counts: Counts,
     interrupts: Interrupts,
     progress: Progress,
+    /// `--json`: tell on standard output what was done.
+    json: bool,
 }
 
 impl Work {
@@ -109,6 +113,7 @@ impl Work {
             counts: Counts::default(),
             interrupts: Interrupts::catch(),
             progress: Progress::new("postsuper", "files"),
+            json: false,
         }
     }
 
@@ -161,6 +166,9 @@ impl Work {
 
     /// Says what was done, or why it was not, and how far it got.
     fn end(&self, request: &Request, done: Result<(), Failure>) -> ExitCode {
+        if self.json {
+            report::print(&self.counts.as_json(done.is_ok()));
+        }
         let Err(failure) = done else {
             self.counts.report(request);
             return ExitCode::SUCCESS;

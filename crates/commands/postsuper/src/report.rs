@@ -1,5 +1,9 @@
 //! What is told at the end.
 
+use std::io::Write;
+
+use postern_command::json_string;
+
 use crate::options::{Action, Request};
 
 /// Said after names of messages were changed: whoever noted down queue IDs must know.
@@ -23,6 +27,15 @@ impl Counts {
     /// Whether a message has, or is about to get, another name.
     pub(crate) fn names_changed(&self) -> bool {
         self.mismatches > 0 || self.fixed > 0
+    }
+
+    /// The counts for programs; `complete` tells whether everything asked for was done.
+    pub(crate) fn as_json(&self, complete: bool) -> String {
+        format!(
+            "{{\"requeued\": {}, \"deleted\": {}, \"expired\": {}, \"held\": {}, \"released\": {}, \"renamed\": {}, \
+             \"complete\": {complete}}}",
+            self.requeued, self.deleted, self.expired, self.held, self.released, self.fixed
+        )
     }
 
     /// Logs one line for every operation asked for.
@@ -63,6 +76,17 @@ impl Counts {
             })
             .collect()
     }
+}
+
+/// What was done to a message, for programs.
+pub(crate) fn action_as_json(id: &str, what: &str) -> String {
+    let (id, what) = (json_string(id.as_bytes()), json_string(what.as_bytes()));
+    format!("{{\"queue_id\": {id}, \"action\": {what}}}")
+}
+
+/// Prints a line. The work goes on when nobody reads it.
+pub(crate) fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod mode;
 mod options;
 mod submit;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use postern_command::exit;
@@ -20,13 +21,15 @@ pub fn main() -> ExitCode {
     let name = postern_command::process_name("sendmail");
     postern_command::begin("sendmail");
     postern_maillog::set_stderr_name(&name);
+    postern_maillog::set_config_error_status(exit::TEMP_FAIL);
+    // Complaints about options belong in the log that main.cf names.
+    let directory = options::directory(std::env::args_os().skip(1));
+    refuse_unlisted_directory(directory.as_deref());
+    let config = postern_command::load_config(directory.as_deref());
     let options = Options::read(&name, std::env::args_os().skip(1));
     if options.verbose > 1 {
         postern_maillog::set_verbose(options.verbose - 1);
     }
-    postern_maillog::set_config_error_status(exit::TEMP_FAIL);
-    refuse_unlisted_directory(&options);
-    let config = postern_command::load_config(options.directory.as_deref());
     postern_command::update_environment(&config);
     let queue = config.get(postern_config::params::QUEUE_DIRECTORY);
     if let Err(error) = std::env::set_current_dir(&queue) {
@@ -37,14 +40,11 @@ pub fn main() -> ExitCode {
 }
 
 /// What -C names goes on to the set-gid commands, which would refuse it, too.
-fn refuse_unlisted_directory(options: &Options) {
+fn refuse_unlisted_directory(directory: Option<&Path>) {
     if postern_sys::user::uid() == 0 {
         return;
     }
-    let listed = options
-        .directory
-        .as_deref()
-        .map_or(Ok(()), Config::require_listed_directory);
+    let listed = directory.map_or(Ok(()), Config::require_listed_directory);
     if let Err(error) = listed {
         postern_maillog::die_of_config(&error);
     }

@@ -45,8 +45,6 @@ pub(crate) struct Options {
     pub(crate) mode: Mode,
     /// `--json`, for the listing of the queue.
     pub(crate) json: bool,
-    /// `-C`.
-    pub(crate) directory: Option<PathBuf>,
     /// Recipients.
     pub(crate) operands: Vec<OsString>,
     /// `-f`, as given.
@@ -83,7 +81,6 @@ impl Default for Options {
             name: String::new(),
             json: false,
             mode: Mode::Submit,
-            directory: None,
             operands: Vec::new(),
             sender: None,
             full_name: None,
@@ -100,6 +97,15 @@ impl Default for Options {
             alias_table: None,
         }
     }
+}
+
+/// The configuration directory that -C names.
+pub(crate) fn directory(args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let found = Getopt::new(LETTERS, args).filter_map(|option| match option {
+        Opt::Value('C', value) => Some(config_directory(&BString::from(value.into_vec()))),
+        _ => None,
+    });
+    found.last()
 }
 
 impl Options {
@@ -127,6 +133,11 @@ impl Options {
         }
         if options.extract_recipients && options.verify {
             fatal(format_args!("-t option cannot be used with -bv"));
+        }
+        // One -v asks for a report, as -bv does; more of them are about the log.
+        let verbose = options.verbose + u32::from(std::env::var_os("MAIL_VERBOSE").is_some());
+        if options.verify && verbose == 1 {
+            fatal(format_args!("-v option cannot be used with -bv"));
         }
         if options.notify != 0 && options.verify {
             fatal(format_args!("-N option cannot be used with -bv"));
@@ -177,7 +188,6 @@ impl Options {
     fn accept_value(&mut self, letter: char, value: BString) {
         match letter {
             'B' => self.encoding = Some(body_type(&value)),
-            'C' => self.directory = Some(config_directory(&value)),
             'F' => self.full_name = Some(value),
             'N' => self.notify = notify(&value).unwrap_or(self.notify),
             'R' => match dsn::parse_ret(value.as_bstr()) {

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, ExitStatus
 use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{Encoding, Extra};
 use postern_config::{Config, params};
+use postern_dict::{MatchKind, MatchList};
 use postern_ipc::cleanup::status;
 use postern_ipc::deliver::flag;
 use postern_ipc::postdrop::{Hello, PROTOCOL, Reply};
@@ -181,16 +182,17 @@ fn is_mailbox_separator(line: &[u8]) -> bool {
 /// only comes earlier, and only a list of plain names is looked at.
 fn check_user(config: &Config, uid: u32, login: &str) {
     let list = config.get(params::AUTHORIZED_SUBMIT_USERS);
-    let plain = !list.contains([':', '/', '!']);
-    if uid != 0
-        && plain
-        && !list
-            .split([' ', ',', '\t', '\r', '\n'])
-            .any(|name| name == login)
-    {
-        fatal(format_args!(
+    if uid == 0 || list == "static:anyone" {
+        return;
+    }
+    let title = params::AUTHORIZED_SUBMIT_USERS.info.name;
+    let mut users = MatchList::open_small(config, title, &list, MatchKind::Text);
+    match users.matches(login.into()) {
+        Ok(true) => {}
+        Ok(false) => fatal(format_args!(
             "User {login}({uid}) is not allowed to submit mail"
-        ));
+        )),
+        Err(error) => fatal(format_args!("{title}: {error}")),
     }
 }
 

@@ -31,9 +31,6 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(settings: Settings) -> Result<(), String> {
-    if settings.user.is_none() && postern_sys::user::uid() == 0 {
-        return Err("-u option is required if running as root".to_owned());
-    }
     let listener = settings
         .endpoint
         .listen(settings.backlog, settings.window)?;

@@ -206,6 +206,11 @@ impl Raw {
             .start
             .map(|text| unescape(BStr::new(text.as_bytes())).into())
             .unwrap_or_default();
+        if self.user.is_none() && postern_sys::user::uid() == 0 {
+            return Err(Wrong::Text(
+                "-u option is required if running as root".to_owned(),
+            ));
+        }
         let endpoint = Endpoint::to_listen(&place.to_string_lossy(), self.family)
             .map_err(|error| error.to_string())?;
         Ok(Settings {

@@ -4,7 +4,7 @@ use crate::message::{Body, Content};
 use postern_command::{Getopt, Opt};
 use postern_sys::error_text;
 use postern_traffic::source::{Pause, Plan};
-use postern_traffic::{Endpoint, Family, count, nonnegative};
+use postern_traffic::{Endpoint, Family, count, positive};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -75,8 +75,7 @@ fn bad(what: &str, value: &OsStr) -> String {
 impl Raw {
     fn take(&mut self, option: Opt, program: &str) -> Result<(), String> {
         let counted = |what, value: &OsStr| count(value).ok_or_else(|| bad(what, value)).map(Some);
-        let delay =
-            |what, value: &OsStr| nonnegative(value).ok_or_else(|| bad(what, value)).map(Some);
+        let delay = |what, value: &OsStr| positive(value).ok_or_else(|| bad(what, value)).map(Some);
         match option {
             Opt::Flag('4') => self.family = Family::V4,
             Opt::Flag('6') => self.family = Family::V6,
@@ -111,10 +110,7 @@ impl Raw {
     }
 
     fn pause(&self) -> Result<Pause, String> {
-        match (
-            self.fixed.filter(|f| *f > 0),
-            self.random.filter(|r| *r > 0),
-        ) {
+        match (self.fixed, self.random) {
             (Some(_), Some(_)) => Err("do not use -w and -R options at the same time".to_owned()),
             (Some(fixed), None) => Ok(Pause::Fixed(fixed)),
             (None, Some(random)) => Ok(Pause::UpTo(random)),

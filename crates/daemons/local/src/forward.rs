@@ -145,7 +145,7 @@ impl Forward {
         }
         let mut content = Content::open(delivery)?;
         while let Some((kind, data)) = content.next()? {
-            write_record(&mut submission.channel, kind, &data)?;
+            write_record(&mut submission.channel, kind, data)?;
         }
         write_record(&mut submission.channel, RecordType::EXTRACTED, b"")?;
         write_record(&mut submission.channel, RecordType::END, b"")?;

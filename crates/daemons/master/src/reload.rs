@@ -117,6 +117,7 @@ fn prepare(master: &Master) -> Result<Prepared, String> {
 fn load(master: &Master) -> Result<Config, ConfigError> {
     let mut config = Config::load_from(&master.config.directory())?;
     config.set_names("master", "master");
+    config.set_reader("master");
     config.check("master")?;
     Ok(config)
 }

@@ -35,6 +35,7 @@ pub(crate) fn main() -> ExitCode {
     signal::ignore_write_signals();
     postern_maillog::init("master", Echo::Nothing);
     postern_maillog::allow_direct_file();
+    postern_maillog::never_wait_for_postlogd();
     let options = match Options::parse(std::env::args_os().skip(1), process::id()) {
         Ok(options) => options,
         Err(text) => complain_on_stderr(&text),
@@ -115,6 +116,7 @@ fn detach(options: &Options) {
 fn load() -> Config {
     let mut config = Config::load().unwrap_or_else(|error| die_of_config(&error));
     config.set_names("master", "master");
+    config.set_reader("master");
     postern_maillog::configure(&config);
     for warning in config.warnings() {
         log::warn!("{warning}");

@@ -73,8 +73,9 @@ pub(crate) fn route_all(
     about: Circumstances<'_>,
     mut recipients: Vec<Recipient>,
 ) -> Vec<Route> {
+    recipients.sort_by_cached_key(|recipient| address_key(&recipient.recipient));
     if let Some(redirect) = &about.envelope.redirect {
-        // All are replaced by one.
+        // All are replaced by one, which has the original recipient of the first in this order.
         recipients.truncate(1);
         for recipient in &mut recipients {
             recipient.recipient = resolver
@@ -82,7 +83,6 @@ pub(crate) fn route_all(
                 .unwrap_or_else(|| redirect.clone());
         }
     }
-    recipients.sort_by_cached_key(|recipient| address_key(&recipient.recipient));
     let mut routes: Vec<Route> = recipients
         .into_iter()
         .map(|recipient| route(core, settings, resolver, about, recipient))

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod getopt;
+mod hint;
 mod interrupts;
 mod json;
 mod progress;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub use getopt::{Getopt, Opt};
+pub use hint::hint;
 pub use interrupts::Interrupts;
 pub use json::json_string;
 pub use progress::Progress;
@@ -151,7 +153,9 @@ fn read_config(directory: Option<&Path>) -> Result<Config, ConfigError> {
         // Children and the check for set-id programs look at the variable.
         postern_sys::env::set_env("MAIL_CONFIG", directory);
     }
-    Config::load()
+    let mut config = Config::load()?;
+    config.set_reader(PROGRAM.get().map_or("", String::as_str));
+    Ok(config)
 }
 
 fn warn_of_config(config: &Config) {

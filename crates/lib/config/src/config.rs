@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::expand::{self, Found};
+use crate::expand;
 use crate::lines::{logical_lines, orphan_warning, split_name_value, to_text};
 use crate::net::InterfaceAddress;
-use crate::params::{self, Kind, Param, ParamInfo, flag};
+use crate::params::{self, Kind, Order, Param, ParamInfo, flag};
 use crate::reading::{check_directory, open_error, read_cool, require_listed};
 use crate::{ConfigError, DEFAULT_DIRECTORY, Level, Look, computed, fail, net, sanity, value};
 
@@ -39,6 +39,8 @@ struct Inner {
     entries: BTreeMap<String, String>,
     overrides: BTreeMap<String, String>,
     warnings: Vec<String>,
+    /// Through whose eyes `$name` is seen; nobody's: every default is there.
+    reader: Option<String>,
     /// No files, no host name and no network look-ups: for tests.
     is_isolated: bool,
     cache: Cache,
@@ -261,19 +263,38 @@ impl Config {
         self.set_override("service_name", service);
     }
 
-    /// Checks start-up sanity and every explicitly set parameter that `program` uses.
+    /// From now on `$name` sees what it sees in `program` while that one reads its parameters: what is
+    /// set, and the defaults that were read before.
+    pub fn set_reader(&mut self, program: &str) {
+        let inner = Arc::make_mut(&mut self.inner);
+        inner.reader = Some(program.to_string());
+        inner.cache = Cache::default();
+    }
+
+    /// Checks start-up sanity and every explicitly set parameter that `program` uses, in the order in
+    /// which it reads them.
     pub fn check(&self, program: &str) -> Result<(), ConfigError> {
         sanity::check(self)?;
+        let order = Order::of(program);
+        for name in order.names().filter(|name| self.is_set(name)) {
+            self.check_named(name, program)?;
+        }
         for (name, _) in self.explicit() {
-            // These are looked at when they are needed, if ever.
-            let is_read =
-                |info: &&'static ParamInfo| !info.is_checked_late() && info.is_used_by(program);
-            let info = params::find(name).filter(is_read);
-            if let Some(info) = info {
-                self.check_value(info)?;
+            if order.rank(name).is_none() {
+                self.check_named(name, program)?;
             }
         }
         Ok(())
+    }
+
+    /// Checks the value of `name` if it is a parameter that `program` reads at its start.
+    fn check_named(&self, name: &str, program: &str) -> Result<(), ConfigError> {
+        match params::find(name) {
+            Some(info) if !info.is_checked_late() && info.is_used_by(program) => {
+                self.check_value(info)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Evaluates inet_protocols.
@@ -291,8 +312,10 @@ impl Config {
 
     /// Expands every explicitly set parameter, as postconf(1) does before anything.
     pub fn check_expansion(&self) -> Result<(), ConfigError> {
+        let mut of_nobody = self.clone();
+        Arc::make_mut(&mut of_nobody.inner).reader = None;
         let mut declared = self.explicit().filter_map(|(name, _)| params::find(name));
-        declared.try_for_each(|info| self.text_of(info).map(drop))
+        declared.try_for_each(|info| of_nobody.text_of(info).map(drop))
     }
 
     /// Whether the value of `info` can be expanded and parsed.
@@ -327,7 +350,7 @@ impl Config {
         if info.kind == Kind::Raw || !text.contains('$') {
             Ok(text)
         } else {
-            self.expand_all(&text)
+            self.expand_at(&text, self.moment_of(info))
         }
     }
 
@@ -440,21 +463,10 @@ impl Config {
     /// `compatibility_level`, or why it is none.
     pub fn try_level(&self) -> Result<Level, ConfigError> {
         let text = self.set_text("compatibility_level");
-        Level::parse(&expand::expand(text.as_deref().unwrap_or("0"), &|name| {
+        let text = text.as_deref().unwrap_or("0");
+        Level::parse(&expand::expand(text, &|name| {
             self.found_without_level(name)
         })?)
-    }
-
-    /// A name as `$name` sees it in compatibility_level: a default that depends on the level is not
-    /// there yet.
-    fn found_without_level(&self, name: &str) -> Option<Found> {
-        if let Some(text) = self.set_text(name) {
-            return Some(Found::Expand(text));
-        }
-        match params::find(name) {
-            Some(info) if info.old.is_some() || name == "mynetworks" => None,
-            _ => self.found(name),
-        }
     }
 
     /// The small differences in texts and log lines that follow the level.
@@ -480,63 +492,6 @@ impl Config {
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.inner.overrides.contains_key(name) || self.inner.entries.contains_key(name)
-    }
-
-    /// Expands `$name` forms in `text`; names that `extra` knows come first, and their values are
-    /// inserted as they are.
-    pub fn expand(
-        &self,
-        text: &str,
-        extra: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<String, ConfigError> {
-        expand::expand(text, &|name| {
-            extra(name)
-                .map(Found::Verbatim)
-                .or_else(|| self.found(name))
-        })
-    }
-
-    /// As [`Config::expand`]; the flag tells whether `text` refers, outside conditions, to a name that
-    /// nobody knows.
-    pub fn expand_strictly(
-        &self,
-        text: &str,
-        extra: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(String, bool), ConfigError> {
-        expand::expand_strictly(text, &|name| {
-            extra(name)
-                .map(Found::Verbatim)
-                .or_else(|| self.found(name))
-        })
-    }
-
-    fn expand_all(&self, text: &str) -> Result<String, ConfigError> {
-        if !text.contains('$') {
-            return Ok(text.to_string());
-        }
-        expand::expand(text, &|name| self.found(name))
-    }
-
-    /// Expands `text` with what main.cf and overrides set, except `hidden`: for values that defaults
-    /// are computed from, which must not ask for those defaults.
-    pub fn expand_explicit(&self, text: &str, hidden: &[&str]) -> Result<String, ConfigError> {
-        expand::expand(text, &|name| {
-            self.set_text(name)
-                .filter(|_| !hidden.contains(&name))
-                .map(Found::Expand)
-        })
-    }
-
-    /// A name as `$name` sees it.
-    fn found(&self, name: &str) -> Option<Found> {
-        let (text, source) = self.raw_with_source(name)?;
-        if name == "myorigin" && text.starts_with('/') {
-            return self.myorigin_from_file(&text).ok().map(Found::Verbatim);
-        }
-        Some(match source {
-            Source::Default => Found::Default(text),
-            _ => Found::Expand(text),
-        })
     }
 
     /// A service-derived integer such as `<service>_destination_concurrency_limit`, falling back to
@@ -587,6 +542,8 @@ impl Config {
 fn service_name(service: &str, suffix: &str) -> String {
     format!("{service}_{}", suffix.trim_start_matches('_'))
 }
+
+mod visible;
 
 #[cfg(test)]
 mod tests;

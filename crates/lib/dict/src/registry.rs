@@ -200,18 +200,35 @@ fn open_new(
     flags: Flags,
     clients: Clients,
 ) -> Result<Box<dyn Table>, OpenError> {
+    Ok(Box::new(open_layer(
+        config, type_name, mode, flags, clients,
+    )?))
+}
+
+fn open_layer(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+    clients: Clients,
+) -> Result<Layer, OpenError> {
     let type_name = &*redirected(config, type_name, false)?;
     let (kind, name) = split_type_name(type_name)?;
-    let mut member = |inner: &str| open_new(config, inner, mode, flags, clients);
+    let mut member = |inner: &str| -> Result<Box<dyn Table>, OpenError> {
+        let layer = open_layer(config, inner, mode, flags, clients)?;
+        Ok(Box::new(layer.into_member()))
+    };
     let engine = match kind {
         "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
         "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
-        "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
+        "proxy" if flags.contains(Flags::NO_PROXY) => {
+            return open_layer(config, name, mode, flags, clients);
+        }
         _ if CLIENTS.contains(&kind) => clients(config, type_name, mode, flags)?,
         _ => open_engine(config, type_name, mode, flags)?,
     };
-    Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
+    Ok(Layer::new(engine, flags, utf8_enabled(config)))
 }
 
 /// [`open`] or [`open_small`].

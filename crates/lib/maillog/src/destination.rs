@@ -11,6 +11,9 @@ use std::time::Duration;
 /// So long a log daemon may take nothing. After that lines are lost until it takes some again: mail
 /// must not stand still because its log does.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So long a program that may write the log file itself waits for postlogd(8) to take a line: commands
+/// write faster than it reads, and lines that overtake others would confuse who reads the log.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// Socket of the system's log daemon.
 const DEV_LOG: &str = "/dev/log";
 
@@ -63,8 +66,9 @@ impl Destination {
     }
 
     /// postlogd(8) at `socket`; inside a jail the path is the one below the queue directory.
-    /// With a `fallback`, lines that postlogd(8) cannot take at once go to that file.
-    pub(crate) fn postlog(socket: &Path, fallback: Option<LogFile>) -> Self {
+    /// With a `fallback`, lines that postlogd(8) cannot take soon, or at once if `never_wait`, go to that
+    /// file.
+    pub(crate) fn postlog(socket: &Path, fallback: Option<LogFile>, never_wait: bool) -> Self {
         let mut paths = vec![socket.to_owned()];
         if let (Some(name), Some(class)) = (
             socket.file_name(),
@@ -72,8 +76,11 @@ impl Destination {
         ) {
             paths.push(Path::new("/").join(class).join(name));
         }
-        let never_wait = fallback.is_some();
-        Self::Postlog(Peer::new(paths, never_wait), fallback)
+        let mut peer = Peer::new(paths, never_wait);
+        if fallback.is_some() {
+            peer.patience = SHORT_PATIENCE;
+        }
+        Self::Postlog(peer, fallback)
     }
 
     /// How many lines were lost before the last one, which was taken; counted once.
@@ -237,7 +244,7 @@ mod tests {
             std::env::temp_dir().join(format!("postern-maillog-{}", std::process::id()));
         std::fs::create_dir(&directory).unwrap();
         let path = directory.join("log");
-        let mut destination = Destination::postlog(&path, None);
+        let mut destination = Destination::postlog(&path, None, false);
         destination.send(&mut b"nobody listens".to_vec());
         for text in [b"one", b"two"] {
             let receiver = UnixDatagram::bind(&path).unwrap();
@@ -293,7 +300,7 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         let path = directory.join("socket");
         let receiver = UnixDatagram::bind(&path).unwrap();
-        let mut destination = Destination::postlog(&path, None);
+        let mut destination = Destination::postlog(&path, None, false);
         let Destination::Postlog(peer, _) = &mut destination else {
             unreachable!("made so above")
         };
@@ -332,7 +339,7 @@ mod tests {
             mode: 0o600,
             exact_mode: true,
         };
-        let mut destination = Destination::postlog(&socket, Some(fallback));
+        let mut destination = Destination::postlog(&socket, Some(fallback), true);
         for number in 0..100_000 {
             destination.send(&mut format!("line {number}").into_bytes());
             if path.exists() {

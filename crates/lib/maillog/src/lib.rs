@@ -62,6 +62,12 @@ pub fn allow_direct_file() {
     state::with(|state| state.allow_direct = true);
 }
 
+/// A line that postlogd(8) cannot take at once goes to the file: master starts postlogd(8), and must not
+/// wait for it. Call after [`allow_direct_file`].
+pub fn never_wait_for_postlogd() {
+    state::with(|state| state.never_wait = true);
+}
+
 /// postlogd(8) itself must not log to its own socket: `maillog_file` directly, or syslog.
 /// Call before [`configure`].
 pub fn never_use_postlogd() {

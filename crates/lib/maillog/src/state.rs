@@ -6,6 +6,7 @@ use crate::format::{Severity, append_text};
 use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
 use postern_sys::{env, process, user};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What `log` calls.
 pub(crate) static LOGGER: Logger = Logger;
 
+/// Room for the text of most lines.
+const USUAL_LENGTH: usize = 256;
 /// So many `error: ` lines end the process.
 const ERROR_LIMIT: u32 = 13;
 
@@ -32,6 +35,8 @@ pub(crate) struct State {
     facility: u8,
     destination: Option<Destination>,
     pub(crate) allow_direct: bool,
+    /// A program that postlogd(8) depends on must not wait for it.
+    pub(crate) never_wait: bool,
     pub(crate) never_postlogd: bool,
     errors: u32,
     line: Vec<u8>,
@@ -113,6 +118,7 @@ impl State {
             facility: syslog::Facility::LOG_MAIL as u8,
             destination: None,
             allow_direct: false,
+            never_wait: false,
             never_postlogd: false,
             errors: 0,
             line: Vec::new(),
@@ -132,7 +138,7 @@ impl State {
         first_label(&host).clone_into(&mut self.host);
         self.destination = match variable("POSTLOG_SERVICE") {
             Some(path) if !path.is_empty() && !self.never_postlogd => {
-                Some(Destination::postlog(Path::new(&path), None))
+                Some(Destination::postlog(Path::new(&path), None, false))
             }
             _ => Some(Destination::syslog()),
         };
@@ -181,14 +187,15 @@ impl State {
 
     fn log_file_destination(&self, settings: &Settings) -> Result<Destination, String> {
         if !self.allow_direct {
-            return Ok(Destination::postlog(&settings.socket, None));
+            return Ok(Destination::postlog(&settings.socket, None, false));
         }
         let file = LogFile {
             path: PathBuf::from(&settings.file),
             mode: settings.mode,
             exact_mode: settings.exact_mode,
         };
-        let mut postlog = Destination::postlog(&settings.socket, Some(file.clone()));
+        let mut postlog =
+            Destination::postlog(&settings.socket, Some(file.clone()), self.never_wait);
         if !self.never_postlogd && postlog.connect() {
             return Ok(postlog);
         }
@@ -336,12 +343,15 @@ impl log::Log for Logger {
             _ => Severity::Info,
         };
         // Formatted before the lock is taken: a value's Display may log, too.
-        let text = record
-            .args()
-            .as_str()
-            .map_or_else(|| record.args().to_string(), str::to_owned);
+        let mut formatted = String::new();
+        let text = record.args().as_str().unwrap_or_else(|| {
+            formatted.reserve(USUAL_LENGTH);
+            // Writing to a string fails only when a Display does, which has no more to say.
+            let _ = formatted.write_fmt(*record.args());
+            &formatted
+        });
         let mut state = lock();
-        state.emit(severity, &text);
+        state.emit(severity, text);
         if severity == Severity::Error {
             state.errors += 1;
             let too_many = state.errors >= ERROR_LIMIT;

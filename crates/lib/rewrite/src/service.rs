@@ -77,9 +77,11 @@ impl AddressService {
     /// Works in process; opens the tables.
     pub fn in_process(config: &Config) -> Self {
         let mut tag = format!("{}/{SERVICE_PROGRAM}", config.get(params::SYSLOG_NAME));
+        let mut own = config.clone();
+        own.set_reader(SERVICE_PROGRAM);
         let here = Here {
-            config: config.clone(),
-            mail: under_tag(&mut tag, || Resolver::new(config)),
+            mail: under_tag(&mut tag, || Resolver::new(&own)),
+            config: own,
             probe: None,
             tag,
         };
@@ -263,9 +265,11 @@ pub fn tables_open_here(config: &Config) -> bool {
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_RELAYHOST_MAPS,
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
     ];
+    let mut own = config.clone();
+    own.set_reader(SERVICE_PROGRAM);
     lists
         .iter()
-        .all(|list| list_opens_here(&config.get(*list), MAX_FILE_DEPTH))
+        .all(|list| list_opens_here(&own.get(*list), MAX_FILE_DEPTH))
 }
 
 fn list_opens_here(list: &str, depth: u32) -> bool {

@@ -77,6 +77,7 @@ fn start<P: Program>(skeleton: &Skeleton) -> Result<(P, Context, Runtime), Start
         config.set_override(name, value);
     }
     config.set_names(&process_name, &service_name);
+    config.set_reader(skeleton.name);
     if !options.stand_alone && !options.foreground && std::io::stdin().is_terminal() {
         postern_maillog::set_echo(Echo::Stderr);
         return Err(StartError::new("do not run this command by hand"));

@@ -187,7 +187,7 @@ impl Sink {
             )
             .map(Self::New)
         };
-        opened.unwrap_or_else(|error| fatal!("{error}"))
+        opened.unwrap_or_else(|error| crate::refuse(type_name, &error))
     }
 
     fn name(&self) -> String {

@@ -13,10 +13,11 @@ mod query;
 
 use bstr::{BStr, BString};
 use postern_config::Config;
-use postern_dict::{ErrorKind, LookupError, OpenMode, Table};
-use postern_maillog::fatal;
+use postern_dict::{ErrorKind, LookupError, OpenError, OpenMode, Table};
+use postern_maillog::{Severity, fatal};
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub use options::{Action, Options};
@@ -80,7 +81,20 @@ fn type_name(config: &Config, operand: &str) -> String {
 fn open(config: &Config, operand: &str, mode: OpenMode, options: &Options) -> Box<dyn Table> {
     let type_name = type_name(config, operand);
     postern_dict::open_own(config, &type_name, mode, options.flags)
-        .unwrap_or_else(|error| fatal!("{error}"))
+        .unwrap_or_else(|error| refuse(&type_name, &error))
+}
+
+/// Ends the program because the table cannot be opened. A person at a terminal is told which type was
+/// probably meant.
+fn refuse(type_name: &str, error: &OpenError) -> ! {
+    let kind = type_name.split(':').next().unwrap_or_default();
+    if postern_dict::TYPES.contains(&kind) || !std::io::stderr().is_terminal() {
+        fatal!("{error}");
+    }
+    postern_maillog::log(Severity::Fatal, &error.to_string());
+    let program = postern_command::process_name("postmap");
+    postern_command::hint(&program, kind, postern_dict::TYPES);
+    std::process::exit(1)
 }
 
 /// Ends the program because `operation` (query, delete, sequence, write) on `table` failed.

@@ -232,3 +232,120 @@ fn configurations_travel_between_threads() {
     fn is_send_sync<T: Send + Sync>() {}
     is_send_sync::<Config>();
 }
+
+#[test]
+fn a_program_sees_the_defaults_that_it_has_read() {
+    // Program, parameter, value, what the reference makes of it.
+    let rows = [
+        (
+            "smtpd",
+            "smtpd_banner",
+            "$smtpd_timeout|$smtpd_hard_error_limit|$default_rbl_reply",
+            "|20|",
+        ),
+        (
+            "smtpd",
+            "smtpd_banner",
+            "$relay_transport|$max_idle|$max_use|$process_id",
+            "|100s|100|",
+        ),
+        (
+            "smtpd",
+            "smtpd_banner",
+            "${smtpd_timeout?x}${smtpd_recipient_limit?y}${notify_classes:z}",
+            "yz",
+        ),
+        ("smtpd", "smtpd_banner", "$b", ",1000"),
+        (
+            "smtpd",
+            "smtpd_banner",
+            "$mydestination",
+            "mail.example.test, localhost.example.test, localhost",
+        ),
+        (
+            "smtpd",
+            "smtpd_recipient_restrictions",
+            "$smtpd_banner|$smtpd_data_restrictions",
+            "mail.example.test ESMTP Postfix|",
+        ),
+        (
+            "cleanup",
+            "setgid_group",
+            "$mail_version|$mydestination|$max_use|$syslog_name",
+            "3.11.6|||postfix",
+        ),
+        (
+            "verify",
+            "mail_name",
+            "$syslog_name|$mydomain",
+            "|example.test",
+        ),
+        (
+            "trivial-rewrite",
+            "address_verify_relay_transport",
+            "$relay_transport|$virtual_transport",
+            "relay|virtual",
+        ),
+        (
+            "smtpd",
+            "address_verify_relay_transport",
+            "$relay_transport|$smtpd_banner",
+            "relay|",
+        ),
+        ("local", "luser_relay", "$daemon_timeout", "$daemon_timeout"),
+        ("", "mail_name", "$smtpd_timeout", "${stress?{10}:{300}}s"),
+    ];
+    for (program, name, value, want) in rows {
+        let text = format!(
+            "compatibility_level = 3.6\na = $smtpd_timeout,$smtpd_recipient_limit\nb = ${{a}}\n{name} = {value}\n"
+        );
+        let mut config = config(&text);
+        if !program.is_empty() {
+            config.set_reader(program);
+        }
+        let info = find(name).unwrap();
+        let got = config.text_of(info).unwrap();
+        // Without a program nested expressions are expanded, too.
+        let want = want.replace("${stress?{10}:{300}}s", "300s");
+        assert_eq!(got, want, "{program} {name} = {value}");
+    }
+}
+
+#[test]
+fn after_the_start_everything_that_a_program_reads_is_visible() {
+    let mut config = config("smtpd_timeout = 5s\n");
+    config.set_reader("smtpd");
+    let expanded = |text| config.expand(text, &|_| None).unwrap();
+    assert_eq!(
+        expanded("$smtpd_timeout $smtpd_error_sleep_time $smtpd_banner"),
+        "5s 1s mail.example.test ESMTP Postfix"
+    );
+    assert_eq!(
+        expanded("$qmgr_message_active_limit$virtual_mailbox_base"),
+        ""
+    );
+}
+
+#[test]
+fn bad_values_are_refused_in_the_order_in_which_a_program_reads_them() {
+    let config = config(
+        "smtpd_banner = $\nmax_use = x\nsmtpd_timeout = x\nsoft_bounce = x\nmail_owner=root\nsmtpd_soft_error_limit = y\n",
+    );
+    let order = [
+        "max_use",
+        "soft_bounce",
+        "smtpd_soft_error_limit",
+        "smtpd_banner",
+    ];
+    let rank = |name| Order::of("smtpd").rank(name);
+    assert!(order.windows(2).all(|pair| rank(pair[0]) < rank(pair[1])));
+    let error = |program: &str| {
+        let in_order = Order::of(program).names();
+        let mut found = in_order.filter(|name| config.is_set(name) && *name != "mail_owner");
+        found.find_map(|name| config.check_named(name, program).err())
+    };
+    assert_eq!(
+        error("smtpd").unwrap().to_string(),
+        "bad numerical configuration: max_use = x"
+    );
+}

@@ -22,7 +22,7 @@ params! {
     /// Use MX/address lookup when SRV lookup fails.
     IGNORE_SRV_LOOKUP_ERROR: bool "ignore_srv_lookup_error" = "no", { used_by: "lmtp,smtp", since: "3.8" };
     /// Openssl command used by postfix tls.
-    OPENSSL_PATH: str "openssl_path" = "openssl", { min: 1, used_by: "lmtp,posttls-finger,smtp,smtpd,tlsproxy", since: "3.1", in_3_7: true, flags: flag::BUILD_TIME };
+    OPENSSL_PATH: str "openssl_path" = "openssl", { min: 1, used_by: "lmtp,postfix,posttls-finger,smtp,smtpd,tlsproxy", since: "3.1", in_3_7: true, flags: flag::BUILD_TIME };
     /// SMTP client: ipv4, ipv6 or any first.
     SMTP_ADDRESS_PREFERENCE: str "smtp_address_preference" = "any", { min: 1, used_by: "smtp", since: "2.8", in_3_7: true };
     /// SMTP client: Protocol stage for probes: rcpt or data.
