@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["sys"],
     &["mail"],
     &["attr", "queue-file", "config", "maillog"],
-    &["wire", "ipc", "dict", "dns", "rewrite"],
+    &["wire", "ipc", "dns", "dict", "rewrite"],
     &["server", "command", "program"],
     &["queue", "delivery", "table-command", "traffic"],
 ];

@@ -26,6 +26,7 @@ pub(crate) const TABLES: &[&str] = &[
     "ldap",
     "lmdb",
     "memcache",
+    "mongodb",
     "mysql",
     "nis",
     "pcre",

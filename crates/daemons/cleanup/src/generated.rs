@@ -147,8 +147,11 @@ fn put_phrase(name: &BString, out: &mut BString) {
     }
 }
 
-/// A full name as comment: parentheses and backslashes would end it early.
+/// A full name as comment: as it is, unless its parentheses or a last backslash would end it early.
 fn comment(name: &BString) -> BString {
+    if is_comment_text(name) {
+        return name.clone();
+    }
     let mut out = BString::default();
     for &byte in name.iter() {
         if matches!(byte, b'(' | b')' | b'\\') {
@@ -157,4 +160,40 @@ fn comment(name: &BString) -> BString {
         out.push(byte);
     }
     out
+}
+
+/// Whether each parenthesis has its partner, and each backslash something to quote.
+fn is_comment_text(name: &BString) -> bool {
+    let mut open = 0_usize;
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'(' => open += 1,
+            b')' if open == 0 => return false,
+            b')' => open -= 1,
+            b'\\' if bytes.next().is_none() => return false,
+            _ => {}
+        }
+    }
+    open == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_escaped_only_where_it_would_end_early() {
+        for (name, text) in [
+            ("A B", "A B"),
+            ("A (x) B", "A (x) B"),
+            ("A \"q\" \\ B", "A \"q\" \\ B"),
+            ("A (x B", "A \\(x B"),
+            ("A )x( B", "A \\)x\\( B"),
+            ("A \\", "A \\\\"),
+            ("A \\) (B)", "A \\) (B)"),
+        ] {
+            assert_eq!(comment(&name.into()), text, "{name}");
+        }
+    }
 }

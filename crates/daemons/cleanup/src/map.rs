@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::LookupError;
-use postern_dict::search::{Form, find_address};
+use postern_dict::search::{Form, Found, find_address};
 use postern_mail::address::{append_extension, eq_ignore_case, fold_case, quote, split, unquote};
 use postern_mail::address_tree;
 use postern_rewrite::Context;
@@ -94,6 +94,15 @@ impl Map {
     }
 }
 
+impl MapProblem {
+    fn new(map: Map, address: &BStr) -> Self {
+        Self {
+            title: map.title(),
+            address: map.keeps_local_part().then(|| address.to_owned()),
+        }
+    }
+}
+
 impl Tables {
     /// Standard form of an address in external form; internal form out.
     pub(crate) fn rewrite_external(&mut self, context: Context, external: &BStr) -> BString {
@@ -119,31 +128,7 @@ impl Tables {
         address: &BStr,
         propagate: bool,
     ) -> Result<Option<Vec<BString>>, MapProblem> {
-        let (extensions, here) = (self.extensions.clone(), &mut self.here);
-        let maps = match map {
-            Map::SenderCanonical => &mut self.sender_canonical,
-            Map::RecipientCanonical => &mut self.recipient_canonical,
-            Map::Canonical => &mut self.canonical,
-            Map::VirtualAlias => &mut self.virtual_alias,
-            Map::SenderBcc => &mut self.sender_bcc,
-            Map::RecipientBcc => &mut self.recipient_bcc,
-        };
-        if maps.is_empty() {
-            return Ok(None);
-        }
-        let title = map.title();
-        let problem = || MapProblem {
-            title,
-            address: map.keeps_local_part().then(|| address.to_owned()),
-        };
-        let mut is_local = |domain: &BStr| here.is_local(domain);
-        // The empty address is looked up as it is written in a header: two quotes.
-        let (key, form) = match map.form() {
-            Form::ExternalOnly if address.is_empty() => (BStr::new("\"\""), Form::AsIs),
-            form => (address, form),
-        };
-        let found = find_address(maps, key, form, &extensions, &mut is_local);
-        let Some(found) = found.map_err(|_: LookupError| problem())? else {
+        let Some(found) = self.find(map, address)? else {
             return Ok(None);
         };
         let nodes = address_tree::parse(BStr::new(&found.value), 0);
@@ -166,12 +151,37 @@ impl Tables {
         }
         if results.is_empty() {
             log::warn!(
-                "{title} lookup of {address} returns non-address result \"{}\"",
+                "{} lookup of {address} returns non-address result \"{}\"",
+                map.title(),
                 found.value
             );
-            return Err(problem());
+            return Err(MapProblem::new(map, address));
         }
         Ok(Some(results))
+    }
+
+    /// Looks an address up by the keys of its table.
+    pub(crate) fn find(&mut self, map: Map, address: &BStr) -> Result<Option<Found>, MapProblem> {
+        let (extensions, here) = (self.extensions.clone(), &mut self.here);
+        let maps = match map {
+            Map::SenderCanonical => &mut self.sender_canonical,
+            Map::RecipientCanonical => &mut self.recipient_canonical,
+            Map::Canonical => &mut self.canonical,
+            Map::VirtualAlias => &mut self.virtual_alias,
+            Map::SenderBcc => &mut self.sender_bcc,
+            Map::RecipientBcc => &mut self.recipient_bcc,
+        };
+        if maps.is_empty() {
+            return Ok(None);
+        }
+        let mut is_local = |domain: &BStr| here.is_local(domain);
+        // The empty address is looked up as it is written in a header: two quotes.
+        let (key, form) = match map.form() {
+            Form::ExternalOnly if address.is_empty() => (BStr::new("\"\""), Form::AsIs),
+            form => (address, form),
+        };
+        let found = find_address(maps, key, form, &extensions, &mut is_local);
+        found.map_err(|_: LookupError| MapProblem::new(map, address))
     }
 
     /// `@newdomain` keeps the local part, without its extension. External form.

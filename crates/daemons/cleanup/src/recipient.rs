@@ -143,22 +143,12 @@ impl Message<'_> {
         self.duplicates.insert(key)
     }
 
-    /// A copy for the address that `map` has for `key`.
+    /// A copy for the address that `map` has for `key`. The value is one address in internal form,
+    /// whatever it looks like.
     pub(crate) fn automatic_copy(&mut self, map: Map, key: &BStr) {
-        match self.cleanup.tables.lookup(map, key, false) {
+        match self.cleanup.tables.find(map, key) {
             Ok(None) => {}
-            Ok(Some(results)) => {
-                if results.len() > 1 {
-                    log::warn!(
-                        "{}: multi-valued {} entry for {key}",
-                        self.queue_id,
-                        map.title()
-                    );
-                }
-                if let Some(address) = results.first() {
-                    self.blind_copy(address.as_bstr());
-                }
-            }
+            Ok(Some(found)) => self.blind_copy(found.value.as_bstr()),
             Err(problem) => self.note_problem(Some(problem)),
         }
     }

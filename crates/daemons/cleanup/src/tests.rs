@@ -239,6 +239,20 @@ fn copies_and_dsn_attributes_stand_where_postfix_puts_them() {
 }
 
 #[test]
+fn the_value_of_a_bcc_table_is_one_address_whatever_it_looks_like() {
+    for (value, want) in [
+        ("alice", "R alice@mail.example.test"),
+        ("alice,bob", "R alice,bob@mail.example.test"),
+        ("<alice>", "R <alice>@mail.example.test"),
+    ] {
+        let settings = format!("sender_bcc_maps = inline:{{{{s@a.test={value}}}}}");
+        let mail = message(&[('S', "s@a.test"), ('R', "r@b.test")], &FULL, &[]);
+        let (_, rows) = run(&settings, flag::MASK_EXTERNAL, &mail).file.unwrap();
+        assert!(rows.iter().any(|row| row == want), "{value}: {rows:?}");
+    }
+}
+
+#[test]
 fn input_errors_have_their_status_and_leave_no_file() {
     #[rustfmt::skip]
     let cases: &[(&str, Vec<u8>, i32)] = &[

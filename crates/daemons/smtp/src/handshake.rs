@@ -232,14 +232,7 @@ fn discarded(
     let Some(text) = found else {
         return Ok(settings.discard);
     };
-    let (set, unknown) = Keywords::parse_list(text.as_bstr());
-    for word in unknown {
-        log::warn!(
-            "unknown EHLO keyword \"{word}\" in {}",
-            tables.discard_maps.title()
-        );
-    }
-    Ok(set)
+    Ok(Keywords::parse_list(text.as_bstr()))
 }
 
 /// Workarounds for a defect of old Cisco PIX firewalls.

@@ -136,10 +136,7 @@ impl Settings {
             Role::Smtp => params::SMTP_DISCARD_EHLO_KEYWORDS,
             Role::Lmtp => params::LMTP_DISCARD_LHLO_KEYWORDS,
         };
-        let (discard_set, unknown) = Keywords::parse_list(config.get(discard).as_bytes().into());
-        for word in unknown {
-            log::warn!("unknown EHLO keyword \"{word}\" in {}", discard.info.name);
-        }
+        let discard_set = Keywords::parse_list(config.get(discard).as_bytes().into());
         let classes = config.get(params::NOTIFY_CLASSES);
         let notifies =
             |class: &str| words::words(&classes).any(|word| word.eq_ignore_ascii_case(class));

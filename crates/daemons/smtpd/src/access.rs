@@ -74,8 +74,6 @@ pub(crate) struct AccessState {
     /// The recipient, or sender, was found in its tables.
     recipient_listed: bool,
     sender_listed: bool,
-    /// `restriction … after … is ignored` was said; once per session is enough.
-    ignored_said: bool,
 }
 
 impl AccessState {
@@ -115,6 +113,8 @@ impl Subject {
 pub(crate) mod class {
     /// The client.
     pub(crate) const CLIENT: &str = "Client host";
+    /// The client, under a name that only its own DNS zone vouches for.
+    pub(crate) const UNVERIFIED_CLIENT: &str = "Unverified Client host";
     /// HELO or EHLO.
     pub(crate) const HELO: &str = "Helo command";
     /// MAIL.

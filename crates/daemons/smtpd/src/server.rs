@@ -8,7 +8,7 @@ use postern_dns::Resolver;
 use postern_ipc::probe_sender::ProbeSender;
 use postern_rewrite::{AddressService, Context as RewriteContext};
 use postern_server::{Client, ClientKind, Context, SingleServer, StartError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -45,8 +45,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) queue_directory: PathBuf,
     pub(crate) owner_uid: u32,
-    /// Whether `permit_mx_backup` was warned about.
-    pub(crate) mx_backup_said: bool,
+    /// Restrictions of old that were warned about.
+    pub(crate) said_about_removal: HashSet<&'static str>,
     /// Whether the lack of TLS was warned about.
     pub(crate) missing_tls_said: bool,
     /// Numbers the messages of this process.
@@ -132,7 +132,7 @@ impl Server {
             limits: Limits::load(config, service),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,
-            mx_backup_said: false,
+            said_about_removal: HashSet::new(),
             missing_tls_said: false,
             sequence: 0,
             access_parents: parent_domain_matches(config, "smtpd_access_maps"),

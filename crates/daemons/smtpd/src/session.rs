@@ -78,6 +78,8 @@ pub(crate) struct Session<'s> {
     pub(crate) access: AccessState,
     pub(crate) actions: Actions,
     pub(crate) discarded: Keywords,
+    /// The table that could name others failed.
+    pub(crate) discarded_is_unknown: bool,
     pub(crate) bare_newline: BareNewline,
     pub(crate) error_count: u32,
     pub(crate) error_mask: ErrorClass,
@@ -133,6 +135,7 @@ impl<'s> Session<'s> {
             access: AccessState::default(),
             actions: Actions::default(),
             discarded: Keywords::default(),
+            discarded_is_unknown: false,
             bare_newline: BareNewline::Allow,
             bare_lf_seen: false,
             error_count: 0,
@@ -194,7 +197,12 @@ impl<'s> Session<'s> {
             Err(Abort::LocalData) => {
                 let reply = format!("421 4.3.0 {host} Server local data error");
                 self.error_mask.add(ErrorClass::DATA);
-                self.log_event("reject", BStr::new(&reply));
+                log::info!(
+                    "{}: reject: {} from {}: {reply}",
+                    self.queue_id(),
+                    self.stage,
+                    self.client.namaddr
+                );
                 reply
             }
         };
@@ -292,7 +300,7 @@ impl Session<'_> {
             self.check_early_input()?;
             self.count_connection()?;
         }
-        self.choose_discarded_keywords()?;
+        self.choose_discarded_keywords();
         if !self.alone && !self.server.set.delay_reject {
             self.access.end_transaction();
             if let Err(rejection) = self.check_client() {
@@ -313,7 +321,7 @@ impl Session<'_> {
         self.reply(banner)
     }
 
-    fn choose_discarded_keywords(&mut self) -> Step {
+    fn choose_discarded_keywords(&mut self) {
         let maps = self
             .config()
             .get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
@@ -323,19 +331,13 @@ impl Session<'_> {
             match self.server.find_in_table(&maps, BStr::new(&key), false) {
                 Ok(Some(value)) => words = value.to_string(),
                 Ok(None) => {}
-                Err(_) => {
-                    log::warn!(
-                        "don't know what EHLO features to announce to {}",
-                        self.client.namaddr
-                    );
-                    return Err(Abort::LocalData);
-                }
+                // Only a client that asks for the keywords suffers.
+                Err(_) => self.discarded_is_unknown = true,
             }
         }
         if !words.is_empty() {
             self.discarded = Keywords::parse(&words);
         }
-        Ok(())
     }
 
     /// Runs one command line; `false` ends the session.

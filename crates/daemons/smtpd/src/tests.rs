@@ -16,6 +16,7 @@ use crate::server::Server;
 use crate::session::Session;
 
 mod owners;
+mod restrictions;
 
 /// How the cleanup of a test behaves.
 #[derive(Debug, Clone, Copy)]

@@ -105,6 +105,12 @@ impl Template {
         self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
+    /// Whether all that it makes begins with `prefix`.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn starts_with(&self, prefix: &[u8]) -> bool {
+        matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with(prefix))
+    }
+
     /// A query template filled with `key`; `None` when the key lacks something that the template needs:
     /// then there is nothing to ask for.
     pub(crate) fn fill_query(&self, key: &BStr, quote: Quote<'_>) -> Option<BString> {

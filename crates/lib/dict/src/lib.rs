@@ -43,6 +43,8 @@ mod match_list;
 #[cfg(feature = "memcache")]
 mod memcache;
 mod migration;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod network;
 mod nis;
 mod prefilter;
@@ -66,6 +68,7 @@ mod template;
 mod texthash;
 #[cfg(any(
     feature = "ldap",
+    feature = "mongodb",
     feature = "mysql",
     feature = "pgsql",
     feature = "redis"
@@ -102,6 +105,18 @@ pub mod fuzzing {
         if let Some((channel, _open)) = spoken(bytes) {
             crate::sql::mysql::fuzzing::session(channel, is_logged_in);
         }
+    }
+
+    /// A session at a MongoDB server that says `bytes`: a member of a replica set, or one with a login.
+    pub fn mongodb_session(bytes: &[u8], has_login: bool) {
+        if let Some((channel, _open)) = spoken(bytes) {
+            crate::mongodb::fuzzing::session(channel, has_login);
+        }
+    }
+
+    /// Reads `text` as a query for a MongoDB server, filled with `key`, and as a connection string.
+    pub fn mongodb_texts(text: &str, key: &str) {
+        crate::mongodb::fuzzing::read_texts(text, key);
     }
 
     /// As [`mysql_session`], at a PostgreSQL server.

@@ -110,7 +110,7 @@ pub fn create(
 const CREATABLE: [&str; 5] = ["btree", "cdb", "fail", "hash", "lmdb"];
 
 /// The types of this crate, sorted, as `postconf -m` lists them.
-pub const TYPES: [&str; 28] = [
+pub const TYPES: [&str; 29] = [
     "btree",
     "cdb",
     "cidr",
@@ -123,6 +123,7 @@ pub const TYPES: [&str; 28] = [
     "ldap",
     "lmdb",
     "memcache",
+    "mongodb",
     "mysql",
     "nis",
     "pcre",
@@ -222,7 +223,9 @@ pub(crate) type Opener = fn(&Config, &str, Flags) -> Box<dyn Table>;
 type Clients = fn(&Config, &str, OpenMode, Flags) -> Result<Box<dyn Table>, OpenError>;
 
 /// Types that bring a client library.
-const CLIENTS: [&str; 6] = ["ldap", "memcache", "mysql", "pgsql", "redis", "sqlite"];
+const CLIENTS: [&str; 7] = [
+    "ldap", "memcache", "mongodb", "mysql", "pgsql", "redis", "sqlite",
+];
 
 /// Opens the bare table of a type that brings a library: one line per type.
 fn open_client(
@@ -237,6 +240,8 @@ fn open_client(
         "ldap" => crate::ldap::open(config, name, mode, flags),
         #[cfg(feature = "memcache")]
         "memcache" => crate::memcache::open(config, name, mode, flags),
+        #[cfg(feature = "mongodb")]
+        "mongodb" => crate::mongodb::open(config, name, mode, flags),
         #[cfg(feature = "mysql")]
         "mysql" => crate::sql::mysql::open(config, name, mode, flags),
         #[cfg(feature = "pgsql")]
@@ -281,9 +286,6 @@ pub(crate) fn open_engine(
             socketmap::open(name, mode, flags, limit, config.look().message_texts())
         }
         "proxy" => proxy::open(config, name, mode, flags),
-        "mongodb" => Err(OpenError(format!(
-            "unsupported dictionary type: mongodb ({type_name}); Postern has no MongoDB client"
-        ))),
         _ => Err(OpenError(format!("unsupported dictionary type: {kind}"))),
     }
 }
@@ -378,12 +380,8 @@ mod tests {
             let opened = try_open(&config, name, OpenMode::Read, Flags::NONE);
             opened.err().unwrap().to_string()
         };
-        assert_eq!(
-            refused("mongodb:/x"),
-            "unsupported dictionary type: mongodb (mongodb:/x); Postern has no MongoDB client"
-        );
         assert_eq!(refused("nosuch:/x"), "unsupported dictionary type: nosuch");
-        let mut table = open(&config, "mongodb:/x", Flags::NONE);
+        let mut table = open(&config, "nosuch:/x", Flags::NONE);
         assert!(
             table.lookup(BStr::new("k")).is_err(),
             "an error, not a miss"

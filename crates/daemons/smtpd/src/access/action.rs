@@ -186,8 +186,8 @@ impl Session<'_> {
     fn restrictions_in_table(&mut self, table: &str, value: &BStr, subject: &Subject) -> Check {
         let value = value.to_str_lossy();
         let list = super::list::split(&value);
-        if let Some(word) = list.iter().find(|word| word.contains(':')) {
-            log::warn!("access table {table} has entry with lookup table: {word}");
+        if list.iter().any(|word| word.contains(':')) {
+            log::warn!("access table {table} has entry with lookup table: {value}");
             log::warn!("do not specify lookup tables inside SMTPD access maps");
             log::warn!("define a restriction class and specify its name instead.");
             return self.server_error();

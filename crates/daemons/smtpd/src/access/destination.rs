@@ -35,24 +35,23 @@ impl Session<'_> {
     }
 
     /// Obsolete: permits clients and recipients in `relay_domains`, refuses the rest.
-    pub(super) fn check_relay_domains(&mut self) -> Check {
+    pub(super) fn check_relay_domains(&mut self, subject: &Subject) -> Check {
         let Some(recipient) = self.recipient.clone() else {
             return Ok(Verdict::Dunno);
         };
         if self.is_authorized(&recipient)? {
             return Ok(Verdict::Permit);
         }
-        self.reject_unauth_destination()
+        let code = self.config().get(params::RELAY_DOMAINS_REJECT_CODE);
+        let text = "Relay access denied";
+        self.reject_subject(ErrorClass::POLICY, code, "5.7.1", subject, text)
     }
 
     /// Permits when this system is a mail exchanger of the recipient's domain, though not the best,
     /// or is responsible for the recipient anyway.
     pub(super) fn permit_mx_backup(&mut self) -> Check {
-        if self.server.look.smtpd_without_old_restrictions() && !self.server.mx_backup_said {
-            self.server.mx_backup_said = true;
-            log::warn!(
-                "support for restriction \"permit_mx_backup\" will be removed from Postfix; instead, specify \"relay_domains\""
-            );
+        if self.server.look.smtpd_without_old_restrictions() {
+            self.say_will_be_removed("permit_mx_backup", "instead, specify \"relay_domains\"");
         }
         let Some(recipient) = self.recipient.clone() else {
             return Ok(Verdict::Dunno);

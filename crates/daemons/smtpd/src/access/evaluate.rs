@@ -100,7 +100,10 @@ impl Session<'_> {
             return self.table_restriction(command, word);
         }
         let name = word.to_ascii_lowercase();
-        if let Some(result) = self.generic(&name, word, words) {
+        if let Some(result) = self.last_word(&name, words) {
+            return result;
+        }
+        if let Some(result) = self.generic(&name, words) {
             return result;
         }
         if let Some(result) = self.about_the_client(&name, words) {
@@ -126,30 +129,44 @@ impl Session<'_> {
         self.server_error()
     }
 
-    /// Restrictions that look at nothing, or at the session only.
-    fn generic(&mut self, name: &str, word: &str, words: &mut Words<'_>) -> Option<Check> {
-        let subject = words.subject.clone();
-        Some(match name {
-            "permit" => {
-                self.warn_about_rest(word, words);
-                self.permit("permit", None, &subject)
-            }
+    /// Restrictions that decide: what follows them has no effect, which is said after the decision.
+    fn last_word(&mut self, name: &str, words: &Words<'_>) -> Option<Check> {
+        let subject = words.subject;
+        let result = match name {
+            "permit" => self.permit("permit", None, subject),
             "reject" => {
-                self.warn_about_rest(word, words);
                 let code = self.config().get(params::REJECT_CODE);
-                self.reject_subject(ErrorClass::POLICY, code, "5.7.1", &subject, "Access denied")
+                self.reject_subject(ErrorClass::POLICY, code, "5.7.1", subject, "Access denied")
             }
             "defer" => {
-                self.warn_about_rest(word, words);
                 let code = self.config().get(params::DEFER_CODE);
-                self.reject_subject(
-                    ErrorClass::POLICY,
-                    code,
-                    "4.3.2",
-                    &subject,
-                    "Try again later",
-                )
+                let text = "Try again later";
+                self.reject_subject(ErrorClass::POLICY, code, "4.3.2", subject, text)
             }
+            "check_relay_domains" if !self.server.look.smtpd_without_old_restrictions() => {
+                let advice = "use \"reject_unauth_destination\" instead";
+                self.say_will_be_removed("check_relay_domains", advice);
+                self.check_relay_domains(subject)
+            }
+            _ => return None,
+        };
+        if let (Some(next), 0) = (words.peek(), self.access.warn_if_reject) {
+            log::warn!("restriction `{next}' after `{name}' is ignored");
+        }
+        Some(result)
+    }
+
+    /// Warns about a restriction of old, once per process.
+    pub(super) fn say_will_be_removed(&mut self, name: &'static str, advice: &str) {
+        if self.server.said_about_removal.insert(name) {
+            log::warn!("support for restriction \"{name}\" will be removed from Postfix; {advice}");
+        }
+    }
+
+    /// Restrictions that look at nothing, or at the session only.
+    fn generic(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
+        let subject = words.subject.clone();
+        Some(match name {
             "defer_if_permit" => {
                 let text = super::subject_text(&subject, b"defer_if_permit requested");
                 self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, "4.7.0", text)
@@ -184,9 +201,9 @@ impl Session<'_> {
                 self.reject_subject(ErrorClass::PROTOCOL, 503, "5.5.0", &subject, text)
             }
             "reject_multi_recipient_bounce" => {
-                if self.recipient_count() <= 1
-                    || self.sender.as_ref().is_none_or(|sender| !sender.is_empty())
-                {
+                // The recipient that is being judged counts, too.
+                let recipients = self.recipient_count() + u32::from(self.stage == "RCPT");
+                if recipients <= 1 || self.sender.as_ref().is_none_or(|sender| !sender.is_empty()) {
                     return Some(Ok(Verdict::Dunno));
                 }
                 let code = self
@@ -204,17 +221,6 @@ impl Session<'_> {
         })
     }
 
-    fn warn_about_rest(&mut self, word: &str, words: &Words<'_>) {
-        if let (Some(next), 0, false) = (
-            words.peek(),
-            self.access.warn_if_reject,
-            self.access.ignored_said,
-        ) {
-            log::warn!("restriction `{next}' after `{word}' is ignored");
-            self.access.ignored_said = true;
-        }
-    }
-
     fn about_the_client(&mut self, name: &str, words: &Words<'_>) -> Option<Check> {
         Some(match name {
             "permit_inet_interfaces" => self.permit_inet_interfaces(),
@@ -225,6 +231,9 @@ impl Session<'_> {
             | "permit_tls_all_clientcerts" => Ok(Verdict::Dunno),
             "reject_unknown_client_hostname" | "reject_unknown_client" => {
                 self.reject_unknown_client_hostname()
+            }
+            "permit_naked_ip_address" if !self.server.look.smtpd_without_old_restrictions() => {
+                self.permit_naked_ip_address()
             }
             "reject_unknown_reverse_client_hostname" => {
                 self.reject_unknown_reverse_client_hostname()
@@ -258,12 +267,6 @@ impl Session<'_> {
             "reject_unauth_destination" => self.reject_unauth_destination(),
             "defer_unauth_destination" => self.defer_unauth_destination(),
             "permit_mx_backup" => self.permit_mx_backup(),
-            "check_relay_domains" if !self.server.look.smtpd_without_old_restrictions() => {
-                log::warn!(
-                    "support for restriction \"check_relay_domains\" will be removed from Postfix; use \"reject_unauth_destination\" instead"
-                );
-                self.check_relay_domains()
-            }
             "reject_maps_rbl" | "permit_naked_ip_address" | "check_relay_domains"
                 if self.server.look.smtpd_without_old_restrictions() =>
             {
@@ -309,10 +312,17 @@ impl Session<'_> {
                 words.next();
                 Some(self.not_available(name))
             }
-            "reject_unverified_sender"
-            | "reject_unverified_recipient"
-            | "reject_maps_rbl"
-            | "permit_naked_ip_address" => Some(self.not_available(name)),
+            "reject_maps_rbl" => {
+                let advice = "use \"reject_rbl_client domain-name\" instead";
+                self.say_will_be_removed("reject_maps_rbl", advice);
+                if self.config().get(params::MAPS_RBL_DOMAINS).is_empty() {
+                    return Some(Ok(Verdict::Dunno));
+                }
+                Some(self.not_available(name))
+            }
+            "reject_unverified_sender" | "reject_unverified_recipient" => {
+                Some(self.not_available(name))
+            }
             _ => None,
         }
     }
@@ -335,9 +345,9 @@ impl Session<'_> {
                 self.check_client_access(table, &subject)
             }
             "check_reverse_client_hostname_access" => {
-                let subject = Subject::new(self.client.reverse_name.as_str(), class::CLIENT);
-                let result =
-                    self.check_host_access(table, &self.client.reverse_name.clone(), &subject);
+                let name = self.client.reverse_name.clone();
+                let subject = Subject::new(name.as_str(), class::UNVERIFIED_CLIENT);
+                let result = self.check_host_access(table, &name, &subject);
                 self.forbid_permit(command, &subject, result)
             }
             "check_helo_access" => match self.helo.clone() {

@@ -32,6 +32,24 @@ impl Session<'_> {
         self.reject_subject(ErrorClass::POLICY, code, "5.5.2", &subject, "Invalid name")
     }
 
+    /// Obsolete: permits a client whose HELO name is an address without brackets.
+    pub(super) fn permit_naked_ip_address(&mut self) -> Check {
+        log::warn!(
+            "restriction permit_naked_ip_address is deprecated. Use permit_mynetworks or permit_sasl_authenticated instead"
+        );
+        let Some(subject) = self.helo_subject() else {
+            return Ok(Verdict::Dunno);
+        };
+        let name = without_trailing_dot(subject.name.as_ref());
+        if !name.iter().all(|byte| b"0123456789.:".contains(byte)) {
+            return Ok(Verdict::Dunno);
+        }
+        if host::valid_ipv4(name).is_ok() {
+            return self.permit("permit_naked_ip_address", None, &subject);
+        }
+        self.reject_no_address(&subject)
+    }
+
     pub(super) fn reject_non_fqdn_helo_hostname(&mut self) -> Check {
         let Some(subject) = self.helo_subject() else {
             return Ok(Verdict::Dunno);
@@ -117,14 +135,13 @@ impl Session<'_> {
         if is_address {
             return Some(Ok(Verdict::Dunno));
         }
+        Some(self.reject_no_address(subject))
+    }
+
+    fn reject_no_address(&mut self, subject: &Subject) -> Check {
         let code = self.config().get(params::INVALID_HOSTNAME_REJECT_CODE);
-        Some(self.reject_subject(
-            ErrorClass::POLICY,
-            code,
-            "5.5.2",
-            subject,
-            "invalid ip address",
-        ))
+        let text = "invalid ip address";
+        self.reject_subject(ErrorClass::POLICY, code, "5.5.2", subject, text)
     }
 }
 

@@ -113,6 +113,9 @@ impl Restrictions {
         while let Some(word) = words.next() {
             let name = word.to_ascii_lowercase();
             if name == "permit" {
+                if let Some(next) = words.next() {
+                    log::warn!("restriction `{next}' after `{name}' is ignored");
+                }
                 return false;
             }
             if name == "warn_if_reject" {

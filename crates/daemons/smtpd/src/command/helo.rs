@@ -31,6 +31,13 @@ impl Session<'_> {
         if let Some(words) = self.discarded.to_log(separator) {
             log::info!("discarding EHLO keywords: {words}");
         }
+        if self.discarded_is_unknown {
+            log::warn!(
+                "don't know what EHLO features to announce to {}",
+                self.client.namaddr
+            );
+            return Err(Abort::LocalData);
+        }
         let lines = self.ehlo_lines()?;
         let last = lines.len().saturating_sub(1);
         let reply: Vec<String> = lines

@@ -326,7 +326,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("maillog_file_rotate_suffix", "postfix", ""),
     ("mailq_path", "postfix,postmulti", ""),
     ("manpage_directory", "postfix,postmulti", ""),
-    ("maps_rbl_domains", "", "DNS lists are not built yet"),
+    ("maps_rbl_domains", "smtpd", ""),
     ("maps_rbl_reject_code", "", "DNS lists are not built yet"),
     ("masquerade_classes", "cleanup", ""),
     ("masquerade_domains", "cleanup", ""),
