@@ -88,7 +88,7 @@ impl Work {
             *count += 1;
             log::info!("{id}: {what}");
             if self.json {
-                report::print(&report::action_as_json(&id.to_string(), what));
+                report::print(&report::action_as_json(id.as_ref(), what));
             }
         }
         Ok(done)

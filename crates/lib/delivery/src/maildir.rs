@@ -10,15 +10,22 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use postern_ipc::deliver::{Moment, Recipient};
-use postern_sys::{error_text, file::sync_directory, process, user};
+use postern_sys::{
+    error_text,
+    file::{spread_subdirectories, sync_directory},
+    process, user,
+};
 
 use crate::Delivery;
 use crate::copy::{CopyError, CopyOptions, copy};
 
 /// Names tried for a temporary file.
 const NAME_TRIES: u32 = 100;
+/// The creation of a directory takes a fraction of this where the file system finds an inode at once.
+const SLOW: Duration = Duration::from_micros(100);
 /// Bytes that are written at once.
 const BUFFER: usize = 64 * 1024;
 /// Mode of directories made on demand.
@@ -161,13 +168,22 @@ fn create(directory: &Path, start: Moment, host: &str) -> Result<(File, PathBuf)
     }
 }
 
-/// Makes a directory with its parents and syncs the parents of what it made.
+/// Makes a directory of a maildir with its parents and syncs the parents of what it made.
 fn make_directories(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|part| !part.exists()).count();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)?;
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(DIRECTORY_MODE);
+    if let Some(maildir) = path.parent().filter(|_| missing > 1) {
+        let begun = Instant::now();
+        builder.create(maildir)?;
+        let made = u32::try_from(missing - 1).unwrap_or(u32::MAX);
+        if begun.elapsed() > SLOW.saturating_mul(made) {
+            // Files that were deleted nearby make every creation slow, here and for each message (see
+            // `postern_queue::nursery`). Only some file systems know the flag, and only those need it.
+            let _ = spread_subdirectories(maildir);
+        }
+    }
+    builder.create(path)?;
     for parent in path.ancestors().skip(1).take(missing) {
         // A parent that cannot be read cannot be synced either; the delivery itself decides.
         if let Err(error) = sync_directory(parent) {

@@ -234,9 +234,9 @@ pub fn parse_orcpt(value: &BStr) -> Option<BString> {
 pub fn parse_envid(value: &BStr) -> Option<BString> {
     let mut decoded = xtext_decode(value)?;
     // As in ORCPT.
-    let end = decoded.iter().position(|byte| *byte == 0);
-    let length = end.unwrap_or(decoded.len());
-    decoded.truncate(length);
+    if let Some(end) = decoded.iter().position(|byte| *byte == 0) {
+        decoded.truncate(end);
+    }
     let printable = decoded.iter().all(|b| (b' '..=b'~').contains(b));
     (printable && !decoded.is_empty()).then_some(decoded)
 }
