@@ -386,3 +386,25 @@ fn a_report_is_asked_for_in_one_way_only() {
     assert!(refused(&["-v", "-bv", "alice"]) && refused(&["-bv", "-v", "alice"]));
     assert!(!refused(&["-bv", "alice"]) && !refused(&["-v", "-v", "-bv", "alice"]));
 }
+
+#[test]
+fn sendmail_refuses_options_that_contradict_each_other() {
+    let instance = Instance::for_test("", "");
+    for (options, want) in [
+        (
+            "-bv -N success bob",
+            "fatal: -N option cannot be used with -bv",
+        ),
+        (
+            "-XV -f '<>' bob",
+            "-V option requires non-null sender address",
+        ),
+        ("-t -bv", "fatal: -t option cannot be used with -bv"),
+    ] {
+        let output = shell(&instance, &format!("echo | sendmail {options}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(75), "{options}: {said}");
+        assert!(said.contains(want), "{options}: {said}");
+    }
+    assert_eq!(instance.queue("maildrop"), Vec::<String>::new());
+}

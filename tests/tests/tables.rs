@@ -204,6 +204,33 @@ fn change(first: &Postmap, second: &Postmap, table: &str, mut entries: Entries) 
 }
 
 #[test]
+fn keys_end_at_a_nul_and_tables_are_called_as_the_user_calls_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("t").display().to_string();
+    fs::write(&source, "a b\nempty /dev/null\n").unwrap();
+    let ours = Postmap::of(&Suite::under_test());
+    for kind in ["hash", "cdb", "lmdb", "texthash"] {
+        let table = format!("{kind}:{source}");
+        if kind != "texthash" {
+            ours.run(&[], &table, "");
+        }
+        let found = ours.run(&["-q", "-"], &table, "a\0c\nx\0a\na\n");
+        assert_eq!(
+            String::from_utf8_lossy(&found.stdout),
+            "a\tb\na\tb\n",
+            "{kind}"
+        );
+    }
+    let table = "inline:{{k = }}";
+    let output = ours.command(&["-q", "k"], table).output().unwrap();
+    let want = format!(
+        "postmap: warning: table {table}: key k: empty string result is not allowed\n\
+         postmap: warning: table {table} should return NO RESULT in case of NOT FOUND\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), want);
+}
+
+#[test]
 fn a_build_that_is_killed_leaves_the_old_table() {
     let Some((ours, reference)) = both() else {
         return;

@@ -27,8 +27,6 @@ pub(super) const UNREAD: Reasons = &[
     ("smtpd_policy_service_*",           "policy services are not built yet"),
     ("smtpd_proxy_*",                    "before-queue filters are not built yet"),
     ("smtpd_upstream_proxy_*",           "the proxy protocol is not built yet"),
-    ("unverified_*",                     "address verification in smtpd is not built yet"),
-    ("address_verify_poll_*",            "address verification in smtpd is not built yet"),
     ("default_rbl_reply",                "DNS lists are not built yet"),
     ("rbl_reply_maps",                   "DNS lists are not built yet"),
     ("smtpd_dns_reply_filter",           "DNS lists are not built yet"),

@@ -139,6 +139,9 @@ impl Options {
         if options.verify && verbose == 1 {
             fatal(format_args!("-v option cannot be used with -bv"));
         }
+        if options.notify != 0 && options.verify {
+            fatal(format_args!("-N option cannot be used with -bv"));
+        }
         if options.extract_recipients && options.mode != Mode::Submit {
             fatal(format_args!("-t can be used only in delivery mode"));
         }

@@ -44,6 +44,11 @@ pub(crate) fn submit(config: &Config, options: &Options) -> ExitCode {
             "{who}: Recipient addresses must be specified on the command line or via the -t option"
         ));
     }
+    if options.verp.is_some() && submitter.sender.is_empty() {
+        fatal(format_args!(
+            "{who}: -V option requires non-null sender address"
+        ));
+    }
     let trace_flags = if options.verify {
         flag::USER_VERIFY
     } else if options.verbose == 1 {

@@ -132,6 +132,16 @@ impl Entry {
         }
     }
 
+    /// The recipient as the sender knew it.
+    pub(crate) fn recipient_as_named(&self) -> &BString {
+        let original = &self.recipient.original_recipient;
+        if original.is_empty() {
+            &self.recipient.recipient
+        } else {
+            original
+        }
+    }
+
     /// Fills in what an old or incomplete entry does not say.
     fn complete(&mut self, status: &str, action: &str) {
         if !postern_mail::dsn::is_status(&self.dsn.status) {
@@ -142,9 +152,6 @@ impl Entry {
         }
         if self.dsn.reason.is_empty() {
             self.dsn.reason = "(description unavailable)".into();
-        }
-        if self.recipient.original_recipient.is_empty() {
-            self.recipient.original_recipient = self.recipient.recipient.clone();
         }
     }
 }
@@ -294,7 +301,10 @@ mod tests {
         let mut text = sample().encode(true);
         text.extend(null.encode(false));
         let entries = parse(&mut &text[..], "4.0.0", "delayed").expect("readable");
-        assert_eq!(entries, [sample(), null]);
+        // An original recipient that is the recipient is not written.
+        let mut plain = sample();
+        plain.recipient.original_recipient.clear();
+        assert_eq!(entries, [plain, null]);
     }
 
     #[test]

@@ -286,7 +286,7 @@ impl Notice<'_> {
         mail.line(
             &[
                 format!("Final-Recipient: {kind}; ").as_bytes(),
-                &recipient.recipient,
+                &address::quote(recipient.recipient.as_bstr()),
             ]
             .concat(),
         )?;
@@ -296,7 +296,7 @@ impl Notice<'_> {
             mail.line(
                 &[
                     b"Original-Recipient: rfc822; ".as_slice(),
-                    &recipient.original_recipient,
+                    &address::quote(recipient.original_recipient.as_bstr()),
                 ]
                 .concat(),
             )?;

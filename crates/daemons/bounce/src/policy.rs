@@ -81,7 +81,7 @@ impl<'a> Policy<'a> {
             for entry in entries.iter().filter(|entry| wants(entry, NOTIFY_FAILURE)) {
                 let sender = verp(
                     &notice.sender,
-                    &entry.recipient.original_recipient,
+                    entry.recipient_as_named(),
                     &request.verp_delimiters,
                 );
                 self.notify_sender(

@@ -1,6 +1,6 @@
 //! The texts of notices: built in, or from `bounce_template_file` (dsn.md §5).
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -140,32 +140,67 @@ impl Template {
     ///
     /// The text after `fatal: `.
     pub(crate) fn text(&self, config: &Config) -> Result<String, String> {
-        let extra = |name: &str| self.time_value(config, name);
-        config.expand(&self.body, &extra).map_err(|_| {
-            format!(
-                "{}: bad $name syntax in {} template",
-                self.origin,
-                self.class.name()
-            )
-        })
+        let (origin, class) = (&self.origin, self.class.name());
+        let mut text = String::new();
+        for line in self.body.split_inclusive('\n') {
+            let (line, end) = line.split_at(line.trim_end_matches('\n').len());
+            let bad_unit = RefCell::new(None);
+            let extra = |name: &str| match self.time_value(config, name) {
+                Ok(value) => value,
+                Err(error) => {
+                    bad_unit.borrow_mut().get_or_insert(error);
+                    Some(String::new())
+                }
+            };
+            let expanded = config.expand_strictly(line, &extra);
+            if let Some(error) = bad_unit.take() {
+                return Err(error);
+            }
+            match expanded {
+                Ok((expanded, false)) => {
+                    text.push_str(&expanded);
+                    text.push_str(end);
+                }
+                Ok((_, true)) => {
+                    return Err(format!(
+                        "{origin}: undefined $name in {class} template: {line}"
+                    ));
+                }
+                Err(error) => {
+                    for (_, warning) in error.preceding() {
+                        log::warn!("{warning}");
+                    }
+                    return Err(format!(
+                        "{origin}: bad $name syntax in {class} template: {line}"
+                    ));
+                }
+            }
+        }
+        Ok(text)
     }
 
-    /// `delay_warning_time_UNIT` and `maximal_queue_lifetime_UNIT`.
-    fn time_value(&self, config: &Config, name: &str) -> Option<String> {
+    /// `delay_warning_time_UNIT` and `maximal_queue_lifetime_UNIT`; `None` for other names.
+    fn time_value(&self, config: &Config, name: &str) -> Result<Option<String>, String> {
         let times = [params::DELAY_WARNING_TIME, params::MAXIMAL_QUEUE_LIFETIME];
-        let (param, unit) = times.iter().find_map(|param| {
-            Some((
-                *param,
-                name.strip_prefix(param.info.name)?.strip_prefix('_')?,
-            ))
-        })?;
+        let found = times.iter().find_map(|param| {
+            let unit = name.strip_prefix(param.info.name)?.strip_prefix('_')?;
+            Some((*param, unit))
+        });
+        let Some((param, unit)) = found else {
+            return Ok(None);
+        };
         let size = match unit {
             "seconds" => 1,
             "minutes" => 60,
             "hours" => 3600,
             "days" => 86_400,
             "weeks" => 604_800,
-            _ => return None,
+            _ => {
+                return Err(format!(
+                    "{}: unrecognized suffix \"{unit}\" in parameter \"{name}\"",
+                    self.origin
+                ));
+            }
         };
         let time: Duration = config.get(param);
         let value = time.as_secs() / size;
@@ -185,7 +220,7 @@ impl Template {
             log::warn!("please reduce time unit \"{unit}\" of \"{parameter}\" in {class} template");
             log::warn!("for instructions see the bounce(5) manual");
         }
-        Some(value.to_string())
+        Ok(Some(value.to_string()))
     }
 
     /// Parses the text of a template in `file`.
@@ -245,7 +280,9 @@ impl Template {
         }
         if !rest.is_ascii() && template.charset.eq_ignore_ascii_case("us-ascii") {
             return Err(format!(
-                "{file}: 8-bit message text in {} template: please specify a charset value other than us-ascii -- ignoring this template for now",
+                "{file}: 8-bit message text in {} template\n\
+                 please specify a charset value other than us-ascii\n\
+                 -- ignoring this template for now",
                 class.name()
             ));
         }
@@ -399,7 +436,9 @@ impl Templates {
                 return Template::built_in(class);
             };
             Template::parse(file, class, text).unwrap_or_else(|text| {
-                log::warn!("{text}");
+                for line in text.lines() {
+                    log::warn!("{line}");
+                }
                 Template::built_in(class)
             })
         })
@@ -440,6 +479,34 @@ mod tests {
             "bounce.cf, line 8: missing '=' after attribute name: \"nonsense\""
         );
         assert_eq!(templates.of(Class::Verify).subject, "No");
+    }
+
+    #[test]
+    fn names_that_mean_nothing_are_told_with_their_line() {
+        let config = Config::from_text("delay_warning_time = 2h\n").expect("a config");
+        let text = |body: &str| {
+            let text = format!("Subject: x\n\nfirst\n{body}\n");
+            let template = Template::parse("f", Class::Delay, &text).expect("a template");
+            template.text(&config)
+        };
+        let error = |text: &str| Err(format!("f: {text}"));
+        assert_eq!(text("a ${nosuch?b}$$"), Ok("first\na $\n".to_owned()));
+        assert_eq!(
+            text("$delay_warning_time_hours h"),
+            Ok("first\n2 h\n".to_owned())
+        );
+        assert_eq!(
+            text("a $nosuch b"),
+            error("undefined $name in delay template: a $nosuch b")
+        );
+        assert_eq!(
+            text("a ${nosuch"),
+            error("bad $name syntax in delay template: a ${nosuch")
+        );
+        assert_eq!(
+            text("$delay_warning_time_months"),
+            error("unrecognized suffix \"months\" in parameter \"delay_warning_time_months\"")
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ const SHOWN_ERROR: usize = 100;
 
 impl Message<'_> {
     /// Handles one content record.
-    pub(crate) fn content_record(&mut self, kind: RecordType, data: &BString) {
+    pub(crate) fn content_record(&mut self, kind: RecordType, data: &BStr) {
         let end = match kind {
             RecordType::TEXT => LineEnd::End,
             RecordType::TEXT_PART => LineEnd::More,
@@ -32,7 +32,7 @@ impl Message<'_> {
         };
         let mut mime = match self.headers.mime.take() {
             Some(mime) => mime,
-            None => MimeState::new(self.mime_options()),
+            None => Box::new(MimeState::new(self.mime_options())),
         };
         if let Some(text) = self.filter_characters(data) {
             mime.line(BStr::new(text.as_ref()), end, self);
@@ -60,9 +60,9 @@ impl Message<'_> {
     }
 
     /// Stray line ends, refused and unwanted bytes. `None`: the text is refused.
-    fn filter_characters<'t>(&mut self, data: &'t BString) -> Option<Cow<'t, [u8]>> {
+    fn filter_characters<'t>(&mut self, data: &'t BStr) -> Option<Cow<'t, [u8]>> {
         let settings = &self.cleanup.settings;
-        let mut text = Cow::Borrowed(data.as_slice());
+        let mut text = Cow::Borrowed(data.as_bytes());
         if settings.replace_stray && text.find_byteset(b"\r\n").is_some() {
             let blank = |byte: &u8| {
                 if matches!(byte, b'\r' | b'\n') {
@@ -113,12 +113,17 @@ impl Message<'_> {
         }
     }
 
-    /// Acts on errors when the line that they were found in has been handled.
+    /// Logs errors when the line that they were found in has been handled. Only the end of the content
+    /// makes them count, so that the checks see the rest, and what these say goes first.
     fn note_mime_errors(&mut self) {
+        if self.headers.errors.is_empty() {
+            return;
+        }
         for (error, text) in std::mem::take(&mut self.headers.errors) {
             if self.is(flag::FILTER) && self.is_going_on() {
                 self.log_mime_error(&error.to_string(), text.as_bstr());
-                self.refuse(&format!("{} {error}", MimeError::DSN));
+                let worst = self.headers.worst_error.get_or_insert(error);
+                *worst = error.min(*worst);
             }
         }
     }
@@ -126,10 +131,16 @@ impl Message<'_> {
     fn end_of_content(&mut self) {
         let mut mime = match self.headers.mime.take() {
             Some(mime) => mime,
-            None => MimeState::new(self.mime_options()),
+            None => Box::new(MimeState::new(self.mime_options())),
         };
         mime.finish(self);
         self.note_mime_errors();
+        if let Some(error) = self.headers.worst_error
+            && self.is_going_on()
+            && self.reason.is_empty()
+        {
+            self.refuse(&format!("{} {error}", MimeError::DSN));
+        }
         if !self.is_going_on() {
             return;
         }

@@ -19,16 +19,30 @@ const REMEMBERED: [&str; 5] = [
 ];
 
 /// A record as it is handled.
-pub(crate) struct Input {
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'r> {
     pub(crate) kind: RecordType,
-    pub(crate) data: BString,
-    /// The payload, where the type stands for a named attribute.
-    attribute: Option<BString>,
+    pub(crate) data: &'r BStr,
+    /// The whole payload, where the type stands for a named attribute.
+    payload: Option<&'r BStr>,
+    /// Other named attributes, taken apart.
+    attribute: Option<Attribute<'r>>,
+}
+
+impl<'r> Input<'r> {
+    fn plain(kind: RecordType, data: &'r BStr) -> Self {
+        Self {
+            kind,
+            data,
+            payload: None,
+            attribute: None,
+        }
+    }
 }
 
 impl Message<'_> {
     /// Handles one envelope record.
-    pub(crate) fn envelope_record(&mut self, kind: RecordType, data: &BString) {
+    pub(crate) fn envelope_record(&mut self, kind: RecordType, data: &BStr) {
         match kind {
             RecordType::FLAGS => return self.extra_flags(data),
             RecordType::MILTER_COUNT => return self.milter_record(data),
@@ -41,7 +55,7 @@ impl Message<'_> {
         let Some(input) = self.attribute_type(kind, data) else {
             return;
         };
-        let (kind, data) = (input.kind, input.data.clone());
+        let (kind, data) = (input.kind, input.data);
         if kind.is_in(RecordType::ENVELOPE_RECIPIENT) {
             if !self.begin_recipients() {
                 return;
@@ -59,49 +73,49 @@ impl Message<'_> {
                 self.stage = Stage::Content;
             }
             RecordType::SIZE | RecordType::CTIME => {}
-            RecordType::TIME => self.arrival_time(&data),
+            RecordType::TIME => self.arrival_time(data),
             RecordType::FULL_NAME => {
                 if self.full_name.is_none() {
-                    self.put(kind, &data);
-                    self.full_name = Some(data);
+                    self.put(kind, data);
+                    self.full_name = Some(data.to_owned());
                 }
             }
-            RecordType::FROM => self.sender_record(&data),
-            RecordType::VERP => self.verp(&data),
+            RecordType::FROM => self.sender_record(data),
+            RecordType::VERP => self.verp(data),
             RecordType::WARN => {
                 self.warn_seen = true;
-                self.put(kind, &data);
+                self.put(kind, data);
             }
-            RecordType::ATTRIBUTE => self.envelope_attribute(&data),
-            RecordType::DSN_RET => self.dsn_ret(&input),
+            RecordType::ATTRIBUTE => self.envelope_attribute(input),
+            RecordType::DSN_RET => self.dsn_ret(input),
             RecordType::DSN_ENVELOPE_ID => {
-                self.envelope_id = data;
-                self.put_input(&input);
+                self.envelope_id = data.to_owned();
+                self.put_input(input);
             }
             _ => self.common_record(kind, data),
         }
     }
 
     /// Records that may stand in the envelope and in the extracted segment.
-    pub(crate) fn common_record(&mut self, kind: RecordType, data: BString) {
+    pub(crate) fn common_record(&mut self, kind: RecordType, data: &BStr) {
         match kind {
             RecordType::ORIGINAL_RECIPIENT => {
-                let earlier = self.pending.original.replace(data);
+                let earlier = self.pending.original.replace(data.to_owned());
                 self.note_out_of_order("original recipient", earlier);
             }
             RecordType::DSN_ORIGINAL_RECIPIENT => {
-                let earlier = self.pending.dsn_original.replace(data);
+                let earlier = self.pending.dsn_original.replace(data.to_owned());
                 self.note_out_of_order("DSN original recipient", earlier);
             }
-            RecordType::DSN_NOTIFY => self.dsn_notify(&data),
-            RecordType::RECIPIENT => self.recipient_record(BStr::new(&data)),
+            RecordType::DSN_NOTIFY => self.dsn_notify(data),
+            RecordType::RECIPIENT => self.recipient_record(data),
             // Finished in an earlier life of the message.
             RecordType::DONE | RecordType::CANCELED => self.pending = Default::default(),
             RecordType::KILLED => {
                 self.mixed = true;
-                self.put(kind, &data);
+                self.put(kind, data);
             }
-            _ => self.put(kind, &data),
+            _ => self.put(kind, data),
         }
     }
 
@@ -116,13 +130,13 @@ impl Message<'_> {
 
     /// Looks at an attribute record: those that have a record type of their own are handled as
     /// that type. `None` for attributes that are dropped.
-    pub(crate) fn attribute_type(&mut self, kind: RecordType, data: &BString) -> Option<Input> {
+    pub(crate) fn attribute_type<'r>(
+        &mut self,
+        kind: RecordType,
+        data: &'r BStr,
+    ) -> Option<Input<'r>> {
         if kind != RecordType::ATTRIBUTE {
-            return Some(Input {
-                kind,
-                data: data.clone(),
-                attribute: None,
-            });
+            return Some(Input::plain(kind, data));
         }
         let attribute = match Attribute::parse(data) {
             Ok(attribute) => attribute,
@@ -141,9 +155,8 @@ impl Message<'_> {
         }
         if let Some(pseudo) = attribute.pseudo_type() {
             return Some(Input {
-                kind: pseudo,
-                data: attribute.value.to_owned(),
-                attribute: Some(data.clone()),
+                payload: Some(data),
+                ..Input::plain(pseudo, attribute.value)
             });
         }
         let limit = self.cleanup.settings.attribute_count_limit;
@@ -153,13 +166,12 @@ impl Message<'_> {
             return None;
         }
         Some(Input {
-            kind,
-            data: data.clone(),
-            attribute: None,
+            attribute: Some(attribute),
+            ..Input::plain(kind, data)
         })
     }
 
-    fn extra_flags(&mut self, data: &BString) {
+    fn extra_flags(&mut self, data: &BStr) {
         let flags = leading_number(data)
             .and_then(|flags| i32::try_from(flags).ok())
             .unwrap_or(0);
@@ -194,7 +206,7 @@ impl Message<'_> {
         true
     }
 
-    fn arrival_time(&mut self, data: &BString) {
+    fn arrival_time(&mut self, data: &BStr) {
         if self.arrival.is_none() {
             self.arrival = parse_time(data);
             if self.arrival.is_some() {
@@ -205,7 +217,7 @@ impl Message<'_> {
         self.put_attribute("create_time", created.to_string().as_bytes());
     }
 
-    fn verp(&mut self, data: &BString) {
+    fn verp(&mut self, data: &BStr) {
         let filter = &self.cleanup.settings.verp_delimiter_filter;
         let usable = data.len() == 2 && data.iter().all(|byte| filter.contains(byte));
         if self.sender.as_ref().is_none_or(|sender| sender.is_empty()) {
@@ -220,8 +232,8 @@ impl Message<'_> {
         }
     }
 
-    fn envelope_attribute(&mut self, data: &BString) {
-        let Ok(attribute) = Attribute::parse(data) else {
+    fn envelope_attribute(&mut self, input: Input<'_>) {
+        let Some(attribute) = input.attribute else {
             return;
         };
         let (name, value) = (attribute.name, attribute.value);
@@ -235,22 +247,23 @@ impl Message<'_> {
         } else if name == "encoding" {
             self.encoding = Some(value.to_owned());
         }
-        if REMEMBERED.iter().any(|known| name == *known) {
-            self.attributes.insert(name.to_owned(), value.to_owned());
+        if let Some(name) = REMEMBERED.into_iter().find(|known| name == *known) {
+            self.attributes.retain(|(known, _)| *known != name);
+            self.attributes.push((name, value.to_owned()));
         }
-        self.put(RecordType::ATTRIBUTE, data);
+        self.put(RecordType::ATTRIBUTE, input.data);
     }
 
     /// Copies a record as it came.
-    fn put_input(&mut self, input: &Input) {
-        match &input.attribute {
+    fn put_input(&mut self, input: Input<'_>) {
+        match input.payload {
             Some(payload) => self.put(RecordType::ATTRIBUTE, payload),
-            None => self.put(input.kind, &input.data),
+            None => self.put(input.kind, input.data),
         }
     }
 
-    fn dsn_ret(&mut self, input: &Input) {
-        match number(&input.data).and_then(|value| i32::try_from(value).ok()) {
+    fn dsn_ret(&mut self, input: Input<'_>) {
+        match number(input.data).and_then(|value| i32::try_from(value).ok()) {
             Some(ret @ 1..=2) => {
                 self.ret_flags = ret;
                 self.put_input(input);
@@ -262,7 +275,7 @@ impl Message<'_> {
         }
     }
 
-    fn dsn_notify(&mut self, data: &BString) {
+    fn dsn_notify(&mut self, data: &BStr) {
         match number(data).filter(|mask| postern_mail::dsn::is_valid_notify(*mask)) {
             Some(mask) => {
                 let earlier = std::mem::replace(&mut self.pending.notify, mask);
@@ -279,7 +292,7 @@ impl Message<'_> {
         }
     }
 
-    fn sender_record(&mut self, data: &BString) {
+    fn sender_record(&mut self, data: &BStr) {
         if self.sender.is_some() {
             return self.reject_input("multiple envelope sender records");
         }
@@ -287,17 +300,17 @@ impl Message<'_> {
             self.status |= status::BAD;
             return self.reject_input("envelope recipient precedes sender");
         }
-        self.sender_address(BStr::new(data));
+        self.sender_address(data);
         self.milters_at_connect();
     }
 }
 
-fn number(data: &BString) -> Option<u32> {
+fn number(data: &BStr) -> Option<u32> {
     data.to_str().ok()?.parse().ok()
 }
 
 /// `<sec> <usec>`, or seconds alone; zero is no time.
-fn parse_time(data: &BString) -> Option<Moment> {
+fn parse_time(data: &BStr) -> Option<Moment> {
     let seconds = leading_number(data).filter(|seconds| *seconds != 0)?;
     let rest = data
         .trim_ascii()

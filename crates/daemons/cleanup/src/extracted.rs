@@ -1,6 +1,6 @@
 //! The extracted segment: recipients found in headers, automatic copies, late decisions.
 
-use bstr::{BString, ByteSlice};
+use bstr::{BStr, ByteSlice};
 use postern_ipc::cleanup::flag;
 use postern_queue_file::RecordType;
 
@@ -8,7 +8,7 @@ use crate::message::{Message, Stage};
 
 impl Message<'_> {
     /// Handles one record of the extracted segment.
-    pub(crate) fn extracted_record(&mut self, kind: RecordType, data: &BString) {
+    pub(crate) fn extracted_record(&mut self, kind: RecordType, data: &BStr) {
         if kind == RecordType::FLAGS {
             return self.envelope_record(kind, data);
         }

@@ -19,9 +19,11 @@ use crate::settings::class;
 #[derive(Default)]
 pub(crate) struct Headers {
     /// The parser, from the first content line on.
-    pub(crate) mime: Option<MimeState>,
+    pub(crate) mime: Option<Box<MimeState>>,
     /// Errors in the current line.
     pub(crate) errors: Vec<(MimeError, BString)>,
+    /// The MIME error that the message is refused for at its end.
+    pub(crate) worst_error: Option<MimeError>,
     /// Received: lines, those of nested messages included.
     pub(crate) received: usize,
     /// Names of known primary headers.

@@ -1,6 +1,6 @@
 //! What is known about the message that is being received.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::cleanup::{flag, status};
@@ -81,7 +81,8 @@ pub(crate) struct Message<'a> {
     /// The last recipient after rewriting, for log lines.
     pub(crate) last_recipient: Option<BString>,
     pub(crate) duplicates: HashSet<BString>,
-    pub(crate) attributes: HashMap<BString, BString>,
+    /// Those attributes of the envelope that are looked at later.
+    pub(crate) attributes: Vec<(&'static str, BString)>,
     pub(crate) attribute_count: usize,
     pub(crate) envelope_id: BString,
     pub(crate) ret_flags: i32,
@@ -122,7 +123,7 @@ impl<'a> Message<'a> {
             recipient_count: 0,
             last_recipient: None,
             duplicates: HashSet::new(),
-            attributes: HashMap::new(),
+            attributes: Vec::new(),
             attribute_count: 0,
             envelope_id: BString::default(),
             ret_flags: 0,
@@ -138,10 +139,7 @@ impl<'a> Message<'a> {
             hold_logged: false,
             edits: EditPoints::default(),
         };
-        message.put(
-            RecordType::SIZE,
-            SizeRecord::default().to_string().as_bytes(),
-        );
+        message.put(RecordType::SIZE, SizeRecord::default().payload().as_bytes());
         message
     }
 
@@ -178,9 +176,8 @@ impl<'a> Message<'a> {
 
     /// The value of a named attribute of the envelope.
     pub(crate) fn attribute(&self, name: &str) -> Option<&BStr> {
-        self.attributes
-            .get(BStr::new(name))
-            .map(|value| value.as_bstr())
+        let known = self.attributes.iter().find(|(known, _)| *known == name);
+        known.map(|(_, value)| value.as_bstr())
     }
 
     /// Refuses the message as malformed.
@@ -199,10 +196,10 @@ impl<'a> Message<'a> {
 
     /// Appends a named attribute.
     pub(crate) fn put_attribute(&mut self, name: &str, value: &[u8]) {
-        let mut data = BString::from(name);
-        data.push(b'=');
-        data.extend_from_slice(value);
-        self.put(RecordType::ATTRIBUTE, &data);
+        if self.is_going_on() {
+            let written = self.file.put_attribute(name, value);
+            self.note_write(written);
+        }
     }
 
     /// Appends one text line.

@@ -4,6 +4,7 @@
 //! Name, mode and data become durable by one fsync(2), before the client is told. Files of
 //! finished messages are used again where there are some.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -95,9 +96,19 @@ impl QueueDirectory {
     /// Logs of an earlier message with the same ID must not be taken for this one's.
     fn remove_stale_logs(&self, id: &QueueId) {
         for queue in ["defer", "bounce", "trace"] {
-            if std::fs::remove_file(self.root.join(self.hashing.path(queue, id))).is_ok() {
+            if std::fs::remove_file(self.at(self.hashing.path(queue, id))).is_ok() {
                 log::warn!("{queue}: removed spurious {id} log");
             }
+        }
+    }
+
+    /// Where a file is, as seen from the working directory.
+    fn at<'p>(&self, path: impl Into<Cow<'p, Path>>) -> Cow<'p, Path> {
+        let path = path.into();
+        if self.root.as_os_str().is_empty() {
+            path
+        } else {
+            self.root.join(path).into()
         }
     }
 
@@ -105,7 +116,7 @@ impl QueueDirectory {
     fn move_to(&self, file: &mut QueueFile, queue: &'static str) -> io::Result<()> {
         let path = self.hashing.path(queue, &file.id);
         if file.path != path {
-            let (from, to) = (self.root.join(&file.path), self.root.join(&path));
+            let (from, to) = (self.at(&file.path), self.at(&path));
             rename_new(&from, &to).or_else(|error| {
                 if error.kind() != io::ErrorKind::NotFound {
                     return Err(error);
@@ -146,7 +157,7 @@ impl QueueDirectory {
 
     /// Removes the file.
     pub(crate) fn discard(&self, file: QueueFile) {
-        let path = self.root.join(&file.path);
+        let path = self.at(&file.path);
         let removed = std::fs::remove_file(&path);
         if let Err(error) = removed.or_else(ignore_missing) {
             log::warn!(
@@ -182,6 +193,12 @@ impl QueueFile {
     /// Appends a record.
     pub(crate) fn put(&mut self, kind: RecordType, data: &[u8]) -> Result<(), QueueError> {
         self.writer.put(kind, data)?;
+        self.check_size()
+    }
+
+    /// Appends a named attribute.
+    pub(crate) fn put_attribute(&mut self, name: &str, value: &[u8]) -> Result<(), QueueError> {
+        self.writer.put_attribute(name, value)?;
         self.check_size()
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Write};
 
-use bstr::BString;
+use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_ipc::cleanup::{Hello, Options, PROTOCOL, status};
 use postern_queue_file::RecordType;
@@ -68,7 +68,7 @@ pub(crate) fn receive(message: &mut Message<'_>, input: &mut impl BufRead, name:
             Ok(Some(kind)) => {
                 at_end = kind == RecordType::END;
                 if message.is_going_on() {
-                    message.record(kind, &data);
+                    message.record(kind, data.as_bstr());
                 }
                 if message.edits.out_of_step {
                     return;
@@ -89,7 +89,7 @@ pub(crate) fn receive(message: &mut Message<'_>, input: &mut impl BufRead, name:
 
 impl Message<'_> {
     /// Handles one record of the stream.
-    pub(crate) fn record(&mut self, kind: RecordType, data: &BString) {
+    pub(crate) fn record(&mut self, kind: RecordType, data: &BStr) {
         if kind == RecordType::POINTER || kind == RecordType::PADDING {
             log::warn!(
                 "{}: record type {} not allowed - discarding this message",

@@ -239,6 +239,41 @@ fn copies_and_dsn_attributes_stand_where_postfix_puts_them() {
 }
 
 #[test]
+fn mime_errors_count_at_the_end_and_after_what_the_checks_say() {
+    let reply = |checks: &str, content: &[&str]| {
+        let settings = format!(
+            "strict_8bitmime = yes\nstrict_7bit_headers = yes\nstrict_mime_encoding_domain = yes\n{checks}"
+        );
+        let envelope = [('S', "s@a.test"), ('R', "r@b.test")];
+        let stream = message(&envelope, content, &[]);
+        let reply = run(&settings, flag::MASK_EXTERNAL, &stream).reply;
+        (reply.status, reply.reason.to_string())
+    };
+    let content = [
+        "Content-Type: message/rfc822",
+        "Content-Transfer-Encoding: base64",
+        "X-8bit: \u{e4}",
+        "",
+        "Subject: inner",
+        "",
+        "\u{e4}",
+        "bad",
+    ];
+    let checks = "body_checks = pcre:{{/^bad/ REJECT bad body}}\n";
+    assert_eq!(
+        reply("", &content),
+        (
+            status::CONTENT,
+            "5.6.0 improper use of 8-bit data in message header".to_owned()
+        )
+    );
+    assert_eq!(
+        reply(checks, &content),
+        (status::CONTENT, "5.7.1 bad body".to_owned())
+    );
+}
+
+#[test]
 fn the_value_of_a_bcc_table_is_one_address_whatever_it_looks_like() {
     for (value, want) in [
         ("alice", "R alice@mail.example.test"),

@@ -12,9 +12,6 @@ use crate::job::{Failure, Job, configuration_error, dsn};
 use crate::mail::{LEVEL_LIMIT, LEVEL_STEP, Mail, Source};
 use crate::rights::Rights;
 
-/// DSN NOTIFY bit.
-const NOTIFY_SUCCESS: i32 = 2;
-
 /// An alias as found.
 struct Found {
     name: BString,
@@ -98,7 +95,7 @@ fn expand_alias(job: &mut Job<'_>, mail: &Mail, found: &Found) -> Outcome {
     inner.expanded_from = Some(found.name.clone());
     inner.source = Source::Alias;
     inner.level += LEVEL_STEP;
-    inner.recipient.notify_flags &= !NOTIFY_SUCCESS;
+    inner.without_success_report();
     let has_owner = match set_owner(job, &mut inner, found.name.as_bstr()) {
         Ok(has_owner) => has_owner,
         Err(failure) => return job.fail(mail, &failure),
@@ -108,8 +105,15 @@ fn expand_alias(job: &mut Job<'_>, mail: &Mail, found: &Found) -> Outcome {
         log::warn!("no recipient in alias lookup result for {}", found.name);
         return job.fail(mail, &dsn("4.3.0", "alias database unavailable"));
     }
-    if mail.recipient.notify_flags & NOTIFY_SUCCESS != 0 {
-        job.trace_expansion(mail, if has_owner { "delivered" } else { "expanded" });
+    if mail.wants_success_report() {
+        if has_owner {
+            // For the owner's list this is the end of the way, under the name of the list alone.
+            let mut list = mail.clone();
+            list.recipient.original_recipient.clear();
+            job.trace_expansion(&list, "delivered");
+        } else {
+            job.trace_expansion(mail, "expanded");
+        }
     }
     outcome
 }

@@ -16,9 +16,6 @@ use crate::macros::Macros;
 use crate::mail::{LEVEL_STEP, Mail, Source};
 use crate::rights::Rights;
 
-/// DSN NOTIFY bit.
-const NOTIFY_SUCCESS: i32 = 2;
-
 /// What became of a `.forward` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visit {
@@ -142,7 +139,7 @@ fn expand_file(
     inner.owner = Some(BString::from(mail.parts.user.as_slice()));
     inner.source = Source::Forward;
     inner.level += LEVEL_STEP;
-    inner.recipient.notify_flags &= !NOTIFY_SUCCESS;
+    inner.without_success_report();
     job.visits.insert(choice.path.clone(), Visit::Open);
     let result = include::lines(job, &inner, rights, file);
     let (outcome, count) = match result {
@@ -156,7 +153,7 @@ fn expand_file(
     if count == 0 {
         return None;
     }
-    if mail.recipient.notify_flags & NOTIFY_SUCCESS != 0 {
+    if mail.wants_success_report() {
         job.trace_expansion(mail, "expanded");
     }
     Some(outcome)

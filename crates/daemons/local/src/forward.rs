@@ -22,8 +22,6 @@ use crate::mail::Mail;
 
 /// Bit of [`Request::smtputf8`]: the sender asked for SMTPUTF8.
 const SMTPUTF8_REQUESTED: i32 = 1;
-/// DSN NOTIFY bit.
-const NOTIFY_SUCCESS: i32 = 2;
 
 /// The messages to submit.
 #[derive(Debug, Default)]
@@ -102,7 +100,7 @@ fn report(job: &mut Job<'_>, mail: &Mail, result: Result<String, ForwardError>) 
         Ok(queue_id) => {
             // The new message carries the request for a success report on.
             let mut mail = mail.clone();
-            mail.recipient.notify_flags &= !NOTIFY_SUCCESS;
+            mail.without_success_report();
             let forwarded = Dsn {
                 action: "relayed".into(),
                 ..*dsn("2.0.0", format!("forwarded as {queue_id}"))
@@ -147,7 +145,7 @@ impl Forward {
         }
         let mut content = Content::open(delivery)?;
         while let Some((kind, data)) = content.next()? {
-            write_record(&mut submission.channel, kind, &data)?;
+            write_record(&mut submission.channel, kind, data)?;
         }
         write_record(&mut submission.channel, RecordType::EXTRACTED, b"")?;
         write_record(&mut submission.channel, RecordType::END, b"")?;

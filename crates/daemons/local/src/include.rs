@@ -172,15 +172,16 @@ pub(crate) fn lines(
     Ok((Outcome::Done, total))
 }
 
-/// The next line without its end, or its first `limit` bytes; the rest is then the next line.
+/// The next line, or its first `limit` bytes; the rest is then the next line. Its end is a blank: nothing
+/// between addresses, but a part of a quoted string that the line leaves open.
 fn read_line(input: &mut impl io::BufRead, limit: usize) -> io::Result<Option<BString>> {
     let mut line = Vec::new();
     let mut limited = input.take(u64::try_from(limit).unwrap_or(u64::MAX));
     if io::BufRead::read_until(&mut limited, b'\n', &mut line)? == 0 {
         return Ok(None);
     }
-    if line.last() == Some(&b'\n') {
-        line.pop();
+    if let Some(last) = line.last_mut().filter(|last| **last == b'\n') {
+        *last = b' ';
     }
     Ok(Some(line.into()))
 }
@@ -196,7 +197,7 @@ mod tests {
         while let Some(line) = read_line(&mut input, 6).expect("memory can be read") {
             found.push(line.to_string());
         }
-        assert_eq!(found, ["one", "", "three ", "four", "last"]);
+        assert_eq!(found, ["one ", " ", "three ", "four ", "last"]);
     }
 
     #[test]

@@ -105,9 +105,55 @@ impl Parts {
     }
 }
 
+/// Bits of [`Recipient::notify_flags`]: no report at all, and a report of success.
+const NOTIFY_NEVER: i32 = 1;
+const NOTIFY_SUCCESS: i32 = 2;
+
+impl Mail {
+    /// Whether the sender asked for a report of success.
+    pub(crate) fn wants_success_report(&self) -> bool {
+        self.recipient.notify_flags & NOTIFY_SUCCESS != 0
+    }
+
+    /// Somebody else reports success. Who asked for nothing else hears of nothing else: no request at
+    /// all would ask for reports of failure.
+    pub(crate) fn without_success_report(&mut self) {
+        let flags = &mut self.recipient.notify_flags;
+        if *flags & NOTIFY_SUCCESS != 0 {
+            *flags &= !NOTIFY_SUCCESS;
+            if *flags == 0 {
+                *flags = NOTIFY_NEVER;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asked_for_success_reports_alone_gets_no_others() {
+        let recipient = Recipient::default();
+        let mut mail = Mail {
+            recipient,
+            sender: BString::default(),
+            envelope_id: BString::default(),
+            ret_flags: 0,
+            delivered_to: BString::default(),
+            parts: Parts::default(),
+            owner: None,
+            expanded_from: None,
+            source: Source::Request,
+            level: 0,
+            unmatched: None,
+        };
+        for (flags, want) in [(0, 0), (1, 1), (2, 1), (2 | 4, 4), (2 | 8, 8), (4, 4)] {
+            mail.recipient.notify_flags = flags;
+            mail.without_success_report();
+            assert_eq!(mail.recipient.notify_flags, want, "{flags}");
+        }
+    }
 
     #[test]
     fn address_is_folded_and_taken_apart() {

@@ -104,6 +104,15 @@ fn cleanup_flags(config: &Config) -> Result<i32, StartError> {
     Ok(flags)
 }
 
+/// Mail that was in the queue before has met Milters, and whether it needs SMTPUTF8 was decided then.
+fn flags_for(flags: i32, requeued: bool) -> i32 {
+    if requeued {
+        flags & !(flag::MILTER | flag::AUTOUTF8)
+    } else {
+        flags
+    }
+}
+
 impl Pickup {
     /// Takes every complete file of maildrop; returns how many were taken away.
     fn scan(&self) -> usize {
@@ -135,11 +144,7 @@ impl Pickup {
         warn_about_age(entry.id.as_ref(), info.modified, now);
         // Mail that postsuper put back: readable by the mail system alone.
         let requeued = info.uid == self.options.owner && info.mode & 0o004 == 0;
-        let flags = if requeued {
-            self.flags & !flag::MILTER
-        } else {
-            self.flags
-        };
+        let flags = flags_for(self.flags, requeued);
         let file = message::File {
             id: &entry.id,
             path: &entry.path,
@@ -183,5 +188,19 @@ fn warn_about_age(id: &str, modified: SystemTime, now: SystemTime) {
             age.as_secs() / 86_400
         ),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requeued_mail_meets_no_milter_and_is_not_looked_at_for_utf8_again() {
+        let all = flag::MASK_EXTERNAL | flag::AUTOUTF8 | flag::MILTER;
+        assert_eq!(flags_for(all, false), all);
+        let again = flags_for(all, true);
+        assert_eq!(again & (flag::MILTER | flag::AUTOUTF8), 0);
+        assert_eq!(again & flag::FILTER, flag::FILTER);
     }
 }

@@ -7,7 +7,9 @@ use crate::route::{self, Circumstances, Resolve, Route};
 use crate::scans::ScanFlags;
 use crate::settings::Settings;
 use bstr::{BStr, BString, ByteSlice};
-use postern_ipc::deliver::{MessageStats, Moment, Recipient};
+use postern_ipc::deliver::{MessageStats, Moment, Recipient, flag};
+use postern_ipc::verify::{self, UpdateRequest, recipient_status};
+use postern_ipc::{StatusReply, client};
 use postern_queue::Queues;
 use postern_queue::nursery;
 use postern_queue::recycled::Retiring;
@@ -202,7 +204,7 @@ impl Desk {
             && active.envelope.warn_offset > 0
             && active.envelope.warn_time < 0
         {
-            active.envelope.trace_flags |= postern_ipc::deliver::flag::REPORT_CLEARED;
+            active.envelope.trace_flags |= flag::REPORT_CLEARED;
         }
         self.probes += usize::from(active.envelope.is_probe());
         let single = active.envelope.verp_delimiters.is_some();
@@ -373,7 +375,38 @@ impl Desk {
             return;
         }
         let reason = "undeliverable postmaster notification discarded";
-        self.log_status(message, recipient, "2.0.0", "sent", reason.into());
+        let asked = active.envelope.trace_flags & flag::MTA_VERIFY != 0;
+        let status = if asked { "deliverable" } else { "sent" };
+        self.log_status(message, recipient, "2.0.0", status, reason.into());
+        if asked {
+            self.tell_verify(recipient, reason.into());
+        }
+    }
+
+    /// Lets verify(8) know that a probe for a recipient came to a good end. Nobody waits for that here.
+    fn tell_verify(&self, recipient: &Recipient, reason: &BStr) {
+        let (at, limit) = (self.settings.verify.clone(), self.settings.ipc_timeout);
+        let mut names = vec![
+            recipient.original_recipient.clone(),
+            recipient.recipient.clone(),
+        ];
+        names.dedup();
+        let reason = reason.to_owned();
+        std::thread::spawn(move || {
+            for address in names.into_iter().filter(|name| !name.is_empty()) {
+                let request = UpdateRequest {
+                    request: "update".to_owned(),
+                    address,
+                    recipient_status: recipient_status::OK,
+                    reason: reason.clone(),
+                };
+                let told: Result<StatusReply, _> =
+                    client::one_shot(&at, limit, verify::PROTOCOL, &request);
+                if let Err(error) = told {
+                    log::warn!("{error}");
+                }
+            }
+        });
     }
 
     /// The status line of a recipient that the queue manager handled itself.

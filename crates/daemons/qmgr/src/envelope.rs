@@ -4,7 +4,7 @@
 //! that breaks the format is [`ReadError::Corrupt`]; trouble with the system is not the file's
 //! fault. Source: queue.md §3–5 and §11, delivery.md §1.3 and §1.14.
 
-use bstr::{BString, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::deliver::{Moment, Recipient, flag};
 use postern_queue_file::attribute::Attribute;
 use postern_queue_file::reader::{ReadOptions, Reader};
@@ -121,12 +121,12 @@ pub(crate) fn read_message<R: Read + Seek>(
 ) -> Result<(Envelope, Batch), ReadError> {
     let mut scan = Scan::new(source, id, limit);
     let mut started = Some(started);
-    while let Some(record) = scan.next()? {
-        let kind = record.kind;
+    let mut record = Record::default();
+    while scan.next(&mut record)? {
         if scan.take(&record)? {
             return scan.finish();
         }
-        if kind == RecordType::FROM
+        if record.kind == RecordType::FROM
             && scan.has_size
             && let Some(started) = started.take()
         {
@@ -157,7 +157,8 @@ pub(crate) fn read_more<R: Read + Seek>(
         .seek(progress.offset)
         .map_err(ReadError::System)?;
     scan.in_envelope = progress.in_envelope;
-    while let Some(record) = scan.next()? {
+    let mut record = Record::default();
+    while scan.next(&mut record)? {
         if scan.take(&record)? {
             return Ok(scan.batch());
         }
@@ -214,9 +215,10 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Record>, ReadError> {
-        match self.reader.next_record() {
-            Ok(record) => Ok(record),
+    /// Reads the next record into `record`; `false` at the end of the file.
+    fn next(&mut self, record: &mut Record) -> Result<bool, ReadError> {
+        match self.reader.next_record_into(record) {
+            Ok(found) => Ok(found),
             Err(RecordError::Io(error)) => Err(ReadError::System(error)),
             Err(error) => {
                 log::warn!("active/{}: {error}", self.id);
@@ -276,14 +278,14 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
                     );
                 }
             }
-            RecordType::DSN_NOTIFY => self.notify(&value.to_owned()),
+            RecordType::DSN_NOTIFY => self.notify(value),
             _ if self.again => {}
             RecordType::ATTRIBUTE => {
                 if let Some(attribute) = attribute {
                     self.attribute(attribute, record.offset);
                 }
             }
-            kind => self.header(kind, &value.to_owned(), record.offset)?,
+            kind => self.header(kind, value, record.offset)?,
         }
         Ok(false)
     }
@@ -299,10 +301,13 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
             return self.corrupt("missing size record".to_owned());
         }
         self.reader.seek(end).map_err(ReadError::System)?;
-        match self.next()? {
-            Some(record) if record.kind == RecordType::EXTRACTED => Ok(()),
-            Some(record) => unexpected(&record),
-            None => self.corrupt("message rejected: missing end record".to_owned()),
+        let mut record = Record::default();
+        if !self.next(&mut record)? {
+            return self.corrupt("message rejected: missing end record".to_owned());
+        }
+        match record.kind {
+            RecordType::EXTRACTED => Ok(()),
+            _ => unexpected(&record),
         }
     }
 
@@ -355,7 +360,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         }
     }
 
-    fn notify(&mut self, text: &BString) {
+    fn notify(&mut self, text: &BStr) {
         let id = self.id;
         let flags = number(text).and_then(|n| i32::try_from(n).ok());
         let Some(flags) = flags.filter(|flags| flags & !NOTIFY_BITS == 0) else {
@@ -382,7 +387,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
     }
 
     /// A record that belongs to the whole message.
-    fn header(&mut self, kind: RecordType, data: &BString, offset: u64) -> Result<(), ReadError> {
+    fn header(&mut self, kind: RecordType, data: &BStr, offset: u64) -> Result<(), ReadError> {
         let envelope = &mut self.envelope;
         match kind {
             RecordType::SIZE if !self.has_size => match SizeRecord::parse(data) {
@@ -406,13 +411,13 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
                 }
             }
             RecordType::FROM if !self.has_sender => {
-                envelope.sender = data.clone();
+                envelope.sender = data.to_owned();
                 self.has_sender = true;
             }
             RecordType::FILTER => envelope.filter = non_empty(data),
             RecordType::INSPECTOR => envelope.inspector = non_empty(data),
             RecordType::REDIRECT => envelope.redirect = non_empty(data),
-            RecordType::DSN_ENVELOPE_ID => envelope.envelope_id = data.clone(),
+            RecordType::DSN_ENVELOPE_ID => envelope.envelope_id = data.to_owned(),
             RecordType::DSN_RET => {
                 let flags = number(data).and_then(|n| i32::try_from(n).ok());
                 envelope.ret_flags = flags.unwrap_or(0);
@@ -427,7 +432,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         Ok(())
     }
 
-    fn verp(&mut self, data: &BString) {
+    fn verp(&mut self, data: &BStr) {
         let id = self.id;
         if self.envelope.verp_delimiters.is_some() {
             return;
@@ -437,7 +442,7 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         } else if data.len() != 2 {
             log::warn!("{id}: ignoring bad VERP request: \"{data}\"");
         } else {
-            self.envelope.verp_delimiters = Some(data.clone());
+            self.envelope.verp_delimiters = Some(data.to_owned());
         }
     }
 
@@ -515,7 +520,6 @@ impl<'a, R: Read + Seek> Scan<'a, R> {
         if envelope.rewrite_context.is_empty() {
             envelope.rewrite_context = "local".into();
         }
-        self.envelope = envelope.clone();
         Ok((envelope, self.batch()))
     }
 }
@@ -547,14 +551,14 @@ impl Envelope {
 }
 
 /// The first value counts.
-fn set(field: &mut BString, value: &bstr::BStr) {
+fn set(field: &mut BString, value: &BStr) {
     if field.is_empty() {
         *field = value.to_owned();
     }
 }
 
-fn non_empty(data: &BString) -> Option<BString> {
-    (!data.is_empty()).then(|| data.clone())
+fn non_empty(data: &BStr) -> Option<BString> {
+    (!data.is_empty()).then(|| data.to_owned())
 }
 
 fn number(text: &[u8]) -> Option<i64> {

@@ -6,13 +6,16 @@
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_server::{Interest, Reactor, TimerId, Token};
+use postern_sys::socket::recv_append_now;
 use serde::de::DeserializeOwned;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+/// Bytes that are received at once; nearly every list is shorter.
+const CHUNK: usize = 1024;
 /// Longest list that a service may send.
 const INPUT_LIMIT: usize = 1024 * 1024;
 
@@ -110,18 +113,15 @@ impl Link {
     }
 
     fn read(&mut self) {
-        let mut chunk = [0; 4096];
         while !self.ended {
-            match self.stream.read(&mut chunk) {
+            match recv_append_now(&self.stream, &mut self.input, CHUNK) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
-                    self.input.extend(chunk.iter().take(count));
                     // What the caller waits for. The next event tells of anything that follows.
-                    if count < chunk.len() && self.has_list() {
+                    if count < CHUNK && self.has_list() {
                         return;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => self.ended = true,
             }
@@ -142,7 +142,8 @@ impl Link {
         }
         let mut input = self.input.as_slice();
         let list = postern_attr::read(&mut input, Encoding::Null, Extra::Refuse);
-        self.input = input.to_vec();
+        let rest = input.len();
+        self.input.drain(..self.input.len() - rest);
         Some(list)
     }
 
@@ -151,7 +152,8 @@ impl Link {
         if let Some(timer) = self.timer {
             reactor.cancel_timer(timer);
         }
-        let _ = reactor.deregister(&self.stream);
+        // Nobody else has the descriptor: with it, the kernel's watch ends, too.
+        drop(self.stream);
     }
 }
 
@@ -169,6 +171,7 @@ mod tests {
     use super::*;
     use postern_ipc::{Announcement, StatusReply};
     use postern_server::Event;
+    use std::io::Read;
 
     fn wait(reactor: &mut Reactor, link: &mut Link) {
         let mut events = Vec::new();

@@ -73,8 +73,9 @@ pub(crate) fn route_all(
     about: Circumstances<'_>,
     mut recipients: Vec<Recipient>,
 ) -> Vec<Route> {
+    recipients.sort_by_cached_key(|recipient| address_key(&recipient.recipient));
     if let Some(redirect) = &about.envelope.redirect {
-        // All are replaced by one.
+        // All are replaced by one, which has the original recipient of the first in this order.
         recipients.truncate(1);
         for recipient in &mut recipients {
             recipient.recipient = resolver
@@ -82,7 +83,6 @@ pub(crate) fn route_all(
                 .unwrap_or_else(|| redirect.clone());
         }
     }
-    recipients.sort_by_cached_key(|recipient| address_key(&recipient.recipient));
     let mut routes: Vec<Route> = recipients
         .into_iter()
         .map(|recipient| route(core, settings, resolver, about, recipient))
@@ -419,6 +419,44 @@ mod tests {
             &[""],
             &[" error:5.1.3 null recipient address (5.1.3 null recipient address)"],
         );
+    }
+
+    #[test]
+    fn the_first_recipient_in_order_stands_for_all_that_are_redirected() {
+        let envelope = Envelope {
+            redirect: Some("r@c.x".into()),
+            ..Envelope::default()
+        };
+        // Written in this order; the original recipient that is kept.
+        #[rustfmt::skip]
+        let cases: [(&[&str], &str); 3] = [
+            (&["zoe@a.x", "adam@a.x"], "adam@a.x"), (&["adam@b.x", "zoe@a.x"], "zoe@a.x"), (&["x@a.x"], "x@a.x"),
+        ];
+        for (recipients, want) in cases {
+            let (mut core, settings) = world();
+            let recipients = self::recipients(recipients)
+                .into_iter()
+                .map(|one| Recipient {
+                    original_recipient: one.recipient.clone(),
+                    ..one
+                })
+                .collect();
+            let routes = route_all(
+                &mut core,
+                &settings,
+                &mut Table,
+                about(&envelope),
+                recipients,
+            );
+            let kept: Vec<BString> = routes
+                .iter()
+                .map(|route| match route {
+                    Route::To(_, recipient) => recipient.original_recipient.clone(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(kept, [want]);
+        }
     }
 
     #[test]

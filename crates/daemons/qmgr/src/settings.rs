@@ -5,6 +5,7 @@ use crate::core::{Limits, TransportParams};
 use bstr::BString;
 use postern_config::words::words;
 use postern_config::{Config, Param, params};
+use postern_ipc::client::{Endpoint, PRIVATE};
 use std::time::Duration;
 
 /// What does not belong to a transport.
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) probe_limit: usize,
     pub(crate) disable_verp_bounces: bool,
     pub(crate) confirm_delay_cleared: bool,
+    pub(crate) verify: Endpoint,
     pub(crate) bounce_service: String,
     pub(crate) defer_service: String,
     pub(crate) trace_service: String,
@@ -89,6 +91,7 @@ impl Settings {
             probe_limit: count(params::ADDRESS_VERIFY_PENDING_REQUEST_LIMIT),
             disable_verp_bounces: config.get(params::DISABLE_VERP_BOUNCES),
             confirm_delay_cleared: config.get(params::CONFIRM_DELAY_CLEARED),
+            verify: Endpoint::new(PRIVATE, &text(params::ADDRESS_VERIFY_SERVICE_NAME)),
             bounce_service: text(params::BOUNCE_SERVICE_NAME),
             defer_service: text(params::DEFER_SERVICE_NAME),
             trace_service: text(params::TRACE_SERVICE_NAME),

@@ -54,20 +54,15 @@ pub struct Client<'a> {
 struct Hop<'a> {
     /// As written, with brackets and port.
     name: &'a str,
-    place: Place,
     /// Nothing comes after it.
     is_final: bool,
     /// Whether sessions may come from the cache, and go there.
     load: bool,
     store: bool,
+    /// Whether the next session that ends well is kept under the name of this next hop. Only the first
+    /// one is: with a later one, the hosts before it would be passed over while it is kept.
+    labels: bool,
     best: u16,
-}
-
-impl Hop<'_> {
-    /// The domain or host without port.
-    fn domain(&self) -> &str {
-        nexthop::cache_name(&self.place)
-    }
 }
 
 impl Client<'_> {
@@ -107,10 +102,10 @@ impl Client<'_> {
             };
             let mut hop = Hop {
                 name,
-                place: place.clone(),
                 is_final: index + 1 == hops.len(),
                 load,
                 store,
+                labels: store,
                 best: 0,
             };
             why = self.try_hop(job, source, &mut hop, inet);
@@ -269,6 +264,16 @@ impl Client<'_> {
             job.final_server = hop.is_final && is_last;
             job.end_session();
             let peer = self.peer(target, inet);
+            if hop.load
+                && target.preference != hop.best
+                && let Some(session) = self.revive_endpoint(job, &peer)
+            {
+                why = None;
+                sessions += 1;
+                job.final_server = hop.is_final && (is_last || sessions == session_limit);
+                self.converse(job, source, hop, session);
+                continue;
+            }
             let opened = self.open(&peer, target.address, hop.name);
             let (mut session, demand) = match opened {
                 Ok(opened) => opened,
@@ -282,9 +287,10 @@ impl Client<'_> {
             };
             why = None;
             job.begin_session(session.long.as_bstr(), 0);
+            let requested = job.request.nexthop.to_str_lossy();
             let context = Context {
                 queue_id: &job.request.queue_id,
-                nexthop: hop.domain(),
+                nexthop: &requested,
                 detect_loop: self.settings.role == Role::Smtp
                     && session.peer.port == Some(SMTP_PORT),
                 best_host: target.preference == hop.best,
@@ -344,7 +350,7 @@ impl Client<'_> {
         &mut self,
         job: &mut Job<'_>,
         source: &Source<'_>,
-        hop: &Hop<'_>,
+        hop: &mut Hop<'_>,
         mut session: Session,
     ) {
         let limit = self.settings.reuse_count_limit;
@@ -361,6 +367,8 @@ impl Client<'_> {
             options: self.options,
         };
         transaction.run();
+        session.labelled = hop.labels;
+        hop.labels &= !session.in_step;
         self.part(job, session);
     }
 
@@ -368,16 +376,14 @@ impl Client<'_> {
     fn part(&mut self, job: &Job<'_>, mut session: Session) {
         let wanted = (session.protocol_error && self.settings.notify_protocol)
             || (session.data_error && self.settings.notify_data);
-        if session.keep
+        let is_kept = session.keep
             && session.in_step
             && !session.dead
             && !session.quit_sent
-            && !session.channel.has_failed()
-        {
-            self.keep(job, session);
-            return;
+            && !session.channel.has_failed();
+        if !is_kept {
+            session.quit(self.settings, self.tables, &job.request.queue_id);
         }
-        session.quit(self.settings, self.tables, &job.request.queue_id);
         if wanted {
             notice::send(
                 self.config,
@@ -385,6 +391,9 @@ impl Client<'_> {
                 &session,
                 &job.request.sender,
             );
+        }
+        if is_kept {
+            self.keep(job, session);
         }
     }
 
@@ -410,12 +419,12 @@ impl Client<'_> {
         }
         let place = Place::Unix(path.clone());
         let (load, store) = self.cache_policy(job, &place);
-        let hop = Hop {
+        let mut hop = Hop {
             name: requested,
-            place,
             is_final: true,
             load,
             store,
+            labels: store,
             best: 0,
         };
         let peer = Peer {
@@ -429,7 +438,7 @@ impl Client<'_> {
             let kept = self.cache.find_destination(label.as_bstr());
             if let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer.clone())))
             {
-                self.converse(job, source, &hop, session);
+                self.converse(job, source, &mut hop, session);
                 return;
             }
         }
@@ -450,7 +459,7 @@ impl Client<'_> {
         job.begin_session(session.long.as_bstr(), 0);
         let context = Context {
             queue_id: &job.request.queue_id,
-            nexthop: hop.domain(),
+            nexthop: requested,
             detect_loop: false,
             best_host: true,
             age: job.stats.active_arrival.seconds - job.stats.incoming_arrival.seconds,
@@ -464,7 +473,7 @@ impl Client<'_> {
             return;
         }
         job.stats.conn_setup_done = Moment::now();
-        self.converse(job, source, &hop, session);
+        self.converse(job, source, &mut hop, session);
         self.give_up(job, None);
     }
 }

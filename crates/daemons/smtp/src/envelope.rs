@@ -121,13 +121,10 @@ impl Context<'_> {
                 };
                 let quoted = address::quote(known);
                 let kind = BStr::new("rfc822");
-                return typed(
-                    kind,
-                    encoded(kind, quoted.as_bstr(), self.features).as_bstr(),
-                );
+                return typed(kind, encoded(kind, quoted.as_bstr()).as_bstr());
             }
         };
-        typed(kind, encoded(kind, original, self.features).as_bstr())
+        typed(kind, encoded(kind, original).as_bstr())
     }
 }
 
@@ -135,13 +132,12 @@ fn typed(kind: &BStr, address: &BStr) -> BString {
     [kind.as_bytes(), b";", address.as_bytes()].concat().into()
 }
 
-/// An address in the encoding of its type: `utf-8` goes as it is where the server takes that.
-fn encoded(kind: &BStr, original: &BStr, features: &Features) -> BString {
-    if kind.eq_ignore_ascii_case(b"utf-8") {
-        let ascii_only = !features.offered.has(Keywords::SMTPUTF8);
-        if let Some(text) = dsn::uxtext_encode(original, ascii_only) {
-            return text;
-        }
+/// An address in the encoding of its type; ASCII in any case.
+fn encoded(kind: &BStr, original: &BStr) -> BString {
+    if kind.eq_ignore_ascii_case(b"utf-8")
+        && let Some(text) = dsn::uxtext_encode(original)
+    {
+        return text;
     }
     dsn::xtext_encode(original)
 }

@@ -149,13 +149,15 @@ pub struct Features {
 /// Reads the lines of a reply to EHLO or LHLO (without their codes).
 pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
     let mut features = Features::default();
-    for (index, line) in lines.iter().enumerate() {
+    let mut named = false;
+    for line in lines {
         let mut words = line
             .as_ref()
             .split(|b| b" \t=".contains(b))
             .filter(|word| !word.is_empty());
         let Some(word) = words.next() else { continue };
-        if index == 0 {
+        // The first word of all, also when the first line has none.
+        if !std::mem::replace(&mut named, true) {
             features.server_name = word.to_str_lossy().into_owned();
             continue;
         }
@@ -174,7 +176,8 @@ pub fn parse<L: AsRef<[u8]>>(lines: &[L], discard: Keywords) -> Features {
                 .to_str()
                 .ok()
                 .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
-                .and_then(|text| text.parse().ok())
+                // A limit that no number holds limits nothing.
+                .map(|text| text.parse().unwrap_or(0))
             {
                 Some(limit) => features.size_limit = limit,
                 None => features.bad_size = Some(limit.to_str_lossy().into_owned()),
@@ -212,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_of_all_is_a_name_and_no_keyword() {
+        let features = parse(&["", "DSN", "PIPELINING"], Keywords::default());
+        assert_eq!(features.server_name, "DSN");
+        assert_eq!(features.offered.names(), ["PIPELINING"]);
+    }
+
+    #[test]
     fn discarded_keywords_are_not_offered() {
         let discard = Keywords::parse_list("size, smtputf8 silent-discard, bogus".into());
         let features = parse(&["x", "SIZE 5", "DSN"], discard);
@@ -227,7 +237,7 @@ mod tests {
         #[rustfmt::skip]
         let cases = [
             ("SIZE", 0, None), ("SIZE 0", 0, None), ("SIZE 99999999999999", 99_999_999_999_999, None),
-            ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
+            ("SIZE 99999999999999999999", 0, None), ("SIZE junk", 0, Some("junk")), ("SIZE -5", 0, Some("-5")), ("SIZE=1000", 1000, None),
         ];
         for (line, limit, bad) in cases {
             let features = parse(&["x", line], Keywords::default());

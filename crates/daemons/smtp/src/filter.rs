@@ -212,12 +212,21 @@ impl Check<'_> {
             log::warn!("{verb} action without text in {} map", maps.title());
             Verdict::Keep
         };
+        let bad_text = |verb: &str| {
+            log::warn!(
+                "bad {verb} header text \"{argument}\" in {} map -- need \"headername: headervalue\"",
+                maps.title()
+            );
+            Verdict::Keep
+        };
         match verb.to_ascii_uppercase().as_slice() {
             b"WARN" => self.log("warning", argument, Verdict::Keep),
             b"INFO" => self.log("info", argument, Verdict::Keep),
             b"REPLACE" if argument.is_empty() => missing("REPLACE"),
+            b"REPLACE" if self.is_no_header(argument) => bad_text("REPLACE"),
             b"REPLACE" => self.log("replace", argument, Verdict::Replace(argument.into())),
             b"PREPEND" if argument.is_empty() => missing("PREPEND"),
+            b"PREPEND" if self.is_no_header(argument) => bad_text("PREPEND"),
             b"PREPEND" => self.log("prepend", argument, Verdict::Prepend(argument.into())),
             b"STRIP" => self.log("strip", argument, Verdict::Drop),
             b"IGNORE" => Verdict::Drop,
@@ -227,6 +236,11 @@ impl Check<'_> {
                 Verdict::Keep
             }
         }
+    }
+
+    /// Whether a header would be replaced by what is none.
+    fn is_no_header(&self, argument: &BStr) -> bool {
+        matches!(self.kind, Kind::Header(_)) && header::name(argument).is_none()
     }
 
     fn log(&self, action: &str, argument: &BStr, verdict: Verdict) -> Verdict {
@@ -243,5 +257,43 @@ impl Check<'_> {
             printable(argument)
         );
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_dict::Flags;
+
+    use super::*;
+
+    #[test]
+    fn a_header_is_not_replaced_by_what_is_none() {
+        let config = postern_config::Config::from_text("").unwrap();
+        let maps = Maps::open(&config, "smtp_header_checks", "", Flags::default());
+        let verdict = |kind, action: &str| {
+            let check = Check {
+                queue_id: "TEST1",
+                kind,
+                text: "X-A: b".into(),
+                limit: 60,
+            };
+            check.apply(action.into(), &maps)
+        };
+        let header = Kind::Header(Part::Primary);
+        for action in ["REPLACE nothing", "PREPEND nothing", "REPLACE", "REJECT x"] {
+            assert!(matches!(verdict(header, action), Verdict::Keep), "{action}");
+        }
+        assert!(matches!(
+            verdict(header, "REPLACE X-B: c"),
+            Verdict::Replace(_)
+        ));
+        assert!(matches!(
+            verdict(header, "PREPEND X-B: c"),
+            Verdict::Prepend(_)
+        ));
+        assert!(matches!(
+            verdict(Kind::Body, "REPLACE nothing"),
+            Verdict::Replace(_)
+        ));
     }
 }

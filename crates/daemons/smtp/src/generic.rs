@@ -3,7 +3,7 @@
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::Maps;
 use postern_dict::search::{Extensions, Form, find_address};
-use postern_mail::address;
+use postern_mail::{address, address_tree};
 use postern_rewrite::LocalDomains;
 
 use crate::trouble::Trouble;
@@ -71,17 +71,22 @@ impl Generic {
         )
         .map_err(|_| Trouble::Data)?;
         let Some(found) = found else { return Ok(None) };
-        let value = found.value.trim_ascii();
-        if value.contains(&b',') {
+        let nodes = address_tree::parse(found.value.as_bstr(), 0);
+        let mut values = address_tree::addresses(&nodes).map(|address| address.external());
+        let Some(value) = values.next() else {
             log::warn!(
-                "multi-valued {} entry for {internal}: {}",
+                "{} lookup of {internal} returns non-address result \"{}\"",
                 self.maps.title(),
-                value.as_bstr()
+                found.value
             );
+            return Err(Trouble::Data);
+        };
+        if values.next().is_some() {
+            log::warn!("multi-valued {} result for {internal}", self.maps.title());
         }
         let mut mapped: BString = if value.starts_with(b"@") {
             let (local_part, _) = address::split(internal);
-            [local_part.as_bytes(), value].concat().into()
+            [local_part.as_bytes(), &value].concat().into()
         } else {
             let value = address::unquote(value.as_bstr());
             if value.contains(&b'@') {
@@ -99,5 +104,38 @@ impl Generic {
             mapped = address::append_extension(mapped.as_bstr(), &extension);
         }
         Ok(Some(mapped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_config::Config;
+    use postern_dict::Flags;
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_addresses_counts() {
+        let config = Config::from_text("mydestination = example.test\n").unwrap();
+        let table = "inline:{{a@x=b@y},{c@x=d e@y},{f@x=\"g h\"@y},{@z=@y},{n@x=,}}";
+        let maps = Maps::open(&config, "smtp_generic_maps", table, Flags::default());
+        let mut generic = Generic::new(
+            maps,
+            Extensions::from_config(&config),
+            true,
+            "example.test".to_owned(),
+            LocalDomains::new(&config),
+        );
+        for (address, want) in [
+            ("a@x", Some("b@y")),
+            ("c@x", Some("d@example.test")),
+            ("f@x", Some("g h@y")),
+            ("i j@z", Some("i j@y")),
+            ("q@x", None),
+        ] {
+            let mapped = generic.map(address.into()).unwrap();
+            assert_eq!(mapped, want.map(BString::from), "{address}");
+        }
+        assert!(generic.map("n@x".into()).is_err());
     }
 }

@@ -242,6 +242,19 @@ struct Workarounds {
     delay_dot: bool,
 }
 
+impl Workarounds {
+    /// Those in use, in the order in which the log has them.
+    fn names(self) -> Vec<&'static str> {
+        [
+            (self.disable_esmtp, "disable_esmtp"),
+            (self.delay_dot, "delay_dotcrlf"),
+        ]
+        .into_iter()
+        .filter_map(|(enabled, name)| enabled.then_some(name))
+        .collect()
+    }
+}
+
 /// A PIX hides the greeting behind `*`, but leaves 2, 0 and blanks.
 fn is_pix(greeting: &Reply) -> bool {
     greeting.text.iter().all(|byte| b"20* ".contains(byte))
@@ -266,20 +279,16 @@ fn pix_workarounds(
         |text| text.to_str_lossy().into_owned(),
     );
     let mut workarounds = Workarounds::default();
-    let mut names = Vec::new();
     for word in list.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
         if word.eq_ignore_ascii_case("disable_esmtp") {
             workarounds.disable_esmtp = true;
-            names.push("disable_esmtp");
         } else if word.eq_ignore_ascii_case("delay_dotcrlf") {
-            if context.age >= settings.pix_threshold {
-                workarounds.delay_dot = true;
-                names.push("delay_dotcrlf");
-            }
+            workarounds.delay_dot = context.age >= settings.pix_threshold;
         } else {
             log::warn!("unknown PIX workaround \"{word}\"");
         }
     }
+    let names = workarounds.names();
     if !names.is_empty() {
         log::info!(
             "{}: enabling PIX workarounds: {} for {}",
@@ -289,4 +298,19 @@ fn pix_workarounds(
         );
     }
     Ok(workarounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workarounds_are_named_in_one_order() {
+        let both = Workarounds {
+            delay_dot: true,
+            disable_esmtp: true,
+        };
+        assert_eq!(both.names(), ["disable_esmtp", "delay_dotcrlf"]);
+        assert!(Workarounds::default().names().is_empty());
+    }
 }

@@ -8,7 +8,7 @@ use crate::role::Role;
 use crate::session::Session;
 
 /// Width of transcript lines.
-const WIDTH: usize = 78;
+const WIDTH: usize = 79;
 
 /// Sends the transcript of `session` to the postmaster. Notices are never sent about mail that is a
 /// notice itself: null and double-bounce senders.
@@ -74,20 +74,45 @@ fn text(config: &Config, role: Role, session: &Session, recipient: &str) -> Vec<
     lines
 }
 
-/// One line of the transcript, indented, continued with four more blanks.
-fn wrap(line: &BString, out: &mut Vec<BString>) {
-    let mut rest = line.trim_ascii_end();
-    let mut indent = " ";
-    while rest.len() > WIDTH {
-        let cut = rest
-            .get(..WIDTH)
-            .and_then(|head| head.rfind_byte(b' '))
-            .filter(|at| *at > 0)
-            .unwrap_or(WIDTH);
-        let (head, tail) = rest.split_at(cut);
-        out.push([indent.as_bytes(), head].concat().into());
-        rest = tail.trim_ascii_start();
-        indent = "     ";
+/// One line of the transcript, indented, continued with four more blanks. Only blanks end a line: a long
+/// word stays whole.
+fn wrap(text: &[u8], out: &mut Vec<BString>) {
+    let mut line = BString::from(" ");
+    let mut words_on_line = 0;
+    for word in text.trim_ascii_end().split(|byte| *byte == b' ') {
+        if words_on_line > 0 && line.len() + 1 + word.len() > WIDTH {
+            out.push(std::mem::replace(&mut line, "     ".into()));
+            words_on_line = 0;
+        }
+        if words_on_line > 0 {
+            line.push(b' ');
+        }
+        line.extend_from_slice(word);
+        words_on_line += 1;
     }
-    out.push([indent.as_bytes(), rest].concat().into());
+    out.push(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transcript_lines_break_at_blanks_only() {
+        let mut lines = Vec::new();
+        let (long, short) = ("x".repeat(300), "y".repeat(40));
+        wrap(
+            format!("In:  550 {long} {short} {short}").as_bytes(),
+            &mut lines,
+        );
+        assert_eq!(
+            lines,
+            [
+                " In:  550".to_owned(),
+                format!("     {long}"),
+                format!("     {short}"),
+                format!("     {short}")
+            ]
+        );
+    }
 }

@@ -190,8 +190,8 @@ fn flags() -> Result<String, StartError> {
 
 fn options(config: &Config, role: Role, flags: &str) -> Options {
     let assume_final = role == Role::Lmtp && config.get(params::LMTP_ASSUME_FINAL);
-    if assume_final {
-        log::warn!("lmtp_assume_final is obsolete, use \"flags=X\" in master.cf");
+    if assume_final && !flags.contains('X') {
+        log::warn!("lmtp_assume_final is obsolete; instead, specify \"flags=X\" in master.cf");
     }
     let size = |number: i32| usize::try_from(number).unwrap_or(usize::MAX);
     Options {

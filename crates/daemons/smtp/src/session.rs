@@ -15,7 +15,7 @@ use crate::trouble::{Stage, Trouble};
 /// Lines of the dialogue kept for a postmaster notice.
 const HISTORY_LIMIT: usize = 1000;
 /// Bytes kept of one such line.
-const HISTORY_LINE: usize = 512;
+const HISTORY_LINE: usize = 2048;
 
 /// How a server is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct Session {
     pub expires: i64,
     /// Whether it may be kept when the dialogue ends well.
     pub keep: bool,
+    /// Whether it may be kept under the name of the next hop, too, and not only under its address.
+    pub labelled: bool,
     /// The dialogue ended well, the server waits for the next command.
     pub in_step: bool,
     /// QUIT went out.
@@ -93,6 +95,7 @@ impl Session {
             reuse_count: 0,
             expires: 0,
             keep: false,
+            labelled: false,
             in_step: false,
             quit_sent: false,
             dead: false,
@@ -245,10 +248,7 @@ impl Session {
 
     /// Notes what a negative reply tells about the session.
     pub fn judge(&mut self, reply: &Reply) {
-        if reply.is_protocol_error() {
-            self.protocol_error = true;
-            self.keep = false;
-        }
+        self.protocol_error |= reply.is_protocol_error();
     }
 
     /// The failure that a reply to a command stands for.

@@ -179,6 +179,45 @@ fn garbage_besides_the_replies_is_skipped() {
 }
 
 #[test]
+fn quit_goes_out_with_the_final_rset_where_commands_may_go_in_batches() {
+    let refused = [
+        Hear("MAIL"),
+        Hear("RCPT"),
+        Hear("RCPT"),
+        Hear("DATA"),
+        Say("250 1\r\n250 2\r\n250 3\r\n450 4.3.0 busy\r\n"),
+        Hear("RSET"),
+        Hear("QUIT"),
+        Say("250 ok\r\n221 bye\r\n"),
+    ];
+    let result = Case::default().play(script(PIPELINING, refused));
+    assert!(result.in_step);
+    assert_eq!(result.outcomes.len(), 2);
+}
+
+#[test]
+fn what_becomes_of_the_final_rset_is_nobodys_trouble() {
+    let refused = |last: Act| {
+        script(
+            HELLO,
+            [Hear("MAIL"), Say("550 5.1.0 no\r\n"), Hear("RSET"), last],
+        )
+    };
+    for last in [HalfClose, Say("500 what\r\n"), Say("421 4.3.2 bye\r\n")] {
+        let result = Case {
+            keep: true,
+            ..Case::default()
+        }
+        .play(refused(last));
+        assert_eq!(result.outcomes.len(), 2);
+        for outcome in &result.outcomes {
+            assert!(outcome.contains("bounced 5.1.0"), "{outcome}");
+        }
+        assert!(result.in_step && !result.suspended);
+    }
+}
+
+#[test]
 fn a_farewell_may_come_at_any_time() {
     let result = Case::default().play(script(
         HELLO,

@@ -87,6 +87,14 @@ impl Transaction<'_, '_, '_> {
             return;
         }
         if let Err((trouble, stage)) = self.dialogue() {
+            if stage == Stage::Rset && matches!(trouble, Trouble::Lost | Trouble::TimedOut) {
+                // Everybody's fate is known: nothing remains to be told of this server.
+                self.session.keep = false;
+                self.session.dead = true;
+                self.session.in_step = true;
+                self.job.completed = true;
+                return;
+            }
             let failure = self.session.broken(&trouble, stage);
             self.job.site_fail(&failure);
         }
@@ -198,6 +206,9 @@ impl Transaction<'_, '_, '_> {
             }
             self.session.command(&text);
             count += 1;
+            if *step == Step::Rset && count == 1 {
+                self.maybe_quit();
+            }
             if !pipelining {
                 break;
             }
@@ -271,7 +282,8 @@ impl Transaction<'_, '_, '_> {
             }
         }
         let farewell = self.session.channel.buffered().starts_with(b"421");
-        if broken.is_none() && self.session.channel.pending() > 0 && !farewell {
+        let parted = self.session.quit_sent && batch.contains(&Step::Rset);
+        if broken.is_none() && self.session.channel.pending() > 0 && !farewell && !parted {
             // More replies than commands: which one answers what is anybody's guess.
             let stage = batch.last().map_or(Stage::Mail, |step| step.stage());
             let trouble = self
@@ -317,11 +329,8 @@ impl Transaction<'_, '_, '_> {
             Step::Rcpt(_) if progress.mail_refused => {}
             Step::Rcpt(index) => self.act_on_rcpt(index, reply, progress),
             Step::Data => self.act_on_data(reply, progress),
-            Step::Rset => {
-                if !reply.is_success() {
-                    self.session.keep = false;
-                }
-            }
+            // A session that is kept has to answer another RSET before it is used.
+            Step::Rset => {}
         }
     }
 
@@ -393,22 +402,22 @@ impl Transaction<'_, '_, '_> {
         } else if progress.data_sent {
             self.session
                 .set_timeout(self.settings, self.settings.timeouts.rset);
-            let reply = self
-                .session
-                .exchange(
-                    b"RSET",
-                    self.settings,
-                    self.tables,
-                    &self.job.request.queue_id,
-                )
-                .map_err(|trouble| (trouble, Stage::Rset))?;
-            if !reply.is_success() {
-                self.session.keep = false;
-            }
+            self.reset().map_err(|trouble| (trouble, Stage::Rset))?;
         }
         self.session.in_step = true;
         self.job.completed = true;
         Ok(())
+    }
+
+    /// Ends a transaction that came to nothing. What the server answers is all the same.
+    fn reset(&mut self) -> Result<(), Trouble> {
+        self.session.check_in_step()?;
+        self.session.command(b"RSET");
+        self.maybe_quit();
+        self.session.flush()?;
+        self.session
+            .reply(self.settings, self.tables, &self.job.request.queue_id)
+            .map(|_| ())
     }
 
     /// The server waits for content, but nobody is left to get it.
@@ -431,7 +440,7 @@ impl Transaction<'_, '_, '_> {
         Ok(())
     }
 
-    /// QUIT goes out together with the final dot when the session will not be kept.
+    /// QUIT goes out together with the last command when the session will not be kept.
     fn maybe_quit(&mut self) {
         if !self.session.keep && self.session.offers(Keywords::PIPELINING) {
             self.session.command(b"QUIT");

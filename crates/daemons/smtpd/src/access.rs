@@ -15,8 +15,10 @@ mod login;
 mod search;
 mod servers;
 mod unlisted;
+mod verify;
 
 pub(crate) use list::Restrictions;
+pub(crate) use verify::Verifier;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::{ErrorKind, LookupError};

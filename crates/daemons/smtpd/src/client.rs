@@ -78,18 +78,28 @@ impl Client {
 
     /// A client at `peer` that is connected to `local`; its name is not known yet.
     pub(crate) fn connected(peer: SocketAddr, local: Option<SocketAddr>, log_port: bool) -> Self {
+        let unknown = || UNKNOWN.to_owned();
         let ip = peer.ip().to_canonical();
+        let (server_address, server_port) = match local {
+            Some(local) => (
+                local.ip().to_canonical().to_string(),
+                local.port().to_string(),
+            ),
+            None => (unknown(), unknown()),
+        };
         let mut client = Self {
+            name: unknown(),
+            reverse_name: unknown(),
+            name_status: NameStatus::Permanent,
+            reverse_status: NameStatus::Permanent,
             address: ip.to_string(),
             ip: Some(ip),
             port: peer.port().to_string(),
             family: if ip.is_ipv4() { 2 } else { 10 },
-            ..Self::unknown(log_port)
+            server_address,
+            server_port,
+            namaddr: String::new(),
         };
-        if let Some(local) = local {
-            client.server_address = local.ip().to_canonical().to_string();
-            client.server_port = local.port().to_string();
-        }
         client.name_for_the_log(log_port);
         client
     }
@@ -123,7 +133,10 @@ impl Client {
 
     /// Sets [`Client::namaddr`] from the other fields.
     pub(crate) fn name_for_the_log(&mut self, log_port: bool) {
-        self.namaddr = format!("{}[{}]", self.name, self.address);
+        self.namaddr.clear();
+        for part in [&self.name, "[", &self.address, "]"] {
+            self.namaddr.push_str(part);
+        }
         if log_port {
             self.namaddr.push(':');
             self.namaddr.push_str(&self.port);

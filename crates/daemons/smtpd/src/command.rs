@@ -182,21 +182,12 @@ fn is(word: &Word, text: &str) -> bool {
 
 /// A time as mail headers have it, in local time.
 pub(crate) fn mail_date(seconds: i64, two_digit_day: bool) -> String {
-    let time = postern_sys::clock::local_time(seconds);
-    let day = if two_digit_day {
-        format!("{:02}", time.day)
-    } else {
-        format!("{:2}", time.day)
-    };
-    format!(
-        "{}, {day} {} {} {:02}:{:02}:{:02} {} ({})",
-        time.weekday_name(),
-        time.month_name(),
-        time.year,
-        time.hour,
-        time.minute,
-        time.second,
-        time.numeric_zone(),
-        time.zone
-    )
+    let mut date = postern_sys::clock::local_time(seconds).mail_date();
+    if two_digit_day && let Some(" ") = date.get(DAY..=DAY) {
+        date.replace_range(DAY..=DAY, "0");
+    }
+    date
 }
+
+/// Where in a date the day begins.
+const DAY: usize = "Sun, ".len();

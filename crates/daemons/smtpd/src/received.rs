@@ -35,40 +35,37 @@ impl Received<'_> {
     /// The lines of the header, without line ends.
     pub(crate) fn lines(&self) -> Vec<BString> {
         let mut lines = Vec::new();
-        let mut by = BString::default();
+        let mut by = Vec::with_capacity(8);
         if self.hide_client {
-            by.extend_from_slice(
-                format!("Received: by {} ({})", self.hostname, self.mail_name).as_bytes(),
-            );
+            by.extend(["Received: by ", self.hostname, " (", self.mail_name, ")"]);
         } else {
-            let mut from = BString::from("Received: from ");
-            from.extend_from_slice(self.helo);
-            from.extend_from_slice(
-                format!(" ({} [{}])", self.client_name, self.client_address).as_bytes(),
-            );
-            lines.push(from);
+            let from = [
+                b"Received: from ",
+                self.helo,
+                b" (",
+                self.client_name.as_bytes(),
+                b" [",
+                self.client_address.as_bytes(),
+                b"])",
+            ];
+            lines.push(from.concat().into());
             lines.extend(self.extra.iter().cloned());
-            by.extend_from_slice(
-                format!(
-                    "\tby {} ({}) with {}",
-                    self.hostname, self.mail_name, self.with
-                )
-                .as_bytes(),
-            );
+            by.extend(["\tby ", self.hostname, " (", self.mail_name]);
+            by.extend([") with ", self.with]);
         }
         if let Some(queue_id) = self.queue_id {
-            by.extend_from_slice(format!(" id {queue_id}").as_bytes());
+            by.extend([" id ", queue_id]);
         }
-        let mut last = BString::from("\t");
-        if let Some(recipient) = self.recipient {
-            last.extend_from_slice(b"for <");
-            last.extend_from_slice(recipient);
-            last.extend_from_slice(b">; ");
-        } else {
-            by.push(b';');
-        }
-        last.extend_from_slice(self.date.as_bytes());
-        lines.extend([by, last]);
+        let mut by = BString::from(by.concat());
+        let date = self.date.as_bytes();
+        let last = match self.recipient {
+            Some(recipient) => [b"\tfor <", recipient, b">; ", date].concat(),
+            None => {
+                by.push(b';');
+                [b"\t", date].concat()
+            }
+        };
+        lines.extend([by, last.into()]);
         lines
     }
 }

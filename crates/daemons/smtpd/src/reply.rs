@@ -6,9 +6,6 @@ use bstr::{BStr, BString, ByteSlice};
 use postern_mail::dsn;
 use postern_mail::printable::{self, Charset};
 
-/// Longest reply line without its end that smtpd(8) makes itself (RFC 5321 §4.5.3.1.5).
-const MAX_TEXT: usize = 510;
-
 /// Kinds of trouble a session had; postmaster hears of those in `notify_classes`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ErrorClass(pub(crate) u8);
@@ -79,15 +76,14 @@ pub(crate) fn soften(reply: &[u8]) -> BString {
 }
 
 /// Makes text that may hold a client's words fit for one reply line: unprintable bytes become
-/// blanks, what is too long is cut. Valid UTF-8 stays when `utf8` says so.
+/// blanks. Valid UTF-8 stays when `utf8` says so. What a table or another server said is not cut, however
+/// long: clients have seen all of it from Postfix, too.
 pub(crate) fn clean(text: &[u8], utf8: bool) -> BString {
-    let mut out = printable::mask(
+    printable::mask(
         text,
         if utf8 { Charset::Utf8 } else { Charset::Ascii },
         b' ',
-    );
-    out.truncate(MAX_TEXT);
-    out
+    )
 }
 
 /// The three digits and the enhanced status code (with a trailing blank) that a reply begins with.
@@ -184,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn client_text_in_replies_is_printable_and_short() {
+    fn client_text_in_replies_is_printable_and_whole() {
         assert_eq!(clean(b"a\x08b\r\nc", false), "a b  c");
         assert_eq!(clean("ä\u{1}".as_bytes(), true), "ä ");
         assert_eq!(clean("ä".as_bytes(), false), "  ");
         assert_eq!(clean(b"\xff", true), " ");
-        assert_eq!(clean(&[b'x'; 2000], true).len(), MAX_TEXT);
+        assert_eq!(clean(&[b'x'; 5000], true).len(), 5000);
     }
 }

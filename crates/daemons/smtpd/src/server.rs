@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::access::Restrictions;
+use crate::access::{Restrictions, Verifier};
 use crate::limits::Limits;
 use crate::session::Session;
 use crate::settings::{BareNewline, Settings};
@@ -41,6 +41,7 @@ pub(crate) struct Server {
     pub(crate) addresses: AddressService,
     /// The sender of address probes, unless main.cf has nonsense: that is fatal in verify(8) only.
     probe_sender: Option<ProbeSender>,
+    pub(crate) verifier: Verifier,
     pub(crate) dns: Resolver,
     pub(crate) limits: Limits,
     pub(crate) queue_directory: PathBuf,
@@ -128,6 +129,7 @@ impl Server {
             maps,
             addresses,
             probe_sender: ProbeSender::new(config).ok(),
+            verifier: Verifier::new(config),
             dns: Resolver::system(),
             limits: Limits::load(config, service),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),

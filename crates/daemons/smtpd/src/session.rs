@@ -322,11 +322,9 @@ impl Session<'_> {
     }
 
     fn choose_discarded_keywords(&mut self) {
-        let maps = self
-            .config()
-            .get(postern_config::params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS);
         let mut words = self.server.set.discard_ehlo_keywords.clone();
-        if !maps.is_empty() {
+        if !self.server.set.discard_ehlo_keyword_maps.is_empty() {
+            let maps = self.server.set.discard_ehlo_keyword_maps.clone();
             let key = self.client.address.clone();
             match self.server.find_in_table(&maps, BStr::new(&key), false) {
                 Ok(Some(value)) => words = value.to_string(),
@@ -351,13 +349,7 @@ impl Session<'_> {
         let Some(first) = args.first() else {
             return self.bad_line("500 5.5.2 Error: bad syntax");
         };
-        let noop = self.server.set.noop_commands.clone();
-        if !noop.is_empty()
-            && self
-                .server
-                .is_in_list(&noop, &first.text.to_str_lossy())
-                .unwrap_or(false)
-        {
+        if self.is_noop(first) {
             self.reply("250 2.0.0 Ok")?;
             self.count_junk();
             return Ok(true);
@@ -401,6 +393,17 @@ impl Session<'_> {
         Ok(true)
     }
 
+    /// Whether a command is in `smtpd_noop_commands`.
+    fn is_noop(&mut self, first: &Word) -> bool {
+        if self.server.set.noop_commands.is_empty() {
+            return false;
+        }
+        let list = self.server.set.noop_commands.clone();
+        self.server
+            .is_in_list(&list, &first.text.to_str_lossy())
+            .unwrap_or(false)
+    }
+
     fn bad_line(&mut self, reply: &str) -> Step<bool> {
         if self.server.look.smtpd_count_bad_syntax() {
             self.statistics.begin(Verb::Unknown);
@@ -420,12 +423,10 @@ impl Session<'_> {
 
     /// `smtpd_command_filter`.
     fn filter_command(&mut self, line: BString) -> Step<BString> {
-        let table = self
-            .config()
-            .get(postern_config::params::SMTPD_COMMAND_FILTER);
-        if table.is_empty() {
+        if self.server.set.command_filter.is_empty() {
             return Ok(line);
         }
+        let table = self.server.set.command_filter.clone();
         let key = BString::from(line.trim_ascii_start());
         match self.server.find_in_table(&table, key.as_bstr(), false) {
             Ok(None) => Ok(line),

@@ -6,6 +6,7 @@ use crate::missing::Missing;
 use crate::reply::ErrorClass;
 use postern_config::{Config, params};
 use postern_dns::Families;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How line ends other than CR LF are treated (`smtpd_forbid_bare_newline`).
@@ -99,6 +100,10 @@ pub(crate) struct Settings {
     pub(crate) allow_untrusted_routing: bool,
     pub(crate) notify_classes: ErrorClass,
     pub(crate) discard_ehlo_keywords: String,
+    pub(crate) discard_ehlo_keyword_maps: String,
+    pub(crate) command_filter: String,
+    /// The words of `local_header_rewrite_clients`.
+    pub(crate) local_header_rewrite_clients: Rc<[String]>,
     pub(crate) forbidden_commands: String,
     pub(crate) noop_commands: String,
     pub(crate) double_bounce_sender: String,
@@ -114,6 +119,8 @@ pub(crate) struct Settings {
     pub(crate) cleanup_service: String,
     pub(crate) unknown_address_tempfail: TempfailAction,
     pub(crate) unknown_helo_tempfail: TempfailAction,
+    pub(crate) unverified_sender_tempfail: TempfailAction,
+    pub(crate) unverified_recipient_tempfail: TempfailAction,
 }
 
 impl Settings {
@@ -174,6 +181,14 @@ impl Settings {
             allow_untrusted_routing: config.get(params::ALLOW_UNTRUSTED_ROUTING),
             notify_classes: ErrorClass::parse(&config.get(params::NOTIFY_CLASSES)),
             discard_ehlo_keywords: config.get(params::SMTPD_DISCARD_EHLO_KEYWORDS),
+            discard_ehlo_keyword_maps: config.get(params::SMTPD_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS),
+            command_filter: config.get(params::SMTPD_COMMAND_FILTER),
+            local_header_rewrite_clients: postern_dict::split_list(
+                &config.get(params::LOCAL_HEADER_REWRITE_CLIENTS),
+            )
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
             forbidden_commands: config.get(params::SMTPD_FORBIDDEN_COMMANDS),
             noop_commands: config.get(params::SMTPD_NOOP_COMMANDS),
             double_bounce_sender: config.get(params::DOUBLE_BOUNCE_SENDER),
@@ -195,6 +210,14 @@ impl Settings {
             unknown_helo_tempfail: tempfail(
                 "unknown_helo_hostname_tempfail_action",
                 config.get(params::UNKNOWN_HELO_HOSTNAME_TEMPFAIL_ACTION),
+            )?,
+            unverified_sender_tempfail: tempfail(
+                "unverified_sender_tempfail_action",
+                config.get(params::UNVERIFIED_SENDER_TEMPFAIL_ACTION),
+            )?,
+            unverified_recipient_tempfail: tempfail(
+                "unverified_recipient_tempfail_action",
+                config.get(params::UNVERIFIED_RECIPIENT_TEMPFAIL_ACTION),
             )?,
         })
     }

@@ -7,7 +7,7 @@ use postern_ipc::cleanup::{self, Submission};
 use postern_ipc::client::{ClientError, Endpoint, PUBLIC};
 use postern_ipc::postdrop;
 use postern_queue_file::RecordType;
-use postern_queue_file::record::write_record;
+use postern_queue_file::record::{write_attribute, write_record};
 use postern_wire::Channel;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -107,10 +107,7 @@ impl Queue {
 
     /// Writes an attribute record.
     pub(crate) fn attribute(&mut self, name: &str, value: &[u8]) -> io::Result<()> {
-        self.record(
-            RecordType::ATTRIBUTE,
-            &[name.as_bytes(), b"=", value].concat(),
-        )
+        write_attribute(self.channel(), name, value)
     }
 
     fn channel(&mut self) -> &mut Channel {

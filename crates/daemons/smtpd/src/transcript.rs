@@ -14,9 +14,11 @@ use crate::reply::ErrorClass;
 use crate::session::Session;
 
 /// Lines of a notice are folded at this width.
-const WIDTH: usize = 78;
+const WIDTH: usize = 79;
 /// What continuation lines begin with.
 const INDENT: &[u8] = b"    ";
+/// Room for a session with one message.
+const USUAL_SIZE: usize = 512;
 /// A transcript keeps this many lines, whatever `smtpd_history_flush_threshold` says.
 const MAX_LINES: usize = 10_000;
 
@@ -24,7 +26,9 @@ const MAX_LINES: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Transcript {
     enabled: bool,
-    lines: Vec<BString>,
+    /// Each line with an LF after it.
+    text: Vec<u8>,
+    lines: usize,
 }
 
 impl Transcript {
@@ -32,7 +36,8 @@ impl Transcript {
     pub(crate) fn new(enabled: bool) -> Self {
         Self {
             enabled,
-            lines: Vec::new(),
+            text: Vec::with_capacity(if enabled { USUAL_SIZE } else { 0 }),
+            lines: 0,
         }
     }
 
@@ -51,19 +56,23 @@ impl Transcript {
     }
 
     fn push(&mut self, prefix: &[u8], text: &[u8]) {
-        if self.enabled && self.lines.len() < MAX_LINES {
-            self.lines.push([prefix, text].concat().into());
+        if self.enabled && self.lines < MAX_LINES {
+            self.text.extend_from_slice(prefix);
+            self.text.extend_from_slice(text);
+            self.text.push(b'\n');
+            self.lines += 1;
         }
     }
 
     /// Lines so far.
     pub(crate) fn len(&self) -> usize {
-        self.lines.len()
+        self.lines
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.lines.clear();
+        self.text.clear();
+        self.lines = 0;
     }
 }
 
@@ -132,7 +141,7 @@ impl Session<'_> {
             .get(params::HEADER_FROM_FORMAT)
             .eq_ignore_ascii_case("obsolete");
         for line in notice(
-            &self.transcript.lines,
+            &self.transcript.text,
             &self.client.namaddr,
             &set.mail_name,
             &set.myhostname,
@@ -154,7 +163,7 @@ impl Session<'_> {
 
 /// Headers (without Received and Date) and body.
 fn notice(
-    lines: &[BString],
+    lines: &[u8],
     client: &str,
     mail_name: &str,
     hostname: &str,
@@ -181,7 +190,8 @@ fn notice(
         "Transcript of session follows.".into(),
         "".into(),
     ];
-    for line in lines {
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
+    for line in lines.filter_map(|line| line.strip_suffix(b"\n")) {
         out.extend(fold(line.as_bstr()));
     }
     out.push("".into());
@@ -207,7 +217,8 @@ fn fold(line: &BStr) -> Vec<BString> {
     let mut fresh = true;
     for word in rest.split(|byte| *byte == b' ') {
         if !fresh && current.len() + 1 + word.len() > WIDTH {
-            out.push(std::mem::take(&mut current));
+            let full = std::mem::take(&mut current);
+            out.push(full.trim_ascii_end().into());
             current.push(b' ');
             current.extend_from_slice(INDENT);
         } else if !fresh {
@@ -255,9 +266,8 @@ mod tests {
 
     #[test]
     fn a_notice_tells_who_and_why() {
-        let lines = [BString::from("In:  QUIT")];
         let text = notice(
-            &lines,
+            b"In:  QUIT\n",
             "x[192.0.2.1]",
             "Postfix",
             "mx.test",

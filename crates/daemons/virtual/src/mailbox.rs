@@ -26,7 +26,10 @@ pub(crate) fn locate(
 ) -> Result<Mailbox, Failure> {
     let key = address::fold_case(recipient);
     let search = &mut tables.search;
-    let found = find(&mut tables.mailbox, search, key.as_bstr())?;
+    let found = find(&mut tables.mailbox, search, key.as_bstr()).inspect_err(|_| {
+        let table = tables.mailbox.title();
+        log::warn!("table {table}: lookup {key}: Application error");
+    })?;
     let Some(name) = found else {
         return Err(Failure::new(
             "5.1.1",
@@ -82,7 +85,8 @@ fn id(
     minimum: u32,
 ) -> Result<u32, Failure> {
     let table = maps.title().to_owned();
-    let Some(text) = find(maps, search, key)? else {
+    // A table that failed says nothing, either; its own complaint stands in the log before this one.
+    let Ok(Some(text)) = find(maps, search, key) else {
         log::warn!("recipient {recipient}: not found in {table}");
         return Err(Failure::configuration());
     };

@@ -18,12 +18,12 @@ pub const LIST_LIMIT: usize = 2 * VALUE_LIMIT;
 pub(crate) const GROUP_OPEN: &[u8] = b"{";
 pub(crate) const GROUP_CLOSE: &[u8] = b"}";
 
-/// A name as it was read.
-pub(crate) enum Name {
+/// What stands at the next place of a list.
+enum Next {
     /// The list terminator.
     End,
-    /// An attribute; in the plain encoding the value came along.
-    Attribute(ByteString, Option<ByteString>),
+    /// An attribute, whose name is in [`Scanner::name`]; in the plain encoding the value came along.
+    Attribute(Option<ByteString>),
 }
 
 /// The state of one list.
@@ -31,6 +31,8 @@ pub(crate) struct Scanner<'a, R: BufRead> {
     input: &'a mut R,
     encoding: Encoding,
     extra: Extra,
+    /// The last name that was read.
+    name: Vec<u8>,
     /// Attributes read so far.
     count: usize,
     /// Bytes that the list may still have.
@@ -47,6 +49,7 @@ impl<'a, R: BufRead> Scanner<'a, R> {
             input,
             encoding,
             extra,
+            name: Vec::new(),
             count: 0,
             room: LIST_LIMIT,
             fresh: true,
@@ -57,18 +60,20 @@ impl<'a, R: BufRead> Scanner<'a, R> {
     /// Reads up to the attribute `wanted` and returns its value.
     pub(crate) fn value_of(&mut self, wanted: &str) -> Result<ByteString, AttrError> {
         loop {
-            let (name, value) = match self.next_name()? {
-                Name::End => return Err(AttrError::Missing(wanted.to_owned())),
-                Name::Attribute(name, value) => (name, value),
+            let value = match self.next_name()? {
+                Next::End => return Err(AttrError::Missing(wanted.to_owned())),
+                Next::Attribute(value) => value,
             };
-            if name == wanted.as_bytes() {
+            if self.name == wanted.as_bytes() {
                 return self.value(value);
             }
             if self.extra == Extra::Refuse {
-                let want = wanted.to_owned();
-                return Err(AttrError::Unexpected { got: name, want });
+                return Err(AttrError::Unexpected {
+                    got: self.take_name(),
+                    want: wanted.to_owned(),
+                });
             }
-            self.skip_value(&name, value)?;
+            self.skip_value(value)?;
         }
     }
 
@@ -78,20 +83,20 @@ impl<'a, R: BufRead> Scanner<'a, R> {
         let mut pairs = Vec::new();
         let mut seen = HashSet::new();
         let mut next = self.next_name()?;
-        let braced = matches!(&next, Name::Attribute(name, _) if *name == GROUP_OPEN);
+        let braced = matches!(next, Next::Attribute(_)) && self.name == GROUP_OPEN;
         if braced {
             next = self.next_name()?;
         }
         loop {
-            let (name, value) = match next {
-                Name::End if braced => return Err(AttrError::Missing("}".to_owned())),
-                Name::End => return Ok(pairs),
-                Name::Attribute(name, value) => (name, value),
+            let value = match next {
+                Next::End if braced => return Err(AttrError::Missing("}".to_owned())),
+                Next::End => return Ok(pairs),
+                Next::Attribute(value) => value,
             };
-            if braced && name == GROUP_CLOSE {
+            if braced && self.name == GROUP_CLOSE {
                 return Ok(pairs);
             }
-            let value = self.value(value)?;
+            let (name, value) = (self.take_name(), self.value(value)?);
             if seen.insert(name.clone()) {
                 if pairs.len() >= GROUP_LIMIT {
                     return Err(AttrError::Malformed(format!(
@@ -131,9 +136,9 @@ impl<'a, R: BufRead> Scanner<'a, R> {
             return Ok(None);
         }
         Ok(match self.next_name()? {
-            Name::End => None,
-            Name::Attribute(got, _) => Some(AttrError::Unexpected {
-                got,
+            Next::End => None,
+            Next::Attribute(_) => Some(AttrError::Unexpected {
+                got: self.take_name(),
                 want: "(list terminator)".to_owned(),
             }),
         })
@@ -141,37 +146,45 @@ impl<'a, R: BufRead> Scanner<'a, R> {
 
     /// Skips everything up to and including the terminator.
     pub(crate) fn skip_to_end(&mut self) -> Result<(), AttrError> {
-        while let Name::Attribute(name, value) = self.next_name()? {
-            self.skip_value(&name, value)?;
+        while let Next::Attribute(value) = self.next_name()? {
+            self.skip_value(value)?;
         }
         Ok(())
     }
 
     /// Skips the value of an unwanted attribute; a brace has none, so its group is skipped as
     /// plain attributes.
-    fn skip_value(&mut self, name: &[u8], value: Option<ByteString>) -> Result<(), AttrError> {
-        if name != GROUP_OPEN && name != GROUP_CLOSE {
-            self.value(value)?;
+    fn skip_value(&mut self, value: Option<ByteString>) -> Result<(), AttrError> {
+        if self.name == GROUP_OPEN || self.name == GROUP_CLOSE || value.is_some() {
+            return Ok(());
         }
+        let mut skipped = std::mem::take(&mut self.name);
+        self.text(&mut skipped, 0, VALUE_LIMIT, Part::Value)?;
+        self.name = skipped;
         Ok(())
     }
 
-    fn next_name(&mut self) -> Result<Name, AttrError> {
+    fn take_name(&mut self) -> ByteString {
+        std::mem::take(&mut self.name).into()
+    }
+
+    fn next_name(&mut self) -> Result<Next, AttrError> {
         if self.ended {
-            return Ok(Name::End);
+            return Ok(Next::End);
         }
         let fresh = std::mem::replace(&mut self.fresh, false);
-        let name = match self.encoding {
-            Encoding::Null => self.text(0, NAME_LIMIT, Part::Name),
-            Encoding::Plain => self.text(b'\n', NAME_LIMIT + VALUE_LIMIT, Part::Name),
+        let mut text = std::mem::take(&mut self.name);
+        let read = match self.encoding {
+            Encoding::Null => self.text(&mut text, 0, NAME_LIMIT, Part::Name),
+            Encoding::Plain => self.text(&mut text, b'\n', NAME_LIMIT + VALUE_LIMIT, Part::Name),
         };
-        let name = match name {
+        match read {
             Err(AttrError::PrematureEnd(_)) if fresh => return Err(AttrError::Eof),
             other => other?,
-        };
-        if name.is_empty() {
+        }
+        if text.is_empty() {
             self.ended = true;
-            return Ok(Name::End);
+            return Ok(Next::End);
         }
         self.count += 1;
         if self.count > ATTRIBUTE_LIMIT {
@@ -179,21 +192,38 @@ impl<'a, R: BufRead> Scanner<'a, R> {
             return Err(AttrError::Malformed(text));
         }
         match self.encoding {
-            Encoding::Null => Ok(Name::Attribute(name.into(), None)),
-            Encoding::Plain => split_line(name),
+            Encoding::Null => {
+                self.name = text;
+                Ok(Next::Attribute(None))
+            }
+            Encoding::Plain => {
+                let value = split_line(&mut text)?;
+                self.name = text;
+                Ok(Next::Attribute(value))
+            }
         }
     }
 
     fn value(&mut self, value: Option<ByteString>) -> Result<ByteString, AttrError> {
         match value {
             Some(value) => Ok(value),
-            None => Ok(self.text(0, VALUE_LIMIT, Part::Value)?.into()),
+            None => {
+                let mut text = Vec::new();
+                self.text(&mut text, 0, VALUE_LIMIT, Part::Value)?;
+                Ok(text.into())
+            }
         }
     }
 
-    /// Reads up to `delimiter`, which is consumed and not returned.
-    fn text(&mut self, delimiter: u8, limit: usize, part: Part) -> Result<Vec<u8>, AttrError> {
-        let mut text = Vec::new();
+    /// Reads up to `delimiter`, which is consumed and not in `text`.
+    fn text(
+        &mut self,
+        text: &mut Vec<u8>,
+        delimiter: u8,
+        limit: usize,
+        part: Part,
+    ) -> Result<(), AttrError> {
+        text.clear();
         loop {
             let chunk = match self.input.fill_buf() {
                 Ok(chunk) => chunk,
@@ -220,10 +250,10 @@ impl<'a, R: BufRead> Scanner<'a, R> {
                 )));
             };
             self.room = room;
-            text.extend(chunk.iter().take(taken));
+            text.extend_from_slice(chunk.get(..taken).unwrap_or_default());
             self.input.consume(taken + usize::from(end.is_some()));
             if end.is_some() {
-                return Ok(text);
+                return Ok(());
             }
         }
     }
@@ -240,19 +270,20 @@ impl<'a, R: BufRead> Scanner<'a, R> {
 }
 
 /// Splits a line of the plain encoding at its first `=`; braces end with a NUL instead.
-fn split_line(mut line: Vec<u8>) -> Result<Name, AttrError> {
-    if let Some(at) = bstr::ByteSlice::find_byte(&*line, b'=') {
+fn split_line(line: &mut Vec<u8>) -> Result<Option<ByteString>, AttrError> {
+    if let Some(at) = bstr::ByteSlice::find_byte(&**line, b'=') {
         let value = line.split_off(at + 1);
         line.pop();
-        return Ok(Name::Attribute(line.into(), Some(value.into())));
+        return Ok(Some(value.into()));
     }
     match line.strip_suffix(b"\0") {
         Some(brace) if brace == GROUP_OPEN || brace == GROUP_CLOSE => {
-            Ok(Name::Attribute(brace.into(), None))
+            line.pop();
+            Ok(None)
         }
         _ => Err(AttrError::Malformed(format!(
             "no value for attribute {}",
-            ByteString::from(line)
+            ByteString::from(std::mem::take(line))
         ))),
     }
 }

@@ -4,9 +4,12 @@ use crate::{AttrError, DATA_NAME, Encoding};
 use base64::Engine as _;
 use serde::ser::{self, Impossible, Serialize};
 
+/// Room for most lists.
+const USUAL_SIZE: usize = 256;
+
 /// The attributes of `list`, without the terminator.
 pub(crate) fn attributes<T: Serialize>(encoding: Encoding, list: &T) -> Result<Vec<u8>, AttrError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(USUAL_SIZE);
     let value = Value {
         out: &mut out,
         encoding,
@@ -27,12 +30,12 @@ struct Value<'a> {
 
 impl Value<'_> {
     fn attribute(self, value: &[u8]) -> Result<(), AttrError> {
-        let delimiters: &[u8] = match self.encoding {
-            Encoding::Null => b"\0",
-            Encoding::Plain => b"\n",
+        let delimiter = match self.encoding {
+            Encoding::Null => b'\0',
+            Encoding::Plain => b'\n',
         };
-        let bad_name = self.name.is_empty() || self.name.bytes().any(|b| delimiters.contains(&b));
-        if bad_name || value.iter().any(|b| delimiters.contains(b)) {
+        let bad_name = self.name.is_empty() || self.name.as_bytes().contains(&delimiter);
+        if bad_name || value.contains(&delimiter) {
             return Err(AttrError::Malformed(format!(
                 "attribute {:?} has no name or holds a separator",
                 self.name

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_ipc::deliver::Recipient;
-use postern_queue_file::{Reader, RecordError, RecordType};
+use postern_queue_file::{Reader, Record, RecordError, RecordType};
 use postern_sys::clock::local_now;
 
 use crate::Delivery;
@@ -202,7 +202,7 @@ fn copy_content(
     let mut line_start = true;
     while let Some((kind, data)) = content.next()? {
         let is_last = kind == RecordType::TEXT;
-        copy_record(&data, line_start, is_last, options, out).map_err(CopyError::Write)?;
+        copy_record(data, line_start, is_last, options, out).map_err(CopyError::Write)?;
         line_start = is_last;
     }
     if !line_start {
@@ -236,6 +236,8 @@ fn copy_record(
 /// The content records of a message, one by one.
 pub struct Content<'a> {
     reader: Reader<&'a File>,
+    /// The last one.
+    record: Record,
     path: &'a Path,
 }
 
@@ -246,14 +248,12 @@ impl<'a> Content<'a> {
     ///
     /// [`CopyError::Read`].
     pub fn open(delivery: &'a Delivery) -> Result<Self, CopyError> {
-        use std::io::Seek;
-        let mut file: &File = &delivery.file;
-        file.rewind().map_err(CopyError::Read)?;
-        let mut reader = Reader::new(file);
+        let file: &File = &delivery.file;
         let offset = u64::try_from(delivery.request.offset).unwrap_or(0);
-        reader.seek(offset).map_err(CopyError::Read)?;
+        let reader = Reader::at(file, offset).map_err(CopyError::Read)?;
         Ok(Self {
             reader,
+            record: Record::default(),
             path: &delivery.path,
         })
     }
@@ -264,14 +264,16 @@ impl<'a> Content<'a> {
     ///
     /// [`CopyError::Corrupt`] for any other record or a file that ends early, [`CopyError::Read`].
     #[allow(clippy::should_implement_trait, reason = "fallible, hence no Iterator")]
-    pub fn next(&mut self) -> Result<Option<(RecordType, BString)>, CopyError> {
-        match self.reader.next_record() {
-            Ok(Some(record)) if matches!(record.kind, RecordType::TEXT | RecordType::TEXT_PART) => {
-                Ok(Some((record.kind, record.data)))
-            }
-            Ok(Some(record)) if record.kind == RecordType::EXTRACTED => Ok(None),
-            Ok(Some(record)) => Err(CopyError::Corrupt(record.kind.0)),
-            Ok(None) => Err(CopyError::Corrupt(0)),
+    pub fn next(&mut self) -> Result<Option<(RecordType, &BStr)>, CopyError> {
+        match self.reader.next_record_into(&mut self.record) {
+            Ok(true) => match self.record.kind {
+                kind @ (RecordType::TEXT | RecordType::TEXT_PART) => {
+                    Ok(Some((kind, self.record.data.as_bstr())))
+                }
+                RecordType::EXTRACTED => Ok(None),
+                RecordType(letter) => Err(CopyError::Corrupt(letter)),
+            },
+            Ok(false) => Err(CopyError::Corrupt(0)),
             Err(RecordError::Io(error)) => Err(CopyError::Read(error)),
             Err(error) => {
                 log::warn!("{}: {error}", self.path.display());

@@ -8,16 +8,19 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postern_ipc::deliver::{Moment, Recipient};
-use postern_sys::{error_text, file::sync_directory, user};
+use postern_sys::{error_text, file::sync_directory, process, user};
 
 use crate::Delivery;
 use crate::copy::{CopyError, CopyOptions, copy};
 
 /// Names tried for a temporary file.
 const NAME_TRIES: u32 = 100;
+/// Bytes that are written at once.
+const BUFFER: usize = 64 * 1024;
 /// Mode of directories made on demand.
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -96,17 +99,25 @@ fn write_and_link(
     directory: &Path,
     options: &CopyOptions,
 ) -> Result<(), MaildirError> {
-    let host = user::host_name()
-        .unwrap_or_else(|_| "localhost".to_owned())
-        .replace(['/', ':'], "_");
+    let host = host();
     let start = Moment::now();
-    let (file, tmp) = create(directory, start, &host)?;
+    let (file, tmp) = create(directory, start, host)?;
     let result = fill(delivery, recipient, &file, options)
-        .and_then(|()| publish(&file, &tmp, directory, start, &host));
+        .and_then(|()| publish(&file, &tmp, directory, start, host));
     if let Err(error) = fs::remove_file(&tmp) {
         log::warn!("remove {}: {}", tmp.display(), error_text(&error));
     }
     result
+}
+
+/// The host's name as file names can have it; it is asked for once.
+fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        user::host_name()
+            .unwrap_or_else(|_| "localhost".to_owned())
+            .replace(['/', ':'], "_")
+    })
 }
 
 /// One process may deliver several messages within a microsecond of a coarse clock, and process IDs
@@ -114,7 +125,7 @@ fn write_and_link(
 fn temporary_name(start: Moment, host: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let pid = std::process::id();
+    let pid = process::id();
     if count == 0 {
         format!("{}.P{pid}.{host}", start.seconds)
     } else {
@@ -172,7 +183,10 @@ fn fill(
     file: &File,
     options: &CopyOptions,
 ) -> Result<(), MaildirError> {
-    let mut out = BufWriter::with_capacity(64 * 1024, file);
+    let size = usize::try_from(delivery.request.size).unwrap_or_default();
+    // What surrounds the content fits, too, for nearly every message.
+    let room = size.saturating_add(1024).min(BUFFER);
+    let mut out = BufWriter::with_capacity(room, file);
     copy(delivery, recipient, options, &mut out)?;
     drop(out);
     file.sync_all()

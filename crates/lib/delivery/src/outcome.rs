@@ -256,7 +256,7 @@ impl Agent {
     }
 
     fn trace_failed(&mut self, report: &Report<'_>) -> Outcome {
-        log::warn!("{}: trace service failed", report.queue_id);
+        log::warn!("{}: trace service failure", report.queue_id);
         let reason = format!("{}: trace service failed", report.queue_id);
         let failure = Dsn {
             status: "4.3.0".into(),
@@ -295,20 +295,9 @@ impl Agent {
                 return;
             }
         };
-        let (code, text) = match result.find_byteset(b" \t") {
-            Some(end) => (
-                result[..end].as_bstr(),
-                BStr::new(result[end..].trim_ascii_start()),
-            ),
-            None => (result.as_bstr(), BStr::new(b"")),
-        };
-        let success = |status: &[u8]| status.first() == Some(&b'2');
-        if !postern_mail::dsn::is_status(code) || success(code) != success(&dsn.status) {
+        if !replace_status(dsn, result.as_bstr()) {
             log::warn!("{}: bad status code: {result}", self.filter_name);
-            return;
         }
-        dsn.status = code.to_owned();
-        dsn.reason = text.to_owned();
     }
 
     /// An address probe of this system: verify(8) learns the result under both names.
@@ -353,7 +342,7 @@ impl Agent {
             self.log(report, dsn, status);
             return Outcome::Done;
         }
-        log::warn!("{}: trace service failed", report.queue_id);
+        log::warn!("{}: trace service failure", report.queue_id);
         Outcome::Deferred
     }
 
@@ -409,6 +398,7 @@ impl Agent {
         };
         if let Err(error) = flush::add(&self.flush, self.timeout, &body) {
             log::warn!("{error}");
+            log::warn!("{}: flush service failure", report.queue_id);
         }
     }
 
@@ -417,6 +407,49 @@ impl Agent {
             address.clone()
         } else {
             postern_mail::address::quote(address.as_bstr())
+        }
+    }
+}
+
+/// Takes code and text from a status filter's `result`; without a text the old one stays. Nothing is
+/// taken from a result without code, or of which a success would become a failure or the reverse.
+fn replace_status(dsn: &mut Dsn, result: &BStr) -> bool {
+    let end = result.find_byteset(b" \t").unwrap_or(result.len());
+    let (code, text) = result.split_at(end);
+    let success = |status: &[u8]| status.first() == Some(&b'2');
+    if !postern_mail::dsn::is_status(code.as_bstr()) || success(code) != success(&dsn.status) {
+        return false;
+    }
+    dsn.status = code.into();
+    let text = text.trim_ascii_start();
+    if !text.is_empty() {
+        dsn.reason = text.into();
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_filters_replace_code_and_text() {
+        for (result, want) in [
+            ("4.2.2 later", Some("4.2.2 later")),
+            ("5.3.6", Some("5.3.6 old text")),
+            ("4.2.2\t x", Some("4.2.2 x")),
+            ("2.0.0 fine", None),
+            ("garbage", None),
+        ] {
+            let mut dsn = Dsn {
+                status: "5.1.1".into(),
+                reason: "old text".into(),
+                ..Dsn::default()
+            };
+            let taken = replace_status(&mut dsn, result.into());
+            assert_eq!(taken, want.is_some(), "{result}");
+            let now = format!("{} {}", dsn.status, dsn.reason);
+            assert_eq!(now, want.unwrap_or("5.1.1 old text"), "{result}");
         }
     }
 }

@@ -6,12 +6,13 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::hash::Seed;
 use crate::lines::{LogicalLines, is_space, trim};
 use crate::simple::read_only;
 use crate::source::{files_as_base64, pattern_text};
-use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
 
 /// Why a network pattern was refused; `Display` is Postfix's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +136,7 @@ impl Net {
         if self.v6 {
             std::net::Ipv6Addr::from_bits(self.bits).into()
         } else {
-            std::net::Ipv4Addr::from_bits(u32::try_from(self.bits).unwrap_or(0)).into()
+            Ipv4Addr::from_bits(u32::try_from(self.bits).unwrap_or(0)).into()
         }
     }
 
@@ -184,7 +185,7 @@ struct Cidr {
     rules: Vec<Rule>,
     blocks: Vec<Block>,
     /// Rules that are not negated, by network; of equal rules in one block only the first.
-    index: HashMap<Net, Vec<usize>>,
+    index: HashMap<Net, Vec<usize>, Seed>,
     /// Prefix lengths in use: IPv4, IPv6.
     lengths: [Vec<u32>; 2],
     negated: Vec<usize>,
@@ -200,7 +201,7 @@ pub(crate) fn open(name: &str, mode: OpenMode, flags: Flags) -> Result<Box<dyn T
         owner: text.owner,
         rules: Vec::new(),
         blocks: Vec::new(),
-        index: HashMap::new(),
+        index: HashMap::with_hasher(Seed::random()),
         lengths: [Vec::new(), Vec::new()],
         negated: Vec::new(),
     };
@@ -396,6 +397,42 @@ impl Cidr {
     }
 }
 
+/// The address that a key is, if it is one.
+fn address(key: &[u8]) -> Option<IpAddr> {
+    match ipv4(key) {
+        Some(address) => Some(address.into()),
+        None => std::str::from_utf8(key).ok()?.parse().ok(),
+    }
+}
+
+/// Four decimal numbers without needless zeros: what nearly all keys are, and each key is asked.
+fn ipv4(key: &[u8]) -> Option<Ipv4Addr> {
+    let mut numbers = [0_u8; 4];
+    let mut rest = key;
+    for (place, number) in numbers.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let (first, mut tail) = rest.split_first()?;
+        let mut value = u32::from(first.wrapping_sub(b'0'));
+        if value > 9 {
+            return None;
+        }
+        while let Some((byte, after)) = tail.split_first()
+            && byte.is_ascii_digit()
+        {
+            if value == 0 || value > 99 {
+                return None;
+            }
+            value = value * 10 + u32::from(byte - b'0');
+            tail = after;
+        }
+        *number = u8::try_from(value).ok()?;
+        rest = tail;
+    }
+    rest.is_empty().then_some(numbers.into())
+}
+
 impl Table for Cidr {
     fn name(&self) -> &str {
         &self.name
@@ -404,10 +441,15 @@ impl Table for Cidr {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        let Some(address) = key.to_str().ok().and_then(|text| text.parse().ok()) else {
-            return Ok(None);
+        Ok(address(key).and_then(|key| self.search(key)).cloned())
+    }
+    fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
+        let Some(found) = address(key).and_then(|key| self.search(key)) else {
+            return Ok(false);
         };
-        Ok(self.search(address).cloned())
+        value.clear();
+        value.extend_from_slice(found);
+        Ok(true)
     }
     fn owner(&self) -> Owner {
         self.owner
@@ -427,6 +469,13 @@ mod tests {
             Flags::NONE,
         )
         .unwrap()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn keys_are_read_as_addresses(key in "[0-9.]{0,16}|([0-9]{1,3}\\.){3}[0-9]{1,3}|[0-9a-f:.]{0,20}") {
+            proptest::prop_assert_eq!(address(key.as_bytes()), key.parse().ok());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What tables with a database file share: NUL forms of keys, change detection, the "older than
 //! source" warning and duplicate entries.
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -58,6 +58,11 @@ impl NulForms {
         }
     }
 
+    /// Whether the only form has a NUL; `None` when both are to be tried.
+    pub fn only(self) -> Option<bool> {
+        (self.with != self.without).then_some(self.with)
+    }
+
     /// The keys to try for `key`, in order. `scratch` keeps memory from lookup to lookup.
     pub fn keys<'a>(
         self,
@@ -110,10 +115,18 @@ pub fn with_nul(text: &BStr) -> BString {
 
 /// A value up to its first NUL.
 pub fn cut_nul(mut value: Vec<u8>) -> BString {
-    if let Some(end) = value.iter().position(|&byte| byte == 0) {
-        value.truncate(end);
-    }
+    value.truncate(before_nul(&value).len());
     BString::from(value)
+}
+
+/// What is before the first NUL of a stored value.
+pub fn before_nul(value: &[u8]) -> &[u8] {
+    // A NUL is the last byte, if there is one at all, nearly always.
+    let text = value.strip_suffix(b"\0").unwrap_or(value);
+    if text.iter().fold(true, |none, byte| none & (*byte != 0)) {
+        return text;
+    }
+    text.split_once_str(b"\0").map_or(text, |(first, _)| first)
 }
 
 /// Reports a key that exists already and is not to be replaced: silent, a warning, or an error,

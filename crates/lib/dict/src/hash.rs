@@ -46,6 +46,41 @@ fn fold(a: u64, b: u64) -> u64 {
     low(product) ^ low(product >> 64)
 }
 
+/// The hash of a key made of numbers.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    seed: Seed,
+    state: u64,
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Numbers;
+    fn build_hasher(&self) -> Numbers {
+        Numbers {
+            seed: *self,
+            state: self.0,
+        }
+    }
+}
+
+impl Hasher for Numbers {
+    fn finish(&self) -> u64 {
+        fold(self.state ^ self.seed.1, 0x9e37_79b9_7f4a_7c15)
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.state ^= self.seed.hash(bytes);
+    }
+    fn write_u8(&mut self, number: u8) {
+        self.state = self.state.rotate_left(8) ^ u64::from(number);
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.state = self.state.rotate_left(32) ^ u64::from(number);
+    }
+    fn write_u128(&mut self, number: u128) {
+        self.state = self.seed.mix(self.state, &number.to_le_bytes());
+    }
+}
+
 /// For maps whose keys are hashes of [`Seed::hash`] already.
 #[derive(Debug, Default)]
 pub(crate) struct Hashed(u64);

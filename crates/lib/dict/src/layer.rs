@@ -70,6 +70,8 @@ pub struct Layer {
     request: Flags,
     utf8: bool,
     flags: Flags,
+    /// Values that hold file contents stay as they are stored.
+    keeps_base64: bool,
 }
 
 impl Layer {
@@ -80,9 +82,18 @@ impl Layer {
             request,
             utf8: utf8_enabled,
             flags: Flags::NONE,
+            keeps_base64: false,
         };
         layer.set_request(request);
         layer
+    }
+
+    /// The same around a member of a table that has a layer itself, which decodes for all.
+    pub(crate) fn into_member(self) -> Self {
+        Self {
+            keeps_base64: true,
+            ..self
+        }
     }
 
     /// Exchanges the request flags, for a proxymap server that gets them with each request.
@@ -123,16 +134,16 @@ impl Layer {
         })
     }
 
-    fn check_value(&self, key: &BStr, value: BString) -> Lookup {
+    fn check_value(&self, key: &BStr, value: &[u8]) -> Result<(), LookupError> {
         if self.utf8_active() && !value.is_ascii() && value.to_str().is_err() {
             let text = format!(
                 "key \"{key}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
-                shown(&value)
+                shown(value)
             );
             log::warn!("{}: {text}", self.inner.name());
             return Err(LookupError::config(self.inner.name(), text));
         }
-        Ok(Some(value))
+        Ok(())
     }
 }
 
@@ -154,18 +165,21 @@ impl Table for Layer {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
+        let mut value = BString::default();
+        Ok(self.lookup_into(key, &mut value)?.then_some(value))
+    }
+    fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
         let Prepared::Key(folded) = self.prepare(key) else {
-            return Ok(None);
+            return Ok(false);
         };
-        let Some(value) = self.inner.lookup(folded.as_ref())? else {
-            return Ok(None);
-        };
-        match self.check_value(key, value)? {
-            Some(value) if self.request.contains(Flags::SRC_RHS_IS_FILE) => {
-                decode_base64(self.inner.name(), key, BStr::new(&value)).map(Some)
-            }
-            other => Ok(other),
+        if !self.inner.lookup_into(folded.as_ref(), value)? {
+            return Ok(false);
         }
+        self.check_value(key, value)?;
+        if self.request.contains(Flags::SRC_RHS_IS_FILE) && !self.keeps_base64 {
+            *value = decode_base64(self.inner.name(), key, value.as_bstr())?;
+        }
+        Ok(true)
     }
     fn expect(&mut self, key: &BStr) {
         if is_folded(key) {

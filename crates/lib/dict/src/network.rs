@@ -1,9 +1,10 @@
 //! Connections to table servers.
 
+use postern_sys::user::service_port;
 use postern_wire::{Channel, Received, connect_tcp, connect_unix};
 use std::fmt;
 use std::io::{self, BufRead};
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,20 +101,76 @@ pub(crate) fn until_nul(mut value: BString) -> BString {
     value
 }
 
-/// Tries every address of `host:port`.
-fn connect_any(host: &str, limit: Duration) -> io::Result<Channel> {
-    // A host that is left out is this host.
-    let host = if host.starts_with(':') {
-        format!("localhost{host}")
-    } else {
-        host.to_owned()
-    };
+/// Tries every address of a place.
+fn connect_any(place: &str, limit: Duration) -> io::Result<Channel> {
     let mut last = io::Error::from_raw_os_error(nix::errno::Errno::EADDRNOTAVAIL as i32);
-    for address in host.to_socket_addrs()? {
+    let addresses = match addresses(place) {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            log::warn!("host or service {place} not found: {why}");
+            return Err(last);
+        }
+    };
+    for address in addresses {
         match connect_tcp(address, None, limit) {
             Ok(channel) => return Ok(channel),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// The addresses of `host:port`, `[host]:port`, or a port of this host; a port may have a name.
+fn addresses(place: &str) -> Result<impl Iterator<Item = SocketAddr>, String> {
+    let (host, port) = match place
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]:"))
+    {
+        Some(parts) => parts,
+        None => place.rsplit_once(':').unwrap_or(("", place)),
+    };
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let host = if host.is_empty() { "localhost" } else { host };
+    let port = match port.parse() {
+        Ok(number) => Some(number),
+        Err(_) => service_port(port),
+    };
+    let port = port.ok_or("Servname not supported for ai_socktype")?;
+    (host, port).to_socket_addrs().map_err(|error| {
+        let text = error.to_string();
+        match text.split_once(": ") {
+            Some((_, why)) => why.to_owned(),
+            None => text,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_have_a_host_and_a_port_or_the_name_of_one() {
+        #[rustfmt::skip]
+        let cases = [
+            ("127.0.0.1:9", Some("127.0.0.1:9")), ("[127.0.0.1]:9", Some("127.0.0.1:9")), ("[::1]:9", Some("[::1]:9")),
+            ("::1:9", Some("[::1]:9")), ("127.0.0.1:smtp", Some("127.0.0.1:25")), ("127.0.0.1:no-such-service", None),
+            ("127.0.0.1:99999", None), ("127.0.0.1", None), ("x", None), ("", None), ("[127.0.0.1]", None),
+        ];
+        for (place, want) in cases {
+            let first = addresses(place).ok().and_then(|mut all| all.next());
+            assert_eq!(
+                first.map(|address| address.to_string()).as_deref(),
+                want,
+                "{place}"
+            );
+        }
+        for place in ["9", ":9", "localhost:9"] {
+            let mut all = addresses(place).unwrap();
+            assert!(all.all(|address| address.ip().is_loopback() && address.port() == 9));
+        }
+    }
 }

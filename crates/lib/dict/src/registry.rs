@@ -192,6 +192,9 @@ fn registered_name(type_name: &str, mode: OpenMode, flags: Flags) -> String {
     format!("{type_name}({:o},{})", mode.open_flags(), flags.words())
 }
 
+/// Tables inside each other. Each level needs its part of the stack, whoever wrote the table's name.
+const DEPTH: u32 = 200;
+
 /// Opens a table that is not yet open, with the common layer around it.
 fn open_new(
     config: &Config,
@@ -200,18 +203,41 @@ fn open_new(
     flags: Flags,
     clients: Clients,
 ) -> Result<Box<dyn Table>, OpenError> {
+    let layer = open_layer(config, type_name, mode, flags, clients, DEPTH)?;
+    Ok(Box::new(layer))
+}
+
+fn open_layer(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+    clients: Clients,
+    depth: u32,
+) -> Result<Layer, OpenError> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(OpenError(format!(
+            "more than {DEPTH} tables inside each other: \"{}\"",
+            type_name.get(..100).unwrap_or(type_name)
+        )));
+    };
     let type_name = &*redirected(config, type_name, false)?;
     let (kind, name) = split_type_name(type_name)?;
-    let mut member = |inner: &str| open_new(config, inner, mode, flags, clients);
+    let mut member = |inner: &str| -> Result<Box<dyn Table>, OpenError> {
+        let layer = open_layer(config, inner, mode, flags, clients, depth)?;
+        Ok(Box::new(layer.into_member()))
+    };
     let engine = match kind {
         "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
         "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
-        "proxy" if flags.contains(Flags::NO_PROXY) => return member(name),
+        "proxy" if flags.contains(Flags::NO_PROXY) => {
+            return open_layer(config, name, mode, flags, clients, depth);
+        }
         _ if CLIENTS.contains(&kind) => clients(config, type_name, mode, flags)?,
         _ => open_engine(config, type_name, mode, flags)?,
     };
-    Ok(Box::new(Layer::new(engine, flags, utf8_enabled(config))))
+    Ok(Layer::new(engine, flags, utf8_enabled(config)))
 }
 
 /// [`open`] or [`open_small`].
@@ -386,6 +412,63 @@ mod tests {
             table.lookup(BStr::new("k")).is_err(),
             "an error, not a miss"
         );
+    }
+
+    #[test]
+    fn contents_of_files_are_decoded_once_however_many_tables_are_around() {
+        let config = Config::from_text("compatibility_level = 3.11\n").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, "one\ntwo\n").unwrap();
+        let file = file.display();
+        #[rustfmt::skip]
+        let cases = [
+            format!("static:{file}"), format!("inline:{{k={file}}}"), format!("pipemap:{{static:{file}}}"),
+            format!("unionmap:{{static:{file}}}"), format!("debug:static:{file}"), format!("randmap:{{{file}}}"),
+            format!("debug:unionmap:{{pipemap:{{inline:{{k={file}}}}}}}"),
+        ];
+        for name in cases {
+            let mut table = open(&config, &name, Flags::SRC_RHS_IS_FILE);
+            let value = table.lookup(BStr::new("k"));
+            assert_eq!(value.unwrap().unwrap(), "one\ntwo\n", "{name}");
+        }
+    }
+
+    #[test]
+    fn tables_are_not_nested_without_end() {
+        let config = Config::from_text("").unwrap();
+        let nested = |kind: &str, depth: usize, end: &str| {
+            let name = format!("{}static:x{}", kind.repeat(depth), end.repeat(depth));
+            try_open(&config, &name, OpenMode::Read, Flags::NO_PROXY).map(|_| ())
+        };
+        for (kind, end) in [
+            ("unionmap:{", "}"),
+            ("pipemap:{", "}"),
+            ("debug:", ""),
+            ("proxy:", ""),
+        ] {
+            assert_eq!(nested(kind, 150, end), Ok(()), "{kind}");
+            let text = nested(kind, 20_000, end).unwrap_err().to_string();
+            assert!(
+                text.starts_with("more than 200 tables inside each other: "),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_of_randmap_keep_their_braces() {
+        let config = Config::from_text("").unwrap();
+        for (list, want) in [
+            ("{a}", "a"),
+            ("{{a b}}", "{a b}"),
+            ("{ {a} {a} }", "{a}"),
+            ("{{a}x}", "{a}x"),
+        ] {
+            let mut table = open(&config, &format!("randmap:{list}"), Flags::NONE);
+            let value = table.lookup(BStr::new("k"));
+            assert_eq!(value.unwrap().unwrap(), want, "{list}");
+        }
     }
 
     #[test]

@@ -355,12 +355,8 @@ pub(crate) fn open_randmap(
     };
     let mut values = Vec::new();
     for item in split_list(unbrace(name).map_err(|_| bad())?) {
-        let text = if item.starts_with('{') {
-            unbrace(item).map_err(|_| bad())?
-        } else {
-            item
-        };
-        values.push(stored_value(text, flags)?);
+        // Braces keep a value together here and stay in it.
+        values.push(stored_value(item, flags)?);
     }
     if values.is_empty() {
         return Err(bad());

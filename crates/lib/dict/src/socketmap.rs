@@ -109,6 +109,12 @@ fn read_netstring(input: &mut impl BufRead, limit: usize) -> Result<Vec<u8>, Exc
 }
 
 impl Client {
+    fn connect(&self) -> io::Result<Channel> {
+        self.server.connect(LIMIT).inspect_err(|error| {
+            log::warn!("connect to {}: {}", self.server, io_text(error));
+        })
+    }
+
     fn exchange(&mut self, request: &[u8], limit: usize) -> Result<Vec<u8>, ExchangeError> {
         let now = Instant::now();
         let stale = |open: &Open| {
@@ -120,7 +126,7 @@ impl Client {
         let open = match &mut self.open {
             Some(open) => open,
             None => self.open.insert(Open {
-                channel: self.server.connect(LIMIT)?,
+                channel: self.connect()?,
                 since: now,
                 last: now,
             }),

@@ -69,6 +69,21 @@ pub trait Table: Send {
     fn flags(&self) -> Flags;
     /// Looks `key` up.
     fn lookup(&mut self, key: &BStr) -> Lookup;
+    /// As [`Table::lookup`], into memory that is used again: for programs that look up much. `Ok(false)`
+    /// when the key is not there; then `value` means nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Table::lookup`].
+    fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
+        match self.lookup(key)? {
+            Some(found) => {
+                *value = found;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
     /// Says that `key` will be looked up soon, after one other: a table may see to it that what this needs
     /// is at hand then.
     fn expect(&mut self, _key: &BStr) {}

@@ -8,7 +8,7 @@ use crate::lines::LogicalLines;
 use crate::simple::read_only;
 use crate::source::{EntryError, files_as_base64, read_settled, split_entry};
 use crate::strings::Strings;
-use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
 
 /// Opens `texthash:path`. `utf8` is `smtputf8_enable`.
 pub(crate) fn open(
@@ -108,6 +108,14 @@ impl Table for TextHash {
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
         Ok(self.entries.get(key).map(BString::from))
+    }
+    fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
+        let Some(found) = self.entries.get(key) else {
+            return Ok(false);
+        };
+        value.clear();
+        value.extend_from_slice(found);
+        Ok(true)
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if restart {

@@ -55,6 +55,17 @@ pub(crate) fn encrypt(
     name: &str,
     end: Instant,
 ) -> io::Result<()> {
+    encrypt_and_identify(channel, files, check, name, end).map(|_| ())
+}
+
+/// As [`encrypt`]; gives the server's certificate.
+pub(crate) fn encrypt_and_identify(
+    channel: &mut Channel,
+    files: &TlsFiles,
+    check: Check,
+    name: &str,
+    end: Instant,
+) -> io::Result<Vec<u8>> {
     let config = client_config(files, check)?;
     let name = ServerName::try_from(name.to_owned())
         .or_else(|_| ServerName::try_from("localhost"))
@@ -78,8 +89,10 @@ pub(crate) fn encrypt(
             receive(&mut connection, raw)?;
         }
     }
+    let certificates = connection.peer_certificates().unwrap_or_default();
+    let certificate = certificates.first().map(|first| first.to_vec());
     channel.set_layer(Box::new(Encryption { connection }));
-    Ok(())
+    Ok(certificate.unwrap_or_default())
 }
 
 /// Takes records from the socket.

@@ -504,6 +504,10 @@ fn certificates_of_postgresql_servers_are_checked_as_the_uri_says() {
         ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}"), None),
         ("localhost", format!("sslmode=verify-full&sslrootcert={ca}"), Some("t")),
         ("localhost", format!("sslmode=verify-full&sslrootcert={other}"), None), ("localhost", "sslmode=verify-full".to_owned(), None),
+        // The password's proof is bound to the certificate.
+        ("127.0.0.1", "channel_binding=require".to_owned(), Some("t")), ("127.0.0.1", "channel_binding=disable".to_owned(), Some("t")),
+        ("127.0.0.1", "sslmode=disable&channel_binding=require".to_owned(), None),
+        ("127.0.0.1", "channel_binding=always".to_owned(), None),
     ];
     let query = "query = SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     for (host, more, want) in cases {

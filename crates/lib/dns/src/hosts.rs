@@ -1,6 +1,7 @@
 //! "Native" host lookups: what getaddrinfo(3) and getnameinfo(3) answer from the hosts file and the
 //! DNS, in the order of nsswitch.conf(5).
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -164,6 +165,31 @@ impl HostFiles {
     }
 }
 
+/// The files as one lookup sees them: it asks once whether they changed.
+struct Seen<'a> {
+    files: &'a HostFiles,
+    sources: OnceCell<Arc<Vec<Source>>>,
+    hosts: OnceCell<Arc<String>>,
+}
+
+impl<'a> Seen<'a> {
+    fn new(files: &'a HostFiles) -> Self {
+        Self {
+            files,
+            sources: OnceCell::new(),
+            hosts: OnceCell::new(),
+        }
+    }
+
+    fn sources(&self) -> &[Source] {
+        self.sources.get_or_init(|| self.files.sources())
+    }
+
+    fn hosts(&self) -> &str {
+        self.hosts.get_or_init(|| self.files.hosts())
+    }
+}
+
 /// A file, and what its content means. One system call tells whether the file is the same still.
 #[derive(Debug)]
 struct Watched<T> {
@@ -256,6 +282,15 @@ impl Resolver {
     ///
     /// The getaddrinfo(3) class of the failure.
     pub fn host(&self, name: &str, families: Families) -> Result<Vec<IpAddr>, HostError> {
+        self.host_with(&Seen::new(&self.files), name, families)
+    }
+
+    fn host_with(
+        &self,
+        seen: &Seen<'_>,
+        name: &str,
+        families: Families,
+    ) -> Result<Vec<IpAddr>, HostError> {
         if let Ok(address) = name.parse::<IpAddr>() {
             let kind = HostErrorKind::NoName;
             return if families.contains(address) {
@@ -268,11 +303,10 @@ impl Resolver {
         let mut failure = HostError {
             kind: HostErrorKind::NoName,
         };
-        for source in self.files.sources().iter() {
+        for source in seen.sources() {
             match source {
                 Source::Files => {
-                    let text = self.files.hosts();
-                    let found = self.host_in_file(&text, name, families);
+                    let found = self.host_in_file(seen.hosts(), name, families);
                     if !found.is_empty() {
                         return Ok(found);
                     }
@@ -317,14 +351,17 @@ impl Resolver {
     ///
     /// [`HostErrorKind::Again`] when it may be known later, else [`HostErrorKind::NoName`].
     pub fn host_name(&self, address: IpAddr) -> Result<String, HostError> {
+        self.host_name_with(&Seen::new(&self.files), address)
+    }
+
+    fn host_name_with(&self, seen: &Seen<'_>, address: IpAddr) -> Result<String, HostError> {
         let mut failure = HostError {
             kind: HostErrorKind::NoName,
         };
-        for source in self.files.sources().iter() {
+        for source in seen.sources() {
             match source {
                 Source::Files => {
-                    let text = self.files.hosts();
-                    let entry = entries(&text)
+                    let entry = entries(seen.hosts())
                         .find(|(known, names)| *known == address && !names.is_empty());
                     if let Some(name) = entry.and_then(|(_, names)| names.first().copied()) {
                         return Ok(name.to_owned());
@@ -360,7 +397,8 @@ impl Resolver {
     #[must_use]
     pub fn client_name(&self, address: IpAddr, families: Families) -> ClientName {
         let unknown = || "unknown".to_owned();
-        let reverse = self.host_name(address);
+        let seen = Seen::new(&self.files);
+        let reverse = self.host_name_with(&seen, address);
         let reverse = match reverse {
             Ok(name) if is_valid_name(&name) => name,
             Ok(name) if is_host_address(&name) => {
@@ -394,7 +432,7 @@ impl Resolver {
                 };
             }
         };
-        let (status, warning) = match self.host(&reverse, families) {
+        let (status, warning) = match self.host_with(&seen, &reverse, families) {
             Ok(list) if list.contains(&address) => (NameStatus::Ok, None),
             Ok(_) => (
                 NameStatus::Forged,

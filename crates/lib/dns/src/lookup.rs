@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use postern_mail::host::valid_hostname;
+
 use crate::hosts::HostFiles;
 use crate::name::{is_host_address, is_valid_name};
 use crate::record::{Data, Record, Type};
@@ -407,6 +409,9 @@ fn is_good_target(domain: &str, rtype: Type, owner: &str) -> bool {
     } else if is_valid_name(domain) {
         return true;
     } else {
+        if let Err(error) = valid_hostname(domain.into()) {
+            log::warn!("{error}");
+        }
         (false, "malformed domain name")
     };
     let shown: String = domain.chars().take(100).collect();

@@ -176,7 +176,7 @@ pub fn uxtext_decode(text: &[u8]) -> Option<BString> {
     let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         if byte != b'\\' {
-            if byte == b'+' || byte == b'=' || byte <= b' ' || byte == 0x7f {
+            if byte <= b' ' || byte == 0x7f {
                 return None;
             }
             out.push(byte);
@@ -197,17 +197,12 @@ pub fn uxtext_decode(text: &[u8]) -> Option<BString> {
     Some(out)
 }
 
-/// Encodes as `utf-8-addr-unitext` (UTF-8 kept) or, with `ascii_only`, `utf-8-addr-xtext`.
-pub fn uxtext_encode(text: &[u8], ascii_only: bool) -> Option<BString> {
+/// Encodes as `utf-8-addr-xtext`, which is ASCII: every server that knows DSN takes it.
+pub fn uxtext_encode(text: &[u8]) -> Option<BString> {
     let text = std::str::from_utf8(text).ok()?;
     let mut out = BString::default();
     for c in text.chars() {
-        let plain = if c.is_ascii() {
-            c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\')
-        } else {
-            !ascii_only
-        };
-        if plain {
+        if c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\') {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         } else {
             out.extend_from_slice(format!("\\x{{{:02X}}}", u32::from(c)).as_bytes());
@@ -227,18 +222,21 @@ pub fn parse_orcpt(value: &BStr) -> Option<BString> {
     } else {
         xtext_decode(encoded)?
     };
-    if address.is_empty() {
-        return None;
-    }
+    // A null byte, encoded by the client, would end the value on its way between programs.
+    let address = address.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut out = BString::from(kind);
     out.push(b';');
-    out.extend_from_slice(&address);
+    out.extend_from_slice(address);
     Some(out)
 }
 
 /// Parses the value of `ENVID=`: xtext of printable ASCII, not empty.
 pub fn parse_envid(value: &BStr) -> Option<BString> {
-    let decoded = xtext_decode(value)?;
+    let mut decoded = xtext_decode(value)?;
+    // As in ORCPT.
+    if let Some(end) = decoded.iter().position(|byte| *byte == 0) {
+        decoded.truncate(end);
+    }
     let printable = decoded.iter().all(|b| (b' '..=b'~').contains(b));
     (printable && !decoded.is_empty()).then_some(decoded)
 }
@@ -302,8 +300,31 @@ mod tests {
             parse_orcpt(BStr::new("utf-8;b\\x{F8}b@c")).unwrap(),
             "utf-8;b\u{f8}b@c"
         );
-        for bad in ["rfc822", ";x", "rfc822;", "utf-8;a+b", "rfc822;a+"] {
+        for bad in [
+            "rfc822",
+            ";x",
+            "rfc822;a+",
+            "utf-8;\\x{110000}",
+            "utf-8;\\n",
+        ] {
             assert_eq!(parse_orcpt(BStr::new(bad)), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_postfix_lets_pass_in_orcpt_passes() {
+        for cut in ["rfc822;a+00b", "utf-8;a\\x{0}b"] {
+            let parsed = parse_orcpt(BStr::new(cut)).unwrap();
+            assert!(parsed.ends_with(b";a"), "{parsed}");
+        }
+        for good in ["rfc822;", "utf-8;a+b", "x400;/c=us/"] {
+            assert_eq!(parse_orcpt(BStr::new(good)).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn utf8_orcpt_leaves_in_ascii() {
+        let encoded = uxtext_encode("j\\+=\u{20ac}".as_bytes()).unwrap();
+        assert_eq!(encoded, "j\\x{5C}\\x{2B}\\x{3D}\\x{20AC}");
     }
 }

@@ -20,8 +20,9 @@ pub enum Part {
     Nested,
 }
 
-/// Something wrong with the structure; `Display` is the text for client and log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Something wrong with the structure; `Display` is the text for client and log. In the order in which
+/// the sender is told one of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum MimeError {
     /// More multiparts inside each other than allowed.
     #[error("MIME nesting exceeds safety limit")]
@@ -116,8 +117,12 @@ pub trait Handler {
 enum ContentType {
     Other,
     Text,
-    /// message/rfc822 and message/global.
+    /// message/rfc822: a message, never encoded.
     Rfc822,
+    /// message/global: a message that may be encoded (RFC 6532 §3.7).
+    Global,
+    /// message/partial and message/external-body: 7-bit text (RFC 2046 §5.2.2, §5.2.3).
+    SevenBitMessage,
     /// Other message types.
     Message,
     Multipart,
@@ -280,10 +285,12 @@ impl MimeState {
         self.state = State::Body;
         self.offset = 0;
         if text.is_empty() {
-            if self.content_type == ContentType::Rfc822
-                && !self.encoding.is_encoded()
-                && self.options.parse_structure
-            {
+            let nested = match self.content_type {
+                ContentType::Rfc822 => true,
+                ContentType::Global => !self.downgrading(),
+                _ => false,
+            };
+            if nested && self.options.parse_structure {
                 self.body(text, end, handler);
                 self.enter_headers(Part::Nested, ContentType::Text);
             } else {
@@ -346,7 +353,11 @@ impl MimeState {
         };
         self.content_type = match main.to_ascii_lowercase().as_slice() {
             b"text" => ContentType::Text,
-            b"message" if is_any(subtype, &["rfc822", "global"]) => ContentType::Rfc822,
+            b"message" if is_any(subtype, &["rfc822"]) => ContentType::Rfc822,
+            b"message" if is_any(subtype, &["global"]) => ContentType::Global,
+            b"message" if is_any(subtype, &["partial", "external-body"]) => {
+                ContentType::SevenBitMessage
+            }
             b"message" => ContentType::Message,
             b"multipart" => ContentType::Multipart,
             _ => ContentType::Other,
@@ -381,11 +392,12 @@ impl MimeState {
     /// After the last header of a block: encoding rules, and the replaced encoding header.
     fn end_header_block(&mut self, part: Part, handler: &mut impl Handler) {
         self.flush_header(part, handler);
-        let composite = matches!(
-            self.content_type,
-            ContentType::Multipart | ContentType::Rfc822 | ContentType::Message
-        );
-        if composite && self.encoding.is_encoded() {
+        let bad_encoding = match self.content_type {
+            ContentType::Multipart | ContentType::Rfc822 => self.encoding.is_encoded(),
+            ContentType::SevenBitMessage => self.encoding.is_8bit(),
+            _ => false,
+        };
+        if bad_encoding {
             let name = self.encoding.name();
             let report = self.options.report_encoding_domain && self.options.parse_structure;
             self.report_if(report, MimeError::EncodingDomain, BStr::new(name), handler);
@@ -396,10 +408,11 @@ impl MimeState {
             level.encoding = self.encoding;
         }
         if self.options.downgrade && self.encoding.is_8bit() {
-            let replacement = if composite {
-                "Content-Transfer-Encoding: 7bit"
-            } else {
-                "Content-Transfer-Encoding: quoted-printable"
+            let replacement = match self.content_type {
+                ContentType::Text | ContentType::Other | ContentType::Global => {
+                    "Content-Transfer-Encoding: quoted-printable"
+                }
+                _ => "Content-Transfer-Encoding: 7bit",
             };
             handler.header(part, BStr::new(replacement));
         }
@@ -440,7 +453,7 @@ impl MimeState {
     }
 
     fn downgrading(&self) -> bool {
-        let leaf = matches!(self.content_type, ContentType::Text | ContentType::Other);
+        let leaf = self.content_type != ContentType::Multipart;
         self.options.downgrade && leaf && self.encoding.is_8bit()
     }
 

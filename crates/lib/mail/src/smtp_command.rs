@@ -21,7 +21,7 @@ pub struct Word {
 /// Blanks inside `<…>` (nested, with quoted strings) and inside `"…"` do not split. A word also
 /// ends right after `to:` or `from:` (any case), so that `MAIL FROM:<a>` has three words.
 pub fn words(line: &BStr) -> Vec<Word> {
-    let mut words = Vec::new();
+    let mut words = Vec::with_capacity(3);
     let mut rest = line.trim_ascii_start();
     while !rest.is_empty() {
         let (word, tail) = word(rest);
@@ -32,7 +32,6 @@ pub fn words(line: &BStr) -> Vec<Word> {
 }
 
 fn word(line: &[u8]) -> (Word, &[u8]) {
-    let mut text = BString::default();
     let mut depth = 0_usize;
     let mut quoted = false;
     let mut bytes = line.iter().copied().enumerate();
@@ -42,25 +41,27 @@ fn word(line: &[u8]) -> (Word, &[u8]) {
             end = index;
             break;
         }
-        text.push(byte);
         match byte {
-            b'\\' => text.extend(bytes.next().map(|(_, escaped)| escaped)),
+            b'\\' => {
+                bytes.next();
+            }
             b'"' => quoted = !quoted,
             b'<' if !quoted => depth += 1,
             b'>' if !quoted => depth = depth.saturating_sub(1),
-            b':' if depth == 0 && !quoted && is_path_label(&text) => {
+            b':' if depth == 0 && !quoted && line.get(..=index).is_some_and(is_path_label) => {
                 end = index + 1;
                 break;
             }
             _ => {}
         }
     }
+    let (text, rest) = line.split_at_checked(end).unwrap_or((line, b""));
     (
         Word {
-            text,
+            text: text.into(),
             bad: quoted || depth > 0,
         },
-        line.get(end..).unwrap_or_default(),
+        rest,
     )
 }
 

@@ -57,13 +57,12 @@ pub(crate) fn append_text(line: &mut Vec<u8>, severity: Severity, text: &str, ut
 /// Appends `text` with every byte that is not printable ASCII as `?`; well-formed UTF-8 passes when
 /// `utf8` says so.
 pub fn mask(line: &mut Vec<u8>, text: &[u8], utf8: bool) {
-    let masked = |byte: u8| {
-        if matches!(byte, b' '..=b'~') {
-            byte
-        } else {
-            b'?'
-        }
-    };
+    let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+    if text.iter().all(is_printable) {
+        line.extend_from_slice(text);
+        return;
+    }
+    let masked = |byte: u8| if is_printable(&byte) { byte } else { b'?' };
     if !utf8 {
         line.extend(text.iter().map(|byte| masked(*byte)));
         return;

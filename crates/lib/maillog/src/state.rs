@@ -6,6 +6,7 @@ use crate::format::{Severity, append_text};
 use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
 use postern_sys::{env, process, user};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What `log` calls.
 pub(crate) static LOGGER: Logger = Logger;
 
+/// Room for the text of most lines.
+const USUAL_LENGTH: usize = 256;
 /// So many `error: ` lines end the process.
 const ERROR_LIMIT: u32 = 13;
 
@@ -340,12 +343,15 @@ impl log::Log for Logger {
             _ => Severity::Info,
         };
         // Formatted before the lock is taken: a value's Display may log, too.
-        let text = record
-            .args()
-            .as_str()
-            .map_or_else(|| record.args().to_string(), str::to_owned);
+        let mut formatted = String::new();
+        let text = record.args().as_str().unwrap_or_else(|| {
+            formatted.reserve(USUAL_LENGTH);
+            // Writing to a string fails only when a Display does, which has no more to say.
+            let _ = formatted.write_fmt(*record.args());
+            &formatted
+        });
         let mut state = lock();
-        state.emit(severity, &text);
+        state.emit(severity, text);
         if severity == Severity::Error {
             state.errors += 1;
             let too_many = state.errors >= ERROR_LIMIT;

@@ -31,7 +31,9 @@ impl<'a> Attribute<'a> {
     /// See [`AttributeError`].
     pub fn parse(payload: &'a [u8]) -> Result<Self, AttributeError> {
         let payload = payload.trim_ascii();
-        let Some((name, value)) = payload.split_once_str("=") else {
+        let equals = payload.find_byte(b'=');
+        let Some((name, [_, value @ ..])) = equals.and_then(|at| payload.split_at_checked(at))
+        else {
             return Err(if payload.is_empty() {
                 AttributeError::MissingName
             } else {
@@ -42,7 +44,7 @@ impl<'a> Attribute<'a> {
         if name.is_empty() {
             return Err(AttributeError::MissingName);
         }
-        if name.find_byteset(b" \t\r\n").is_some() {
+        if name.iter().any(|byte| b" \t\r\n".contains(byte)) {
             return Err(AttributeError::MissingEquals);
         }
         Ok(Self {

@@ -7,6 +7,7 @@ use crate::id::QueueId;
 use crate::path::{Hashing, make_directories};
 use crate::record::RecordType;
 use postern_sys::lock::{LockMode, LockStyle, try_lock};
+use postern_sys::process;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
 use std::ops::Deref;
@@ -185,7 +186,7 @@ fn create_temporary(root: &Path, queue: &str, mode: u32) -> io::Result<(File, Pa
         let (_, microseconds) = split_time(SystemTime::now());
         // Two threads of one process may ask in the same microsecond.
         let number = u64::from(microseconds) + u64::from(attempt);
-        let path = Path::new(queue).join(format!("{number}.{}", std::process::id()));
+        let path = Path::new(queue).join(format!("{number}.{}", process::id()));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(mode);
         match options.open(root.join(&path)) {

@@ -3,6 +3,9 @@
 use crate::id::QueueId;
 use std::path::{Path, PathBuf};
 
+/// Room for a queue ID and the slashes before it.
+const MAX_ID: usize = 24;
+
 /// Which queues have hash directories, and how deep (`hash_queue_names`, `hash_queue_depth`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashing {
@@ -33,18 +36,36 @@ impl Hashing {
 
     /// Directory of the file, relative to the queue directory: `deferred/9`.
     pub fn directory(&self, queue: &str, id: &QueueId) -> PathBuf {
-        let mut path = PathBuf::from(queue);
-        let key = id.hash_key();
-        let mut key = key.chars();
-        for _ in 0..self.depth(queue) {
-            path.push(key.next().unwrap_or('_').to_string());
+        self.directory_below(Path::new(""), queue, id)
+    }
+
+    /// The directory below `root`, with room for the name of the file.
+    fn directory_below(&self, root: &Path, queue: &str, id: &QueueId) -> PathBuf {
+        let depth = self.depth(queue);
+        let room = root.as_os_str().len() + queue.len() + 2 * depth + MAX_ID;
+        let mut path = PathBuf::with_capacity(room);
+        path.push(root);
+        path.push(queue);
+        if depth > 0 {
+            let key = id.hash_key();
+            let mut key = key.chars();
+            for _ in 0..depth {
+                path.push(key.next().unwrap_or('_').encode_utf8(&mut [0; 4]));
+            }
         }
         path
     }
 
     /// The file, relative to the queue directory: `deferred/9/9D9C499E1A0`.
     pub fn path(&self, queue: &str, id: &QueueId) -> PathBuf {
-        self.directory(queue, id).join(id)
+        self.path_below(Path::new(""), queue, id)
+    }
+
+    /// The file below `root`: `/var/spool/postfix/deferred/9/9D9C499E1A0`.
+    pub fn path_below(&self, root: &Path, queue: &str, id: &QueueId) -> PathBuf {
+        let mut path = self.directory_below(root, queue, id);
+        path.push(id);
+        path
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads a queue file record by record, along its pointers.
 
 use crate::record::{self, Record, RecordError, RecordType};
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, ByteSlice};
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -68,6 +68,18 @@ impl<R: Read + Seek> Reader<R> {
         }
     }
 
+    /// Starts at `offset`, which must be the start of a record, wherever the source stands.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source.
+    pub fn at(mut source: R, offset: u64) -> io::Result<Self> {
+        source.seek(SeekFrom::Start(offset))?;
+        let mut reader = Self::new(source);
+        reader.offset = offset;
+        Ok(reader)
+    }
+
     /// Position of the next record.
     pub fn offset(&self) -> u64 {
         self.offset
@@ -89,23 +101,35 @@ impl<R: Read + Seek> Reader<R> {
     ///
     /// See [`RecordError`].
     pub fn next_record(&mut self) -> Result<Option<Record>, RecordError> {
+        let mut record = Record::default();
+        Ok(self.next_record_into(&mut record)?.then_some(record))
+    }
+
+    /// As [`Reader::next_record`], into `record`, whose room is used again; `false` at the end of the
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecordError`].
+    pub fn next_record_into(&mut self, record: &mut Record) -> Result<bool, RecordError> {
         loop {
-            let offset = self.offset;
-            let mut data = BString::default();
-            let Some((kind, length)) = record::read_counted(&mut self.input, &mut data)? else {
-                return Ok(None);
+            record.offset = self.offset;
+            let Some((kind, length)) = record::read_counted(&mut self.input, &mut record.data)?
+            else {
+                return Ok(false);
             };
+            record.kind = kind;
             self.offset += length;
             match kind {
                 RecordType::POINTER if self.options.follow_pointers => {
-                    self.follow(data.as_bstr())?
+                    self.follow(record.data.as_bstr())?;
                 }
                 RecordType::PADDING if self.options.skip_padding => {}
                 RecordType::END if self.options.seek_to_end => {
                     self.offset = self.input.seek(SeekFrom::End(0))?;
-                    return Ok(Some(Record { offset, kind, data }));
+                    return Ok(true);
                 }
-                _ => return Ok(Some(Record { offset, kind, data })),
+                _ => return Ok(true),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::io::{BufRead, ErrorKind, Read, Write};
 pub const PAYLOAD_LIMIT: u32 = 4 * 1024 * 1024;
 
 /// A record's letter. Unknown letters are carried along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct RecordType(pub u8);
 
 macro_rules! record_types {
@@ -129,7 +129,7 @@ impl std::fmt::Display for RecordType {
 }
 
 /// A record as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Position of the letter in the file or stream.
     pub offset: u64,
@@ -300,6 +300,15 @@ pub fn encode(out: &mut Vec<u8>, kind: RecordType, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
+/// Appends an encoded named attribute to `out`.
+pub(crate) fn encode_attribute(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let (head, length) = head(RecordType::ATTRIBUTE, name.len() + 1 + value.len());
+    out.extend_from_slice(head.get(..length).unwrap_or_default());
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    out.extend_from_slice(value);
+}
+
 /// Letter and length, and how many bytes they take.
 fn head(kind: RecordType, payload: usize) -> ([u8; 6], usize) {
     let mut rest = u32::try_from(payload).unwrap_or(u32::MAX);
@@ -323,21 +332,22 @@ fn head(kind: RecordType, payload: usize) -> ([u8; 6], usize) {
 ///
 /// Those of the stream.
 pub fn write_record(out: &mut impl Write, kind: RecordType, data: &[u8]) -> std::io::Result<()> {
-    let (head, head_length) = head(kind, data.len());
-    let head = head.get(..head_length).unwrap_or_default();
-    // Text lines are short: one write takes less than two.
-    let mut whole = [0; 128];
-    let length = head.len() + data.len();
-    let Some((to_head, to_data)) = whole
-        .get_mut(..length)
-        .and_then(|whole| whole.split_at_mut_checked(head.len()))
-    else {
-        out.write_all(head)?;
-        return out.write_all(data);
-    };
-    to_head.copy_from_slice(head);
-    to_data.copy_from_slice(data);
-    out.write_all(whole.get(..length).unwrap_or_default())
+    let (head, length) = head(kind, data.len());
+    out.write_all(head.get(..length).unwrap_or_default())?;
+    out.write_all(data)
+}
+
+/// Writes a named attribute to a stream, as [`write_record`].
+///
+/// # Errors
+///
+/// Those of the stream.
+pub fn write_attribute(out: &mut impl Write, name: &str, value: &[u8]) -> std::io::Result<()> {
+    let (head, length) = head(RecordType::ATTRIBUTE, name.len() + 1 + value.len());
+    out.write_all(head.get(..length).unwrap_or_default())?;
+    out.write_all(name.as_bytes())?;
+    out.write_all(b"=")?;
+    out.write_all(value)
 }
 
 /// Bytes that a record with this payload takes in the file.

@@ -59,9 +59,7 @@ impl<W: Write> Writer<W> {
     pub fn put(&mut self, kind: RecordType, data: &[u8]) -> io::Result<u64> {
         let offset = self.offset();
         record::encode(&mut self.buffer, kind, data);
-        if self.buffer.len() >= self.capacity {
-            self.flush()?;
-        }
+        self.flush_if_full()?;
         Ok(offset)
     }
 
@@ -71,10 +69,17 @@ impl<W: Write> Writer<W> {
     ///
     /// As [`Writer::put`].
     pub fn put_attribute(&mut self, name: &str, value: &[u8]) -> io::Result<u64> {
-        self.put(
-            RecordType::ATTRIBUTE,
-            &[name.as_bytes(), b"=", value].concat(),
-        )
+        let offset = self.offset();
+        record::encode_attribute(&mut self.buffer, name, value);
+        self.flush_if_full()?;
+        Ok(offset)
+    }
+
+    fn flush_if_full(&mut self) -> io::Result<()> {
+        if self.buffer.len() >= self.capacity {
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// Appends one text line, in parts of at most `limit` bytes (`line_length_limit`).
@@ -169,7 +174,7 @@ impl<W: Write + Seek> Writer<W> {
     ///
     /// As [`Writer::rewrite`].
     pub fn rewrite_size(&mut self, size: &SizeRecord) -> io::Result<()> {
-        self.rewrite(0, RecordType::SIZE, size.to_string().as_bytes())
+        self.rewrite(0, RecordType::SIZE, size.payload().as_bytes())
     }
 
     /// Changes the letter of the record at `offset`.

@@ -77,7 +77,7 @@ impl Queues {
 
     /// The path of a file, hash directories included.
     pub fn path(&self, queue: &str, id: &QueueId) -> PathBuf {
-        self.root.join(self.hashing.path(queue, id))
+        self.hashing.path_below(&self.root, queue, id)
     }
 
     /// Walks over all files of a queue.

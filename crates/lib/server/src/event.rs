@@ -338,14 +338,11 @@ impl<T: TriggerServer> TriggerCore<T> {
 
 /// Reads the trigger of a sender that connected; `None` when it is not there yet.
 fn read_trigger(fd: &OwnedFd) -> Option<Vec<u8>> {
-    let mut buffer = vec![0; TRIGGER_SIZE];
-    let count = match postern_sys::socket::recv_now(fd, &mut buffer) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-        Err(_) => 0,
-        Ok(count) => count,
-    };
-    buffer.truncate(count);
-    Some(buffer)
+    let mut request = Vec::new();
+    match postern_sys::socket::recv_append_now(fd, &mut request, TRIGGER_SIZE) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        _ => Some(request),
+    }
 }
 
 /// Reads triggers from a named pipe, which does not block; `None` when there are none.

@@ -126,6 +126,9 @@ fn serve_waiting<T: SingleServer>(
             }
         }
         postern_sys::watchdog::progress();
+        if !runtime.status.is_proved() && runtime.status.available().is_err() {
+            return false;
+        }
         match waiter.poll(Duration::ZERO) {
             Some(Wake::Client(next)) => at = next,
             Some(Wake::MasterGone) => return false,

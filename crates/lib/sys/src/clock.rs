@@ -45,25 +45,32 @@ impl LocalTime {
     }
     /// Zone as in mail headers, e.g. `+0100`.
     pub fn numeric_zone(&self) -> String {
-        let minutes = self.offset.abs() / 60;
-        let sign = if self.offset < 0 { '-' } else { '+' };
-        format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
+        let minutes = self.offset.unsigned_abs() / 60;
+        let mut zone = String::with_capacity(5);
+        zone.push(if self.offset < 0 { '-' } else { '+' });
+        for number in [minutes / 60, minutes % 60] {
+            push_two_digits(&mut zone, u8::try_from(number).unwrap_or(0), '0');
+        }
+        zone
     }
     /// Date as in mail headers: `Tue, 24 Nov 2026 13:16:53 +0100 (CET)`; the day is padded with a blank,
     /// as Postfix did up to 3.8.
     pub fn mail_date(&self) -> String {
-        format!(
-            "{}, {:2} {} {} {:02}:{:02}:{:02} {} ({})",
-            self.weekday_name(),
-            self.day,
-            self.month_name(),
-            self.year,
-            self.hour,
-            self.minute,
-            self.second,
-            self.numeric_zone(),
-            self.zone,
-        )
+        let mut date = String::with_capacity(48);
+        date.push_str(self.weekday_name());
+        date.push_str(", ");
+        push_two_digits(&mut date, self.day, ' ');
+        for part in [" ", self.month_name(), " ", &self.year.to_string()] {
+            date.push_str(part);
+        }
+        for (separator, number) in [(' ', self.hour), (':', self.minute), (':', self.second)] {
+            date.push(separator);
+            push_two_digits(&mut date, number, '0');
+        }
+        for part in [" ", &self.numeric_zone(), " (", &self.zone, ")"] {
+            date.push_str(part);
+        }
+        date
     }
     /// strftime(3) in the C locale, as far as file names need it; other conversions stay as they are.
     pub fn format(&self, template: &str) -> String {
@@ -98,6 +105,16 @@ impl LocalTime {
         }
         out
     }
+}
+
+/// Appends a number below 100, with `blank` for a first digit of 0.
+fn push_two_digits(text: &mut String, number: u8, blank: char) {
+    let digit = |value: u8| char::from(b'0' + value % 10);
+    text.push(match number / 10 {
+        0 => blank,
+        tens => digit(tens),
+    });
+    text.push(digit(number));
 }
 
 /// Seconds since 1970.

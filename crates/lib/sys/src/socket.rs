@@ -133,6 +133,37 @@ pub fn recv_now(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
+/// As [`recv`], into the spare room of `buffer`, at most `limit` bytes; they are appended. Room that was
+/// never written to need not be cleared first.
+pub fn recv_append(fd: impl AsFd, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+    append(fd, buffer, limit, 0)
+}
+
+/// As [`recv_now`] and [`recv_append`].
+pub fn recv_append_now(fd: impl AsFd, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+    append(fd, buffer, limit, libc::MSG_DONTWAIT)
+}
+
+fn append(fd: impl AsFd, buffer: &mut Vec<u8>, limit: usize, flags: i32) -> io::Result<usize> {
+    buffer.reserve(limit);
+    let fd = fd.as_fd().as_raw_fd();
+    let (old, room) = (buffer.len(), buffer.spare_capacity_mut().as_mut_ptr());
+    loop {
+        // SAFETY: `limit` bytes at `room` belong to the vector, as was just seen to; the kernel writes to
+        // them and reads none.
+        let count = unsafe { libc::recv(fd, room.cast(), limit, flags) };
+        if let Ok(count) = usize::try_from(count) {
+            // SAFETY: the kernel wrote that many bytes behind the old end, not more than there is room for.
+            unsafe { buffer.set_len(old + count.min(limit)) };
+            return Ok(count);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// Sends what fits without waiting; `WouldBlock` when nothing does.
 pub fn send_now(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;

@@ -159,11 +159,16 @@ pub fn groups_of(user: &User) -> io::Result<Vec<u32>> {
 /// Supplementary groups become the one group `gid`. A process whose real and effective users
 /// are both ordinary may only "become" the user it is; then nothing happens.
 pub fn set_effective(uid: u32, gid: u32) -> io::Result<()> {
-    if euid() == uid && egid() == gid {
+    change_effective((euid(), egid()), (uid, gid))
+}
+
+/// As [`set_effective`], for a process whose effective ids are `old` now.
+fn change_effective(old: (u32, u32), (uid, gid): (u32, u32)) -> io::Result<()> {
+    if old == (uid, gid) {
         return Ok(());
     }
-    if euid() != 0 && unistd::seteuid(Uid::from_raw(0)).is_err() {
-        return if euid() == uid {
+    if old.0 != 0 && unistd::seteuid(Uid::from_raw(0)).is_err() {
+        return if old.0 == uid {
             Ok(())
         } else {
             Err(io::Error::from_raw_os_error(libc::EPERM))
@@ -181,11 +186,11 @@ pub fn set_effective(uid: u32, gid: u32) -> io::Result<()> {
 ///
 /// When the old identity cannot be restored: going on would mix up privileges.
 pub fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> io::Result<T> {
-    let (old_uid, old_gid) = (euid(), egid());
-    set_effective(uid, gid)?;
+    let old = (euid(), egid());
+    change_effective(old, (uid, gid))?;
     let result = work();
-    if let Err(error) = set_effective(old_uid, old_gid) {
-        panic!("cannot restore uid {old_uid} gid {old_gid}: {error}");
+    if let Err(error) = set_effective(old.0, old.1) {
+        panic!("cannot restore uid {} gid {}: {error}", old.0, old.1);
     }
     Ok(result)
 }

@@ -1,6 +1,6 @@
 //! `-q`, `-d` and `-s`.
 
-use bstr::{BStr, BString};
+use bstr::{BStr, BString, ByteSlice};
 use postern_command::json_string;
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
@@ -47,9 +47,18 @@ fn each_line(work: &mut dyn FnMut(&BStr)) {
 }
 
 fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
-    input
+    let lines = input
         .next(pause)
-        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
+        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)));
+    lines.map(|(line, next)| (until_nul(line), next.map(until_nul)))
+}
+
+/// Keys are C strings elsewhere: a line ends at its first NUL.
+fn until_nul(line: &BStr) -> &BStr {
+    match line.find_byte(0) {
+        Some(end) => line.get(..end).map_or(line, BStr::new),
+        None => line,
+    }
 }
 
 /// Tables that are opened when they are first needed.
@@ -57,6 +66,8 @@ struct Lazy<'a> {
     config: &'a Config,
     options: &'a Options,
     open: Vec<Box<dyn Table>>,
+    /// The value that was found last.
+    value: BString,
 }
 
 impl<'a> Lazy<'a> {
@@ -65,6 +76,7 @@ impl<'a> Lazy<'a> {
             config,
             options,
             open: Vec::new(),
+            value: BString::default(),
         }
     }
 
@@ -77,35 +89,35 @@ impl<'a> Lazy<'a> {
 
     /// Writes the key and its value, if any; whether there is one.
     fn answer(&mut self, key: &BStr, output: &mut Output) -> bool {
-        let value = self.find(key);
-        if let Some(value) = &value {
-            output.pair(key, BStr::new(value));
+        let is_found = self.find(key);
+        if is_found {
+            output.pair(key, self.value.as_bstr());
         }
-        value.is_some()
+        is_found
     }
 
-    /// The value in the first table that has the key.
-    fn find(&mut self, key: &BStr) -> Option<BString> {
+    /// Whether a table has the key; then `value` is that of the first.
+    fn find(&mut self, key: &BStr) -> bool {
         for (index, operand) in self.options.operands.iter().enumerate() {
             if self.open.len() <= index {
                 self.open
                     .push(open(self.config, operand, OpenMode::Read, self.options));
             }
-            let table = self.open.get_mut(index)?;
-            match table.lookup(key) {
-                Ok(None) => {}
-                Ok(Some(value)) => {
-                    if value.is_empty() {
-                        let name = table.name();
-                        log::warn!("table {name}: key {key}: empty string result is not allowed");
-                        log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+            let Some(table) = self.open.get_mut(index) else {
+                return false;
+            };
+            match table.lookup_into(key, &mut self.value) {
+                Ok(false) => {}
+                Ok(true) => {
+                    if self.value.is_empty() {
+                        warn_empty(operand, key);
                     }
-                    return Some(value);
+                    return true;
                 }
                 Err(error) => give_up(table.name(), "query", &error),
             }
         }
-        None
+        false
     }
 }
 
@@ -114,12 +126,12 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     let mut tables = Lazy::new(config, options);
     let mut output = Output::new::<D>(options.json);
     if key != "-" {
-        let value = tables.find(key);
-        if let Some(value) = &value {
-            output.answer(key, BStr::new(value));
+        let is_found = tables.find(key);
+        if is_found {
+            output.answer(key, tables.value.as_bstr());
         }
         output.end();
-        return found(value.is_some());
+        return found(is_found);
     }
     let mut any = false;
     if options.headers || options.body {
@@ -140,6 +152,12 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     found(any)
 }
 
+/// Complains of an empty value in a table, which is called as the user has called it.
+fn warn_empty(operand: impl std::fmt::Display, key: &BStr) {
+    log::warn!("table {operand}: key {key}: empty string result is not allowed");
+    log::warn!("table {operand} should return NO RESULT in case of NOT FOUND");
+}
+
 /// Prints the first table whole.
 pub(crate) fn list<D: Dialect>(config: &Config, options: &Options) -> ExitCode {
     let Some(operand) = options.operands.first() else {
@@ -152,14 +170,9 @@ pub(crate) fn list<D: Dialect>(config: &Config, options: &Options) -> ExitCode {
         match table.sequence(restart) {
             Ok(Some((key, value))) => {
                 if key.is_empty() {
-                    log::warn!(
-                        "table {}: empty lookup key value is not allowed",
-                        table.name()
-                    );
+                    log::warn!("table {operand}: empty lookup key value is not allowed");
                 } else if value.is_empty() {
-                    let name = table.name();
-                    log::warn!("table {name}: key {key}: empty string result is not allowed");
-                    log::warn!("table {name} should return NO RESULT in case of NOT FOUND");
+                    warn_empty(operand, BStr::new(&key));
                 }
                 let value = options.shown(table.name(), BStr::new(&key), value);
                 output.pair(BStr::new(&key), BStr::new(&value));

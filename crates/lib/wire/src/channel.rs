@@ -178,11 +178,9 @@ impl Channel {
             // One large message must not cost its room for as long as the connection lasts.
             self.input = Vec::new();
         }
-        let room = self.input_room.max(self.end + BUFFER).min(limit);
-        self.input.resize(room, 0);
-        let buffer = self.input.get_mut(self.end..).unwrap_or_default();
-        let space = buffer.len();
-        match socket::recv_now(self.raw.input(), buffer) {
+        let space = self.input_room.max(self.end + BUFFER).min(limit) - self.end;
+        self.input.truncate(self.end);
+        match socket::recv_append_now(self.raw.input(), &mut self.input, space) {
             Ok(0) => Ok(Received::End),
             Ok(count) => {
                 self.end += count;
@@ -378,10 +376,16 @@ impl Channel {
         self.flush()?;
         self.arm_read().inspect_err(|_| self.failed = true)?;
         let mut input = std::mem::take(&mut self.input);
-        input.resize(self.input_room, 0);
+        let room = self.input_room;
         let result = self.account(|raw, layer| match layer {
-            Some(layer) => layer.read(raw, &mut input),
-            None => raw.read(&mut input),
+            Some(layer) => {
+                input.resize(room, 0);
+                layer.read(raw, &mut input)
+            }
+            None => {
+                input.clear();
+                raw.receive(&mut input, room)
+            }
         });
         self.input = input;
         (self.start, self.end) = (0, 0);
@@ -390,6 +394,24 @@ impl Channel {
         if self.was_filled {
             self.input_room = larger(self.input_room);
         }
+        Ok(())
+    }
+
+    /// Writes what the buffer, as it is, has no room for.
+    #[cold]
+    fn write_beyond_room(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.output.len() + data.len() > self.output_room {
+            self.flush()?;
+            self.output_room = larger(self.output_room);
+        }
+        if data.len() >= self.output_room {
+            return self.send(data);
+        }
+        if self.output.capacity() == 0 {
+            // At once: small pieces would be copied from one size to the next.
+            self.output.reserve_exact(BUFFER);
+        }
+        self.output.extend_from_slice(data);
         Ok(())
     }
 
@@ -441,16 +463,18 @@ impl Read for Channel {
 
 impl Write for Channel {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        if self.output.len() + data.len() > self.output_room {
-            self.flush()?;
-            self.output_room = larger(self.output_room);
-        }
-        if data.len() >= self.output_room {
-            self.send(data)?;
-        } else {
-            self.output.extend_from_slice(data);
-        }
+        self.write_all(data)?;
         Ok(data.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        let room = self.output_room.min(self.output.capacity());
+        if self.output.len() + data.len() > room {
+            return self.write_beyond_room(data);
+        }
+        self.output.extend_from_slice(data);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -88,6 +88,20 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Reads up to `limit` bytes, which are appended to `buffer`.
+    pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        if self.is_socket {
+            return socket::recv_append(&self.input, buffer, limit).map_err(would_block_is_timeout);
+        }
+        let old = buffer.len();
+        buffer.resize(old.saturating_add(limit), 0);
+        let result = self.read(buffer.get_mut(old..).unwrap_or_default());
+        buffer.truncate(old.saturating_add(*result.as_ref().unwrap_or(&0)));
+        result
+    }
+}
+
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_socket {

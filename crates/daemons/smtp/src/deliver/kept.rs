@@ -37,7 +37,7 @@ impl Client<'_> {
         &mut self,
         job: &mut Job<'_>,
         source: &Source<'_>,
-        hop: &Hop<'_>,
+        hop: &mut Hop<'_>,
         inet: &Inet,
         targets: &mut Vec<Target>,
         sessions: &mut usize,
@@ -67,9 +67,7 @@ impl Client<'_> {
                 break;
             };
             let peer = self.peer(&target, inet);
-            let label = self.endpoint_label(&peer);
-            let kept = self.cache.find_endpoint(label.as_bstr());
-            let Some(session) = kept.and_then(|kept| self.revive(job, kept, Some(peer))) else {
+            let Some(session) = self.revive_endpoint(job, &peer) else {
                 at += 1;
                 continue;
             };
@@ -78,6 +76,13 @@ impl Client<'_> {
             job.final_server = hop.is_final && (targets.is_empty() || *sessions == limit);
             self.converse(job, source, hop, session);
         }
+    }
+
+    /// A kept session with this address.
+    pub(super) fn revive_endpoint(&mut self, job: &mut Job<'_>, peer: &Peer) -> Option<Session> {
+        let label = self.endpoint_label(peer);
+        let kept = self.cache.find_endpoint(label.as_bstr())?;
+        self.revive(job, kept, Some(peer.clone()))
     }
 
     /// Puts the session into the cache.
@@ -101,12 +106,13 @@ impl Client<'_> {
         };
         let endpoint_label = self.endpoint_label(&session.peer);
         let destination_label = self.destination_label(&job.request.nexthop);
+        let labelled = session.labelled;
         let socket = session.channel.into_fd();
         self.cache.save(
             self.settings.cache_time_limit,
             &socket,
             (endpoint_label.as_bstr(), &endpoint),
-            Some((destination_label.as_bstr(), &destination)),
+            labelled.then_some((destination_label.as_bstr(), &destination)),
         );
     }
 

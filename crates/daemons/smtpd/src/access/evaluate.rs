@@ -263,6 +263,8 @@ impl Session<'_> {
             "reject_unlisted_recipient" | "check_recipient_maps" => {
                 self.reject_unlisted_recipient()
             }
+            "reject_unverified_sender" => self.reject_unverified_sender(),
+            "reject_unverified_recipient" => self.reject_unverified_recipient(),
             "permit_auth_destination" => self.permit_auth_destination(),
             "reject_unauth_destination" => self.reject_unauth_destination(),
             "defer_unauth_destination" => self.defer_unauth_destination(),
@@ -286,7 +288,7 @@ impl Session<'_> {
         })
     }
 
-    /// Restrictions that need a block list, a policy service or the verify service.
+    /// Restrictions that need a block list or a policy service.
     fn in_other_services(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
         match name {
             "check_sasl_access" | "check_ccert_access" => {
@@ -318,9 +320,6 @@ impl Session<'_> {
                 if self.config().get(params::MAPS_RBL_DOMAINS).is_empty() {
                     return Some(Ok(Verdict::Dunno));
                 }
-                Some(self.not_available(name))
-            }
-            "reject_unverified_sender" | "reject_unverified_recipient" => {
                 Some(self.not_available(name))
             }
             _ => None,

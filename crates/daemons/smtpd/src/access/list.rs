@@ -94,7 +94,7 @@ impl Restrictions {
     ///
     /// [`SettingError::OpenRelay`].
     pub(crate) fn require_relay_control(&self) -> Result<(), SettingError> {
-        if self.controls_relay(&self.relay, 0) || self.controls_relay(&self.recipient, 0) {
+        if self.controls_relay(&self.recipient, 0) || self.controls_relay(&self.relay, 0) {
             return Ok(());
         }
         Err(SettingError::OpenRelay)

@@ -22,6 +22,9 @@ use crate::settings::BareNewline;
 use crate::submit::{self, Queue};
 use crate::transaction::Chunking;
 
+/// Room for most lines of mail (RFC 5322 §2.1.1).
+const USUAL_LINE: usize = 80;
+
 impl Session<'_> {
     pub(super) fn data_command(&mut self, args: &[Word]) -> Step<Outcome> {
         if self.chunking != Chunking::None {
@@ -57,7 +60,7 @@ impl Session<'_> {
     fn receive_content(&mut self) -> Step {
         let limit = self.server.set.line_length_limit;
         let strict = self.bare_newline != BareNewline::Allow;
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(USUAL_LINE);
         self.io.restart_deadline();
         loop {
             let end = self.io.read_line(limit, &mut line)?;
@@ -76,8 +79,7 @@ impl Session<'_> {
                 Line::EndOfData if complete => return Ok(()),
                 Line::EndOfData | Line::Ignored => {}
                 Line::Text(text) => {
-                    let text = text.to_vec();
-                    self.put_content(&text, if complete { Piece::End } else { Piece::Part });
+                    self.put_content(text, if complete { Piece::End } else { Piece::Part });
                 }
             }
         }

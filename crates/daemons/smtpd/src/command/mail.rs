@@ -5,6 +5,7 @@
 use bstr::{BStr, BString};
 use postern_config::params;
 use postern_mail::smtp_command::{Body, MailParameter, ParameterError, Word, mail_parameter};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::{Outcome, is};
@@ -253,8 +254,8 @@ impl Session<'_> {
         if self.alone {
             return Ok("local");
         }
-        let list = self.config().get(params::LOCAL_HEADER_REWRITE_CLIENTS);
-        let mut words = postern_dict::split_list(&list).into_iter().peekable();
+        let list = Rc::clone(&self.server.set.local_header_rewrite_clients);
+        let mut words = list.iter().map(String::as_str);
         while let Some(word) = words.next() {
             let name = word.to_ascii_lowercase();
             let found = match name.as_str() {

@@ -5,6 +5,7 @@ use postern_config::Config;
 use postern_mail::address;
 use postern_mail::printable::{Charset, mask};
 use postern_rewrite::{Context, Resolved};
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -22,13 +23,13 @@ const FLUSH_AFTER: Duration = Duration::from_secs(10);
 impl Session<'_> {
     /// Sends a reply: lines separated by LF, each with its code.
     pub(crate) fn reply(&mut self, text: impl AsRef<[u8]>) -> Step {
-        let mut text = BString::from(text.as_ref());
+        let mut text = Cow::Borrowed(text.as_ref());
         if self.server.set.soft_bounce {
-            text = reply::soften(&text);
+            text = Cow::Owned(reply::soften(&text).into());
         }
         if matches!(text.first(), Some(b'4' | b'5')) {
-            text = self.with_filter(text);
-            text = self.with_footer(text);
+            let filtered = self.with_filter(text.into_owned().into());
+            text = Cow::Owned(self.with_footer(filtered).into());
         }
         self.transcript.server(&text);
         if matches!(text.get(..3), Some(b"421" | b"521")) {

@@ -22,6 +22,21 @@ impl Config {
         })
     }
 
+    /// As [`Config::expand`]; the flag tells whether `text` refers, outside conditions, to a name that
+    /// nobody knows.
+    pub fn expand_strictly(
+        &self,
+        text: &str,
+        extra: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(String, bool), ConfigError> {
+        let moment = self.late();
+        expand::expand_strictly(text, &|name| {
+            extra(name)
+                .map(Found::Verbatim)
+                .or_else(|| self.found(name, moment))
+        })
+    }
+
     pub(super) fn expand_all(&self, text: &str) -> Result<String, ConfigError> {
         self.expand_at(text, self.late())
     }

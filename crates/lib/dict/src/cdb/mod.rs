@@ -40,10 +40,31 @@ struct Cdb {
     header: Vec<u8>,
     forms: NulForms,
     scratch: Vec<u8>,
-    /// The stored forms of the key that comes next and the one after it, with their hashes.
-    expected: [(Vec<u8>, u32); 2],
+    /// The key that comes next and the one after it.
+    expected: [Expected; 2],
     /// Offset of the next record of a walk.
     next: u64,
+}
+
+/// A key that will be looked up, in stored form, and where to look for it first.
+#[derive(Debug, Default)]
+struct Expected {
+    form: Vec<u8>,
+    /// Whether the form has a NUL at its end.
+    with_nul: bool,
+    start: Option<Start>,
+}
+
+/// The hash of a key, and where its slots are.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    hash: u32,
+    /// Offset of the slots.
+    table: u32,
+    /// How many there are; not 0.
+    slots: u32,
+    /// The one to begin with.
+    first: u32,
 }
 
 /// Opens `cdb:path` (the file `path.cdb`).
@@ -82,7 +103,7 @@ pub(crate) fn open(
         header,
         forms: NulForms::new(flags),
         scratch: Vec::new(),
-        expected: [(Vec::new(), hash(b"")), (Vec::new(), hash(b""))],
+        expected: [Expected::default(), Expected::default()],
         next: 0,
     }))
 }
@@ -101,32 +122,71 @@ fn index(value: u32) -> io::Result<usize> {
 }
 
 impl Cdb {
-    fn find(&mut self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let mut expected = self.expected.iter();
-        let known = expected.find(|(stored, _)| stored == key);
-        let hash = known.map_or_else(|| hash(key), |(_, hash)| *hash);
+    /// Where to look for a key in stored form; `None` when there is nothing.
+    fn start(&self, key: &[u8]) -> io::Result<Option<Start>> {
+        let hash = hash(key);
         let (table, slots) = self.table(hash)?;
-        if slots == 0 {
-            return Ok(None);
-        }
-        if u64::from(table) + u64::from(slots) * 8 > self.reader.length() {
+        Ok((hash >> 8).checked_rem(slots).map(|first| Start {
+            hash,
+            table,
+            slots,
+            first,
+        }))
+    }
+
+    fn find(&mut self, key: &[u8], start: Option<Start>, value: &mut BString) -> io::Result<bool> {
+        let Some(start) = start else {
+            return Ok(false);
+        };
+        let table = u64::from(start.table);
+        if table + u64::from(start.slots) * 8 > self.reader.length() {
             return Err(malformed());
         }
-        let start = (hash >> 8) % slots;
-        for slot in (start..slots).chain(0..start) {
-            let place = u64::from(table) + u64::from(slot) * 8;
-            let (stored, position) = self.reader.pair(place)?;
+        let mut slot = start.first;
+        for _ in 0..start.slots {
+            let (stored, position) = self.reader.pair(table + u64::from(slot) * 8)?;
             if position == 0 {
-                return Ok(None);
+                return Ok(false);
             }
-            if stored != hash {
-                continue;
+            if stored == start.hash && self.reader.record(u64::from(position), key, value)? {
+                return Ok(true);
             }
-            if let Some(data) = self.reader.record(u64::from(position), key)? {
-                return Ok(Some(data));
+            slot += 1;
+            if slot == start.slots {
+                slot = 0;
             }
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// Both forms of a key that nobody announced.
+    fn find_forms(&mut self, key: &BStr, value: &mut BString) -> io::Result<bool> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut answer = Ok(false);
+        for (with, form) in self.forms.keys(key, &mut scratch) {
+            let start = self.start(form);
+            answer = start.and_then(|start| self.find(form, start, value));
+            match answer {
+                Ok(true) => self.forms.settle(with),
+                Ok(false) => continue,
+                Err(_) => {}
+            }
+            break;
+        }
+        self.scratch = scratch;
+        answer
+    }
+
+    fn find_expected(&mut self, place: usize, value: &mut BString) -> io::Result<bool> {
+        let Some(known) = self.expected.get_mut(place) else {
+            return Ok(false);
+        };
+        let (form, start) = (std::mem::take(&mut known.form), known.start);
+        let answer = self.find(&form, start, value);
+        if let Some(known) = self.expected.get_mut(place) {
+            known.form = form;
+        }
+        answer
     }
 
     /// The offset and the number of slots of the table for `hash`.
@@ -177,36 +237,46 @@ impl Table for Cdb {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut answer = Ok(None);
-        for (with, form) in self.forms.keys(key, &mut scratch) {
-            answer = self.find(form);
-            if let Ok(Some(_)) = answer {
-                self.forms.settle(with);
-            }
-            if !matches!(answer, Ok(None)) {
-                break;
-            }
+        let mut value = BString::default();
+        Ok(self.lookup_into(key, &mut value)?.then_some(value))
+    }
+    fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
+        // An announced key has one form; both only come into question until the first was found.
+        let is_it = |known: &Expected| match known.form.split_last() {
+            Some((0, form)) if known.with_nul => form == key,
+            _ => !known.with_nul && known.form == *key,
+        };
+        let known = match self.forms.only() {
+            Some(_) => self.expected.iter().position(is_it),
+            None => None,
+        };
+        match known {
+            Some(place) => self.find_expected(place, value),
+            None => self.find_forms(key, value),
         }
-        self.scratch = scratch;
-        let value = answer.map_err(|error| self.failed(&error))?;
-        Ok(value.map(cut_nul))
+        .map_err(|error| self.failed(&error))
     }
     fn expect(&mut self, key: &BStr) {
+        let Some(with_nul) = self.forms.only() else {
+            return;
+        };
         self.expected.swap(0, 1);
-        let [_, (stored, known)] = &mut self.expected;
-        stored.clear();
-        // Both forms only come into question until the first was found.
-        match self.forms.keys(key, &mut self.scratch).next() {
-            Some((_, form)) => stored.extend_from_slice(form),
-            None => return,
+        let mut form = std::mem::take(&mut self.expected[1].form);
+        form.clear();
+        form.extend_from_slice(key);
+        if with_nul {
+            form.push(0);
         }
-        *known = hash(stored);
-        let hash = *known;
-        if let Ok((table, slots @ 1..)) = self.table(hash) {
-            let slot = u64::from((hash >> 8) % slots);
-            self.reader.expect(u64::from(table) + slot * 8);
+        let start = self.start(&form).ok().flatten();
+        if let Some(start) = start {
+            let slot = u64::from(start.table) + u64::from(start.first) * 8;
+            self.reader.expect(slot);
         }
+        self.expected[1] = Expected {
+            form,
+            with_nul,
+            start,
+        };
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if restart || self.next == 0 {

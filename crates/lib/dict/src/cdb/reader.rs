@@ -1,5 +1,6 @@
 //! Bytes of a constant database, which nobody changes once it has its name.
 
+use bstr::BString;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
@@ -7,6 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use super::malformed;
 use crate::blocks::{BLOCK, Blocks};
+use crate::dbfile::before_nul;
 
 /// The file and what was read of it.
 pub(super) struct Reader {
@@ -60,18 +62,23 @@ impl Reader {
         Ok(Cow::Owned(bytes))
     }
 
-    /// The data of the record at `offset` if that has `key`.
-    pub(super) fn record(&mut self, offset: u64, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    /// Whether the record at `offset` has `key`; then its data, up to the first NUL, is in `value`.
+    pub(super) fn record(
+        &mut self,
+        offset: u64,
+        key: &[u8],
+        value: &mut BString,
+    ) -> io::Result<bool> {
         let (key_length, data_length) = self.pair(offset)?;
         if usize::try_from(key_length).ok() != Some(key.len()) {
-            return Ok(None);
+            return Ok(false);
         }
         let body = offset + 8;
         if let Some(known) = self.here(body) {
             // Both are in a block that is remembered: nearly always.
             let start = known.get(..key.len());
             if start.is_some_and(|stored| stored != key) {
-                return Ok(None);
+                return Ok(false);
             }
             let end = usize::try_from(data_length).map_err(|_| malformed())?;
             let data = known
@@ -79,14 +86,18 @@ impl Reader {
                 .and_then(|data| data.get(..end))
                 .filter(|_| body + u64::from(key_length) + u64::from(data_length) <= self.length);
             if let Some(data) = data {
-                return Ok(Some(data.to_vec()));
+                value.clear();
+                value.extend_from_slice(before_nul(data));
+                return Ok(true);
             }
         }
         if *self.read(body, key_length)? != *key {
-            return Ok(None);
+            return Ok(false);
         }
         let data = self.read(body + u64::from(key_length), data_length)?;
-        Ok(Some(data.into_owned()))
+        value.clear();
+        value.extend_from_slice(before_nul(&data));
+        Ok(true)
     }
 
     /// What is remembered from `offset` to the end of its block.

@@ -184,11 +184,17 @@ impl<S: Session> Pool<S> {
     ) -> Result<T, Failed> {
         let idle = self.idle;
         let host = self.hosts.get_mut(index).ok_or(Failed)?;
-        let (mut session, mut is_fresh) = match std::mem::replace(&mut host.state, State::Unused) {
+        let known = match std::mem::replace(&mut host.state, State::Unused) {
             State::Up { session, since } if is_usable(&session, since.elapsed(), idle) => {
-                (session, false)
+                Some(session)
             }
-            _ => (host.connect()?, true),
+            // What cannot be used again ends before there is a new one: each server has one connection at most.
+            _ => None,
+        };
+        let mut is_fresh = known.is_none();
+        let mut session = match known {
+            Some(session) => session,
+            None => host.connect()?,
         };
         loop {
             let failure = match question(&mut session) {
@@ -207,6 +213,7 @@ impl<S: Session> Pool<S> {
                 Failure::Spoilt(_) => return Err(Failed),
                 // A restarted server ends old connections; that says nothing about new ones.
                 Failure::Lost(_) if !is_fresh => {
+                    drop(session);
                     session = host.connect()?;
                     is_fresh = true;
                 }
@@ -261,6 +268,8 @@ mod tests {
     /// What the servers of a test are to do, and what was asked of them.
     #[derive(Default)]
     struct Script {
+        /// Sessions that exist, and the most there were at a time.
+        open: (usize, usize),
         refuses_login: Vec<usize>,
         stale: Vec<usize>,
         logins: Vec<usize>,
@@ -278,12 +287,40 @@ mod tests {
             if state.refuses_login.contains(number) {
                 return Err("refused".to_owned());
             }
+            state.open.0 += 1;
+            state.open.1 = state.open.1.max(state.open.0);
             drop(state);
             Ok(Self((*number, Arc::clone(script))))
         }
         fn is_stale(&self) -> bool {
             self.0.1.lock().unwrap().stale.contains(&self.0.0)
         }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let mut script = self.0.1.lock().unwrap();
+            script.open.0 = script.open.0.saturating_sub(1);
+        }
+    }
+
+    #[test]
+    fn a_server_never_has_two_connections() {
+        let (mut pool, script) = pool(&[Class::Inet], 60);
+        for round in 0..6 {
+            let mut lost = round % 2 == 0;
+            script.lock().unwrap().stale = if round % 3 == 0 { vec![0] } else { Vec::new() };
+            let answer = pool.ask(|_| {
+                if std::mem::take(&mut lost) {
+                    return Err(Failure::Lost("gone".to_owned()));
+                }
+                Ok(())
+            });
+            // The first connection is fresh: a failure on it says that the server is down.
+            assert_eq!(answer.is_ok(), round > 0);
+            pool.retry = Duration::ZERO;
+        }
+        assert_eq!(script.lock().unwrap().open, (1, 1));
     }
 
     fn pool(classes: &[Class], retry: u64) -> (Pool<Fake>, Arc<Mutex<Script>>) {

@@ -191,6 +191,76 @@ fn eight_bit_parts_become_quoted_printable() {
 }
 
 #[test]
+fn message_types_differ_in_the_encodings_that_they_may_have() {
+    let rows = [
+        // type, encodings that are reported, whether the header in a base64 part is seen
+        ("rfc822", &["quoted-printable", "base64"][..], true),
+        ("global", &[], true),
+        ("partial", &["8bit", "binary"], false),
+        ("external-body", &["8bit", "binary"], false),
+        ("delivery-status", &[], false),
+    ];
+    for (subtype, bad, nested) in rows {
+        let text = |encoding: &str| {
+            format!(
+                "Content-Type: message/{subtype}\nContent-Transfer-Encoding: {encoding}\n\nA: b\n"
+            )
+        };
+        let errors = |text: &str| {
+            let options = Options {
+                report_encoding_domain: true,
+                ..Options::default()
+            };
+            let mut events = run(options, text);
+            events.retain(|event| event.contains("encoding domain"));
+            events
+        };
+        for encoding in [
+            "7bit",
+            "8bit",
+            "binary",
+            "quoted-printable",
+            "base64",
+            "x-uu",
+        ] {
+            let reported = !errors(&text(encoding)).is_empty();
+            assert_eq!(reported, bad.contains(&encoding), "{subtype} {encoding}");
+        }
+        let events = run(Options::default(), &text("base64"));
+        assert_eq!(
+            events.contains(&"Nested A: b".to_owned()),
+            nested,
+            "{subtype}"
+        );
+    }
+}
+
+#[test]
+fn eight_bit_message_parts_become_quoted_printable_but_for_messages_of_their_own() {
+    let options = Options {
+        downgrade: true,
+        ..Options::default()
+    };
+    for (subtype, label, line) in [
+        ("rfc822", "7bit", "A: \u{e4}"),
+        ("global", "quoted-printable", "A: =C3=A4"),
+        ("partial", "7bit", "A: =C3=A4"),
+        ("delivery-status", "7bit", "A: =C3=A4"),
+    ] {
+        let text = format!(
+            "Content-Type: message/{subtype}\nContent-Transfer-Encoding: 8bit\n\nA: \u{e4}\n"
+        );
+        let events = run(options.clone(), &text);
+        let header = format!("Primary Content-Transfer-Encoding: {label}");
+        assert!(events.contains(&header), "{subtype}: {events:?}");
+        assert!(
+            events.iter().any(|event| event.ends_with(line)),
+            "{subtype}: {events:?}"
+        );
+    }
+}
+
+#[test]
 fn long_headers_stop_growing() {
     let options = Options {
         header_size_limit: 20,

@@ -3,6 +3,7 @@
 //! The text protocol is spoken here over the message types of the `postgres` driver's protocol crate: that
 //! driver brings an asynchronous runtime, can use UTF-8 only, and knows no limit for a query.
 
+mod binding;
 mod messages;
 mod session;
 mod uri;
@@ -20,7 +21,7 @@ use crate::{Flags, LookupError, OpenError, OpenMode, Table, split_list};
 #[cfg(fuzzing)]
 pub(crate) use session::fuzzing;
 use session::{Connection, Place, Target};
-use uri::{SslMode, Uri, is_uri};
+use uri::{Binding, SslMode, Uri, is_uri};
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -144,6 +145,7 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
         encoding: login.encoding.clone(),
         session: Vec::new(),
         ssl_mode: SslMode::default(),
+        binding: Binding::default(),
         tls: TlsFiles::default(),
         limits: Limits::USUAL,
         read_write: false,
@@ -173,6 +175,7 @@ fn target(host: &str, places: Result<Vec<Place>, String>, login: &Login) -> Targ
     // A URI is complete: what the table says beside it does not count.
     (target.user, target.password, target.database) = (uri.user, uri.password, uri.database);
     (target.session, target.ssl_mode, target.tls) = (uri.session, uri.ssl_mode, uri.tls);
+    target.binding = uri.binding;
     if let Some(limit) = uri.connect_limit {
         target.limits.connect = limit.min(Duration::from_secs(60));
     }

@@ -2,14 +2,17 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::frontend;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::binding::end_point;
 use super::messages::{Message, Messages, columns, complaint, name_and_value};
-use super::uri::SslMode;
+use super::uri::{Binding, SslMode};
 use crate::expansion::Template;
 use crate::io_text;
 use crate::sql::Cell;
@@ -47,6 +50,7 @@ pub(super) struct Target {
     /// Other parameters of the session.
     pub(super) session: Vec<(&'static str, BString)>,
     pub(super) ssl_mode: SslMode,
+    pub(super) binding: Binding,
     pub(super) tls: TlsFiles,
     pub(super) limits: Limits,
     pub(super) read_write: bool,
@@ -61,6 +65,10 @@ pub(super) struct Connection {
     /// The backslash is an ordinary character in literals.
     plain_backslash: bool,
     answer_limit: Duration,
+    /// The hash of the server's certificate, if logins are to be bound to it.
+    end_point: Option<Vec<u8>>,
+    /// The proof of the password is bound to it.
+    is_bound: bool,
 }
 
 impl Session for Connection {
@@ -89,13 +97,24 @@ impl Session for Connection {
 fn log_in(target: &Target, place: &Place, label: &str) -> Result<Connection, String> {
     let end = Instant::now() + target.limits.connect;
     let (mut messages, at) = dial(place, end)?;
-    let spoilt = want_encryption(&mut messages, target, place, end);
-    if let Some(plain) = spoilt.map_err(|why| format!("{at} failed: {why}"))? {
-        messages = plain;
+    let failed = |why| format!("{at} failed: {why}");
+    let privacy = want_encryption(&mut messages, target, place, end).map_err(failed)?;
+    let mut certificate = None;
+    match privacy {
+        Privacy::None => {}
+        Privacy::Encrypted(shown) => certificate = Some(shown),
+        Privacy::Spoilt(plain) => messages = *plain,
+    }
+    if certificate.is_none() && target.binding == Binding::Require {
+        return Err(failed(
+            "channel binding required, but SSL not in use\n".to_owned(),
+        ));
     }
     dial::limit(messages.channel(), end);
     let mut connection = Connection::new(messages, target, label);
-    let failed = |why| format!("{at} failed: {why}");
+    if target.binding != Binding::Disable {
+        connection.end_point = certificate.and_then(|certificate| end_point(&certificate));
+    }
     connection.start(target).map_err(failed)?;
     if target.read_write {
         connection.want_read_write().map_err(failed)?;
@@ -143,20 +162,28 @@ fn dial(place: &Place, end: Instant) -> Result<(Messages, String), String> {
     }
 }
 
-/// Encrypts the connection as the mode wants. Gives a new connection in place of one that was spoilt by
-/// trying.
+/// What came of the wish for encryption.
+enum Privacy {
+    None,
+    /// With the server's certificate.
+    Encrypted(Vec<u8>),
+    /// It was tried in vain; this connection takes the place of the other.
+    Spoilt(Box<Messages>),
+}
+
+/// Encrypts the connection as the mode wants.
 fn want_encryption(
     messages: &mut Messages,
     target: &Target,
     place: &Place,
     end: Instant,
-) -> Result<Option<Messages>, String> {
+) -> Result<Privacy, String> {
     let Place::Inet(host, _) = place else {
-        return Ok(None);
+        return Ok(Privacy::None);
     };
     let (files, mode) = (&target.tls, target.ssl_mode);
     let check = match mode {
-        SslMode::Disable => return Ok(None),
+        SslMode::Disable => return Ok(Privacy::None),
         SslMode::VerifyFull => Check::ChainAndName,
         SslMode::VerifyCa => Check::Chain,
         // As libpq does: with authorities at hand, "require" checks against them.
@@ -172,15 +199,15 @@ fn want_encryption(
     let answer = answer.map_err(|error| closed(&error))?;
     if answer != b'S' {
         if mode == SslMode::Prefer {
-            return Ok(None);
+            return Ok(Privacy::None);
         }
         return Err("server does not support SSL, but SSL was required\n".to_owned());
     }
-    match tls::encrypt(messages.channel(), files, check, host, end) {
-        Ok(()) => Ok(None),
+    match tls::encrypt_and_identify(messages.channel(), files, check, host, end) {
+        Ok(certificate) => Ok(Privacy::Encrypted(certificate)),
         Err(error) if mode == SslMode::Prefer && !postern_wire::is_timeout(&error) => {
             let (plain, _) = dial(place, end)?;
-            Ok(Some(plain))
+            Ok(Privacy::Spoilt(Box::new(plain)))
         }
         Err(error) => Err(format!("SSL error: {}\n", io_text(&error))),
     }
@@ -235,6 +262,8 @@ impl Connection {
             ascii_safe: is_safe(&target.encoding),
             plain_backslash: false,
             answer_limit: target.limits.answer,
+            end_point: None,
+            is_bound: false,
         }
     }
 
@@ -309,11 +338,22 @@ impl Connection {
         if matches!(kind, 3 | 5 | 10) && password.is_empty() {
             return Err("fe_sendauth: no password supplied\n".to_owned());
         }
+        // A login that was not bound has not proved who is at the other end.
+        if target.binding == Binding::Require && matches!(kind, 3 | 5) {
+            return Err(
+                "channel binding required but not supported by server's authentication request\n"
+                    .to_owned(),
+            );
+        }
         match kind {
             // A server that does not know the password must not go without its own proof.
             0 if scram.is_some() => {
                 Err("server did not prove that it knows the password\n".to_owned())
             }
+            0 if target.binding == Binding::Require && !self.is_bound => Err(
+                "channel binding required, but server authenticated client without channel binding\n"
+                    .to_owned(),
+            ),
             0 => Ok(()),
             3 => self.send(|buffer| frontend::password_message(password, buffer)),
             5 => {
@@ -322,19 +362,11 @@ impl Connection {
                 self.send(|buffer| frontend::password_message(hash.as_bytes(), buffer))
             }
             10 => {
-                if !data
-                    .split_str(b"\0")
-                    .any(|name| name == SCRAM_SHA_256.as_bytes())
-                {
-                    return Err(
-                        "none of the server's SASL authentication mechanisms are supported\n"
-                            .to_owned(),
-                    );
-                }
-                // The proof is not bound to an encrypted channel, and says so.
-                let state = scram.insert(ScramSha256::new(password, ChannelBinding::unsupported()));
+                let (mechanism, binding) = self.choose_mechanism(data, target.binding)?;
+                let state = scram.insert(ScramSha256::new(password, binding));
                 let first = state.message().to_vec();
-                self.send(|buffer| frontend::sasl_initial_response(SCRAM_SHA_256, &first, buffer))
+                self.is_bound = mechanism == SCRAM_SHA_256_PLUS;
+                self.send(|buffer| frontend::sasl_initial_response(mechanism, &first, buffer))
             }
             11 => {
                 let state = scram.as_mut().ok_or_else(bad)?;
@@ -350,6 +382,35 @@ impl Connection {
                 state.finish(data).map_err(|error| format!("{error}\n"))
             }
             _ => Err(format!("authentication method {kind} not supported\n")),
+        }
+    }
+
+    /// The mechanism among those that the server offers, and what the proof says of the channel.
+    fn choose_mechanism(
+        &self,
+        offered: &[u8],
+        wanted: Binding,
+    ) -> Result<(&'static str, ChannelBinding), String> {
+        let offers = |wanted: &str| {
+            offered
+                .split_str(b"\0")
+                .any(|name| name == wanted.as_bytes())
+        };
+        match &self.end_point {
+            Some(hash) if offers(SCRAM_SHA_256_PLUS) => Ok((
+                SCRAM_SHA_256_PLUS,
+                ChannelBinding::tls_server_end_point(hash.clone()),
+            )),
+            _ if wanted == Binding::Require => Err(
+                "channel binding is required, but server did not offer an authentication method that supports channel binding\n"
+                    .to_owned(),
+            ),
+            _ if !offers(SCRAM_SHA_256) => Err(
+                "none of the server's SASL authentication mechanisms are supported\n".to_owned(),
+            ),
+            // The server hears that its offer of a binding, if it made one, was lost on the way.
+            Some(_) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
+            None => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
         }
     }
 
@@ -510,6 +571,7 @@ pub(crate) mod fuzzing {
             encoding: "UTF8".to_owned(),
             session: Vec::new(),
             ssl_mode: SslMode::Disable,
+            binding: Binding::Prefer,
             tls: TlsFiles::default(),
             limits: Limits::USUAL,
             read_write: true,

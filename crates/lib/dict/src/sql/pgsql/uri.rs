@@ -30,6 +30,7 @@ pub(super) struct Uri {
     /// Parameters for the server's session.
     pub(super) session: Vec<(&'static str, BString)>,
     pub(super) ssl_mode: SslMode,
+    pub(super) binding: Binding,
     pub(super) tls: TlsFiles,
     pub(super) connect_limit: Option<Duration>,
     /// The server has to take writes.
@@ -146,9 +147,8 @@ impl Uri {
             | "krbsrvname"
             | "gsslib"
             | "load_balance_hosts" => {}
-            "channel_binding" if text != "require" => {}
-            "channel_binding"
-            | "passfile"
+            "channel_binding" => self.binding = binding(&text)?,
+            "passfile"
             | "requirepeer"
             | "service"
             | "sslcrl"
@@ -202,6 +202,25 @@ pub(super) fn port_number(text: &str) -> Result<Option<u16>, String> {
     match u16::try_from(number) {
         Ok(port) if port > 0 => Ok(Some(port)),
         _ => Err(format!("invalid port number: \"{text}\"\n")),
+    }
+}
+
+/// Whether the proof of the password is bound to the certificate that the client sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Binding {
+    Disable,
+    /// When the server offers it.
+    #[default]
+    Prefer,
+    Require,
+}
+
+fn binding(text: &str) -> Result<Binding, String> {
+    match text {
+        "disable" => Ok(Binding::Disable),
+        "prefer" => Ok(Binding::Prefer),
+        "require" => Ok(Binding::Require),
+        _ => Err(format!("invalid channel_binding value: \"{text}\"\n")),
     }
 }
 
