@@ -99,25 +99,40 @@ pub struct TextFile {
     pub owner: Owner,
 }
 
+/// How long nobody may have written to a file before it is taken as complete; files that were written
+/// in the future are.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// Reads a text file whole. A file that was written within the last second is read again until
 /// it has settled, because a half-written table would lose entries until the next restart.
 pub fn read_settled(path: &str, what: &str) -> Result<TextFile, OpenError> {
-    const PAUSE: Duration = Duration::from_millis(300);
     let failed = |error: &std::io::Error| OpenError::io(format!("{what}{path}"), error);
     loop {
-        let before = now_seconds();
+        let before = SystemTime::now();
         let mut file = File::open(path).map_err(|error| failed(&error))?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)
             .map_err(|error| OpenError(format!("read {path}: {}", io_text(&error))))?;
         let status = file.metadata().map_err(|error| failed(&error))?;
-        if status.mtime() < before - 1 || status.mtime() > now_seconds() {
+        let written = status.modified().map_err(|error| failed(&error))?;
+        // Some file systems tell whole seconds only.
+        let quiet = if status.mtime_nsec() == 0 {
+            2 * QUIET
+        } else {
+            QUIET
+        };
+        let missing = match before.duration_since(written) {
+            Ok(age) => quiet.saturating_sub(age),
+            Err(_) if written > SystemTime::now() => Duration::ZERO,
+            Err(_) => quiet,
+        };
+        if missing.is_zero() {
             return Ok(TextFile {
                 content,
                 owner: Owner::of_uid(status.uid()),
             });
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(missing);
     }
 }
 
@@ -227,5 +242,24 @@ mod tests {
             error.to_string(),
             "regexp map: syntax error after '}' in \"{/a(b)/ got $1}x\""
         );
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_written_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("table");
+        std::fs::write(&path, "one 1\n").unwrap();
+        let reader = {
+            let path = path.display().to_string();
+            std::thread::spawn(move || read_settled(&path, "").unwrap().content)
+        };
+        // The reader may begin before or after this: it must not be content with less.
+        std::fs::write(&path, "one 1\ntwo 2\n").unwrap();
+        assert_eq!(reader.join().unwrap(), b"one 1\ntwo 2\n");
+        let future = SystemTime::now() + Duration::from_secs(1000);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(future).unwrap();
+        let path = path.display().to_string();
+        assert_eq!(read_settled(&path, "").unwrap().content.len(), 12);
     }
 }
