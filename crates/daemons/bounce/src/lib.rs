@@ -8,7 +8,6 @@ mod notice;
 mod original;
 mod policy;
 mod template;
-mod wrap;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ use postern_config::{Config, params};
 use postern_ipc::bounce::NoticeBody;
 use postern_ipc::cleanup::status;
 use postern_ipc::post::{Envelope, InternalMail, MailClass};
+use postern_mail::wrap::wrap;
 use postern_mail::{address, date};
 use postern_queue_file::RecordType;
 use postern_sys::clock::{local_time, unix_time};
@@ -15,7 +16,9 @@ use crate::log_file::Entry;
 use crate::original::Original;
 use crate::policy::double_bounce_address;
 use crate::template::{Class, Template};
-use crate::wrap::wrap;
+
+/// Blanks before a line that goes on.
+const INDENT: &str = "    ";
 
 /// How much of the original goes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,7 +196,7 @@ impl Notice<'_> {
         };
         for entry in entries {
             mail.line(b"")?;
-            for line in wrap(&recipient_text(entry)) {
+            for line in wrap(&recipient_text(entry), "", INDENT) {
                 mail.line(&line)?;
             }
         }
@@ -308,7 +311,11 @@ impl Notice<'_> {
         };
         mail.line(&[b"Action: ".as_slice(), action].concat())?;
         mail.line(&[b"Status: ".as_slice(), &dsn.status].concat())?;
-        let mut wrapped = |text: Vec<u8>| wrap(&text).iter().try_for_each(|line| mail.line(line));
+        let mut wrapped = |text: Vec<u8>| {
+            wrap(&text, "", INDENT)
+                .iter()
+                .try_for_each(|line| mail.line(line))
+        };
         if !dsn.mta_type.is_empty() && !dsn.mta_mname.is_empty() {
             wrapped(
                 [

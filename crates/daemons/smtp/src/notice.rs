@@ -3,12 +3,10 @@
 use bstr::{BString, ByteSlice};
 use postern_config::{Config, params};
 use postern_ipc::post::{Envelope, InternalMail, MailClass};
+use postern_mail::wrap::wrap;
 
 use crate::role::Role;
 use crate::session::Session;
-
-/// Width of transcript lines.
-const WIDTH: usize = 79;
 
 /// Sends the transcript of `session` to the postmaster. Notices are never sent about mail that is a
 /// notice itself: null and double-bounce senders.
@@ -68,51 +66,9 @@ fn text(config: &Config, role: Role, session: &Session, recipient: &str) -> Vec<
     .map(BString::from)
     .collect();
     for line in &session.history {
-        wrap(line, &mut lines);
+        // Indented, and continued with four more blanks.
+        lines.extend(wrap(line, " ", "     "));
     }
     lines.extend(["", "For other details, see the local mail logfile"].map(BString::from));
     lines
-}
-
-/// One line of the transcript, indented, continued with four more blanks. Only blanks end a line: a long
-/// word stays whole.
-fn wrap(text: &[u8], out: &mut Vec<BString>) {
-    let mut line = BString::from(" ");
-    let mut words_on_line = 0;
-    for word in text.trim_ascii_end().split(|byte| *byte == b' ') {
-        if words_on_line > 0 && line.len() + 1 + word.len() > WIDTH {
-            out.push(std::mem::replace(&mut line, "     ".into()));
-            words_on_line = 0;
-        }
-        if words_on_line > 0 {
-            line.push(b' ');
-        }
-        line.extend_from_slice(word);
-        words_on_line += 1;
-    }
-    out.push(line);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transcript_lines_break_at_blanks_only() {
-        let mut lines = Vec::new();
-        let (long, short) = ("x".repeat(300), "y".repeat(40));
-        wrap(
-            format!("In:  550 {long} {short} {short}").as_bytes(),
-            &mut lines,
-        );
-        assert_eq!(
-            lines,
-            [
-                " In:  550".to_owned(),
-                format!("     {long}"),
-                format!("     {short}"),
-                format!("     {short}")
-            ]
-        );
-    }
 }

@@ -12,3 +12,4 @@ pub mod printable;
 pub mod reply;
 pub mod smtp_command;
 pub mod token;
+pub mod wrap;
