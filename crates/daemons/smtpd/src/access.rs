@@ -27,6 +27,7 @@ use std::rc::Rc;
 
 use crate::reply::{self, ErrorClass};
 use crate::session::Session;
+use crate::settings::TempfailAction;
 
 /// What a restriction says about a client, an address, or a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,6 +345,22 @@ impl Session<'_> {
         match error.kind {
             ErrorKind::Config => self.server_error(),
             ErrorKind::Retry | ErrorKind::Fatal => self.table_error(name),
+        }
+    }
+
+    /// Refuses a failure that may pass, as a `*_tempfail_action` parameter wants it.
+    pub(crate) fn tempfail(
+        &mut self,
+        action: TempfailAction,
+        code: i32,
+        status: &str,
+        text: impl AsRef<[u8]>,
+    ) -> Check {
+        match action {
+            TempfailAction::Defer => self.reject(ErrorClass::POLICY, code, status, text),
+            TempfailAction::DeferIfPermit => {
+                self.defer_if(DeferIf::Permit, ErrorClass::POLICY, code, status, text)
+            }
         }
     }
 

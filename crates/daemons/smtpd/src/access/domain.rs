@@ -7,10 +7,9 @@ use postern_ipc::rewrite::resolve_flag;
 use postern_mail::{address, host};
 
 use super::helo::without_trailing_dot;
-use super::{Check, DeferIf, Subject, Verdict, class, subject_text};
+use super::{Check, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
 use crate::session::Session;
-use crate::settings::TempfailAction;
 
 impl Session<'_> {
     pub(super) fn reject_non_fqdn_sender(&mut self) -> Check {
@@ -97,12 +96,7 @@ impl Session<'_> {
             }
             ErrorKind::Retry | ErrorKind::Fail => {
                 let text = subject_text(&subject, b"Domain not found");
-                match self.server.set.unknown_address_tempfail {
-                    TempfailAction::Defer => self.reject(ErrorClass::POLICY, 450, status, text),
-                    TempfailAction::DeferIfPermit => {
-                        self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, status, text)
-                    }
-                }
+                self.tempfail(self.server.set.unknown_address_tempfail, 450, status, text)
             }
             _ => {
                 let code = self.config().get(params::UNKNOWN_ADDRESS_REJECT_CODE);

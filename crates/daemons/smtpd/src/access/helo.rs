@@ -5,10 +5,9 @@ use postern_config::params;
 use postern_dns::{ErrorKind, Options, Type};
 use postern_mail::host;
 
-use super::{Check, DeferIf, Subject, Verdict, class, subject_text};
+use super::{Check, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
 use crate::session::Session;
-use crate::settings::TempfailAction;
 
 impl Session<'_> {
     fn helo_subject(&self) -> Option<Subject> {
@@ -84,12 +83,7 @@ impl Session<'_> {
         match kind {
             ErrorKind::Retry | ErrorKind::Fail => {
                 let text = subject_text(&subject, b"Host not found");
-                match self.server.set.unknown_helo_tempfail {
-                    TempfailAction::Defer => self.reject(ErrorClass::POLICY, 450, "4.7.1", text),
-                    TempfailAction::DeferIfPermit => {
-                        self.defer_if(DeferIf::Permit, ErrorClass::POLICY, 450, "4.7.1", text)
-                    }
-                }
+                self.tempfail(self.server.set.unknown_helo_tempfail, 450, "4.7.1", text)
             }
             _ => {
                 let code = self.config().get(params::UNKNOWN_HOSTNAME_REJECT_CODE);

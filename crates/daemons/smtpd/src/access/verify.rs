@@ -12,7 +12,7 @@ use postern_ipc::ClientError;
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::verify::{self, QueryReply, QueryRequest, recipient_status, status};
 
-use super::{Check, DeferIf, Subject, Verdict, class, subject_text};
+use super::{Check, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
 use crate::session::Session;
 use crate::settings::TempfailAction;
@@ -111,7 +111,7 @@ impl Session<'_> {
             _ => {
                 log::warn!("{} service failure", self.server.verifier.name());
                 let text = subject_text(subject, b"address verification problem");
-                return self.defer_unverified(rules, 450, text);
+                return self.tempfail(rules.tempfail, 450, rules.status, text);
             }
         };
         let bounced = match reply.recipient_status {
@@ -142,20 +142,7 @@ impl Session<'_> {
         }
         why.truncate(DEFERRED_REASON_LIMIT);
         let text = subject_text(subject, &text_of("unverified", &why));
-        self.defer_unverified(rules, code, text)
-    }
-
-    fn defer_unverified(&mut self, rules: &Rules, code: i32, text: BString) -> Check {
-        match rules.tempfail {
-            TempfailAction::Defer => self.reject(ErrorClass::POLICY, code, rules.status, text),
-            TempfailAction::DeferIfPermit => self.defer_if(
-                DeferIf::Permit,
-                ErrorClass::POLICY,
-                code,
-                rules.status,
-                text,
-            ),
-        }
+        self.tempfail(rules.tempfail, code, rules.status, text)
     }
 }
 
