@@ -7,7 +7,7 @@ use postern_attr::{Encoding, Extra};
 use postern_config::master_cf::{self, ServiceType};
 use postern_config::words::grouped_words;
 use postern_config::{Config, params};
-use postern_dict::{LookupError, io_text};
+use postern_dict::LookupError;
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{PROTOCOL, ResolveReply, ResolveRequest, resolve_flag};
 use postern_mail::address;
@@ -69,10 +69,7 @@ impl AddressService {
     pub fn new(config: &Config) -> Self {
         match service_settings(config) {
             Some(own) if tables_open_here(&own) => Self::in_process(&own),
-            _ => {
-                report_missing(&config.get(params::RELAY_DOMAINS));
-                Self::by_service(config, config.get(params::IPC_TIMEOUT))
-            }
+            _ => Self::by_service(config, config.get(params::IPC_TIMEOUT)),
         }
     }
 
@@ -350,22 +347,6 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
             members.is_some_and(|members| list_opens_here(members, depth))
         }
         _ => false,
-    }
-}
-
-/// Tells of files of a list that are missing. Postfix's clients of the service open this list, too, and
-/// their operators look for the error in these programs' lines.
-fn report_missing(list: &str) {
-    for item in grouped_words(list) {
-        let item = item.trim_start_matches('!');
-        let (what, path) = match item.split_once(':') {
-            Some(("hash" | "btree", name)) => ("database", format!("{name}.db")),
-            None if item.starts_with('/') => ("file", item.to_owned()),
-            _ => continue,
-        };
-        if let Err(error) = std::fs::File::open(&path) {
-            log::error!("open {what} {path}: {}", io_text(&error));
-        }
     }
 }
 
