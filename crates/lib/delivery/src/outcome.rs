@@ -287,10 +287,9 @@ impl Agent {
         let key: BString = [dsn.status.as_slice(), b" ", dsn.reason.as_slice()]
             .concat()
             .into();
-        let result = match self.filter.find(key.as_bstr(), false) {
-            Ok(Some(result)) => result,
-            // A failure is logged where it was found, and leaves the result as it is.
-            Ok(None) | Err(_) => return,
+        // A failure is logged where it was found, and leaves the result as it is.
+        let Ok(Some(result)) = self.filter.find(key.as_bstr(), false) else {
+            return;
         };
         if !replace_status(dsn, result.as_bstr()) {
             log::warn!("{}: bad status code: {result}", self.filter_name);
