@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use postern_sys::memory::{prefetch, use_large_pages};
+use postern_sys::memory::prefetch;
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
@@ -73,9 +73,6 @@ impl Blocks {
     pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
         self.reads = self.reads.saturating_add(1);
         if self.has_all && self.reads > SINGLE && available >= BLOCK {
-            if self.reads == SINGLE + 1 {
-                use_large_pages(&mut self.data);
-            }
             self.load_run(file, number)?;
         }
         let place = self.place(number);
