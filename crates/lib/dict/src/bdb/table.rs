@@ -143,7 +143,7 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
         }
         let mut meta = [0; META_START];
         let size = match file.read_exact_at(&mut meta, 0) {
-            Ok(()) => check_meta(&meta, kind),
+            Ok(()) => check_meta(&meta, kind).and_then(|size| whole_pages(&file, size)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(OpenProblem::NotThisKind)
             }
@@ -152,6 +152,14 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
         lock(&file, LockStyle::Flock, LockMode::Unlock)?;
         return Ok((file, size?));
     }
+}
+
+/// Passes the page size on if the file consists of whole pages. The caller holds a lock, so nobody is
+/// just writing.
+fn whole_pages(file: &File, size: usize) -> Result<usize, OpenProblem> {
+    let length = file.metadata()?.len();
+    let is_whole = u64::try_from(size).is_ok_and(|size| length.is_multiple_of(size));
+    is_whole.then_some(size).ok_or(OpenProblem::TornPage)
 }
 
 impl Bdb {

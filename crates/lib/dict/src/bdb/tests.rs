@@ -250,6 +250,13 @@ fn other_files_are_refused_in_the_words_of_postfix() {
     build(Kind::Btree, &source, numbered(3));
     assert_eq!(problem(Kind::Hash), words("Invalid argument"));
     let mut old = std::fs::read(&path).unwrap();
+    let whole = old.len();
+    for torn in [whole - 1, whole - 77, whole + 1] {
+        old.resize(torn, 0);
+        std::fs::write(&path, &old).unwrap();
+        assert_eq!(problem(Kind::Btree), words("Invalid argument"), "{torn}");
+    }
+    old.resize(whole, 0);
     old[16] = 7;
     std::fs::write(&path, &old).unwrap();
     assert_eq!(problem(Kind::Btree), words("Unknown error -30987"));
