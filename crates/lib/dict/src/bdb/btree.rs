@@ -408,7 +408,7 @@ impl Btree<'_, '_> {
             &right,
             ALIGN,
         )?);
-        self.link_back(page.next(), number)?;
+        self.link_back(page, number)?;
         let Some(Step {
             page: parent,
             index,
@@ -450,8 +450,7 @@ impl Btree<'_, '_> {
     /// The page before takes over its keys, and must not bring back what it still has from before a
     /// split: it is written first.
     fn unlink(&mut self, path: &[Step], page: &Page) -> io::Result<()> {
-        if page.previous() != 0 {
-            let before = self.0.read(page.previous())?;
+        if let Some(before) = self.page_before(path, page)? {
             let mut items = before.items()?;
             if let Some(first) = self.first_key(path)? {
                 self.drop_from(&first, &mut items, &before)?;
@@ -461,17 +460,56 @@ impl Btree<'_, '_> {
             self.0.mark_fresh(before.number);
             self.0.write(before);
         }
-        self.link_back(page.next(), page.previous())?;
+        self.link_back(page, page.previous())?;
         self.0.free(page.number);
         Ok(())
     }
 
-    fn link_back(&mut self, page: u32, previous: u32) -> io::Result<()> {
-        if page != 0 {
-            let mut page = self.0.read(page)?;
-            page.set_previous(previous);
-            self.0.write(page);
+    /// The page to the left of `page`, to which `path` leads. Only the links of leaves are kept up by every
+    /// writer: libdb lets those of internal pages point at pages that are free or in use for something else,
+    /// so these neighbours are looked for from above.
+    fn page_before(&self, path: &[Step], page: &Page) -> io::Result<Option<Page>> {
+        if page.kind() == BTREE_LEAF {
+            return match page.previous() {
+                0 => Ok(None),
+                before => self
+                    .0
+                    .read(before)
+                    .and_then(|before| same_level(before, page))
+                    .map(Some),
+            };
         }
+        let Some(step) = path.iter().rfind(|step| step.index > 0) else {
+            return Ok(None);
+        };
+        let mut before = self.0.read(child_of(&step.page, step.index - 1)?)?;
+        while before.kind() == BTREE_INTERNAL && before.level() > page.level() {
+            let last = before.entries().saturating_sub(1);
+            let child = self.0.read(child_of(&before, last)?)?;
+            if child.level() + 1 != before.level() {
+                return Err(child.damaged("wrong level"));
+            }
+            before = child;
+        }
+        same_level(before, page).map(Some)
+    }
+
+    /// Has the page behind `page` point back at `previous`.
+    fn link_back(&mut self, page: &Page, previous: u32) -> io::Result<()> {
+        if page.next() == 0 {
+            return Ok(());
+        }
+        let mut next = self.0.read(page.next())?;
+        if page.kind() == BTREE_LEAF {
+            next = same_level(next, page)?;
+        } else if (next.kind(), next.level()) != (page.kind(), page.level())
+            || next.previous() != page.number
+        {
+            // A link between internal pages that has not been kept up; nobody follows it.
+            return Ok(());
+        }
+        next.set_previous(previous);
+        self.0.write(next);
         Ok(())
     }
 
@@ -584,6 +622,15 @@ fn middle_of(items: &[Vec<u8>]) -> usize {
 
 fn child_of(page: &Page, index: usize) -> io::Result<u32> {
     get_u32(page.btree_item(index)?, 4).ok_or_else(|| page.damaged("unknown item type"))
+}
+
+/// `neighbour`, if it can be one of `page`.
+fn same_level(neighbour: Page, page: &Page) -> io::Result<Page> {
+    if (neighbour.kind(), neighbour.level()) == (page.kind(), page.level()) {
+        Ok(neighbour)
+    } else {
+        Err(neighbour.damaged("no neighbour of the page that names it"))
+    }
 }
 
 fn is_deleted(leaf: &Page, index: usize) -> io::Result<bool> {

@@ -150,6 +150,62 @@ fn tables_grow_and_shrink_in_place() {
     }
 }
 
+/// Points the links of all internal pages of a btree file at a leaf that has nothing to do with them, which
+/// is what libdb leaves behind when it takes such pages out of the tree and uses them anew.
+fn spoil_internal_links(path: &Path) -> usize {
+    let mut bytes = std::fs::read(path).unwrap();
+    let leaf = bytes.chunks(4096).rposition(|page| page[25] == 5).unwrap();
+    let leaf = u32::try_from(leaf).unwrap().to_le_bytes();
+    let mut spoiled = 0;
+    for page in bytes.chunks_mut(4096).skip(2).filter(|page| page[25] == 3) {
+        page[12..16].copy_from_slice(&leaf);
+        page[16..20].copy_from_slice(&leaf);
+        spoiled += 1;
+    }
+    std::fs::write(path, bytes).unwrap();
+    spoiled
+}
+
+#[test]
+fn stale_links_between_internal_pages_do_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    let path = directory.path().join("t.db");
+    let entry = |number: usize| {
+        let key = format!("{}{number:04}", "k".repeat(500));
+        (key.into_bytes(), format!("v{number}").into_bytes())
+    };
+    let mut want: Entries = (0..400).map(|number| entry(number * 2)).collect();
+    build(Kind::Btree, &source, want.clone());
+    assert!(spoil_internal_links(&path) > 2, "too few levels");
+    let mut table = writable(Kind::Btree, &source);
+    for number in 0..400 {
+        let (key, value) = entry(number * 2 + 1);
+        table.update(BStr::new(&key), BStr::new(&value)).unwrap();
+        want.insert(key, value);
+    }
+    check(table.as_mut(), &want);
+    drop(table);
+    spoil_internal_links(&path);
+    let mut table = writable(Kind::Btree, &source);
+    while let Some((key, _)) = want.pop_last() {
+        assert!(table.delete(BStr::new(&key)).unwrap());
+        if want.len() % 100 == 0 {
+            check(table.as_mut(), &want);
+        }
+    }
+    drop(table);
+    // All pages but the first two are in the free list.
+    let bytes = std::fs::read(&path).unwrap();
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (mut free, mut count) = (word(28), 0);
+    while free != 0 {
+        count += 1;
+        free = word(free * 4096 + 16);
+    }
+    assert_eq!(count, bytes.len() / 4096 - 2);
+}
+
 #[test]
 fn entries_may_be_deleted_during_a_walk() {
     let directory = tempfile::tempdir().unwrap();
