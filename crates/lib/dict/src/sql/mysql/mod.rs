@@ -163,7 +163,7 @@ impl MySql {
             charset: settings
                 .charset
                 .clone()
-                .or_else(|| option("default-character-set"))
+                .or_else(|| option("default-character-set").filter(|name| name != "auto"))
                 .unwrap_or_else(|| "utf8mb4".to_owned()),
             init: option("init-command"),
             tls: tls(settings, &options),

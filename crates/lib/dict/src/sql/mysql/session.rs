@@ -142,6 +142,7 @@ fn prove(
     let secret = Secret {
         password: &login.password,
         is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
+        is_encrypted,
     };
     let proof = auth::proof(&plugin, &secret, &hello.nonce)?;
     let mut flags = KNOWN & hello.capabilities;
