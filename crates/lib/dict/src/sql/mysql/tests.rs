@@ -59,7 +59,7 @@ fn ask(behave: impl FnOnce(TcpStream) + Send + 'static) -> Result<Vec<Cell>, Fai
         password: "p".into(),
         database: "d".into(),
         charset: "utf8mb4".to_owned(),
-        init: None,
+        init: Vec::new(),
         tls: None,
         table: "mysql:t".to_owned(),
         require_result_set: true,
@@ -363,5 +363,35 @@ proptest! {
         let body = [b"\x0a5.5\0", tail.as_slice()].concat();
         let _ = Greeting::parse(&body);
         let _ = Greeting::parse(&tail);
+    }
+}
+
+#[test]
+fn option_files_ask_for_encryption_as_with_the_client_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.cnf");
+    let config = Config::from_text("x_dbname = d\n").unwrap();
+    let settings = settings(&ClientConfig::open(&config, "x").unwrap()).unwrap();
+    #[rustfmt::skip]
+    let cases = [
+        ("user=a", None), ("ssl-verify-server-cert", None), ("ssl-verify-server-cert=1", Some(Check::ChainAndName)),
+        ("ssl-cipher=HIGH", Some(Check::Nothing)), ("ssl-ca=/ca", Some(Check::Chain)), ("tls_ca=/ca", Some(Check::Chain)),
+        ("ssl-ca=/ca\nssl-verify-server-cert", Some(Check::ChainAndName)), ("ssl", Some(Check::Nothing)),
+        ("ssl\nssl-verify-server-cert", Some(Check::Nothing)), ("ssl=0", None), ("ssl\nskip-ssl", None),
+        ("ssl-enforce=1", Some(Check::Nothing)),
+    ];
+    for (text, want) in cases {
+        std::fs::write(&path, format!("[client]\n{text}\n")).unwrap();
+        let options = option_file::Options::read(path.to_str(), "");
+        let found = tls(&settings, &options).map(|(_, check)| check);
+        assert_eq!(found, want, "{text}");
+    }
+    for (text, want) in [
+        ("3399x", Some(3399)),
+        ("x", None),
+        ("0", None),
+        ("99999", None),
+    ] {
+        assert_eq!(leading_number(text), want, "{text}");
     }
 }
