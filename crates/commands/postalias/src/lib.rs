@@ -21,6 +21,10 @@ impl Dialect for Postalias {
     const SEPARATOR: &'static str = ":\t";
 
     fn entry<'a>(line: &'a BStr, place: &dyn Display, utf8: bool, _options: &Options) -> Entry<'a> {
+        if line.is_empty() {
+            // All that it had was behind a null byte.
+            return Entry::Skip;
+        }
         match alias::parse(line, utf8) {
             Ok((name, value)) => Entry::Pair(Cow::Owned(name), Cow::Owned(value)),
             Err(error) => {

@@ -4,15 +4,15 @@
 //! prefix length in use; the first match in file order stays the answer.
 //! Source: cidr_table(5); texts as observed with Postfix 3.7.11.
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::hash::Seed;
 use crate::lines::{LogicalLines, is_space, trim};
 use crate::simple::read_only;
 use crate::source::{files_as_base64, pattern_text};
-use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
+use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text, shown};
 
 /// Why a network pattern was refused; `Display` is Postfix's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,13 +75,13 @@ fn masked(v6: bool, bits: u128, length: u32) -> u128 {
 }
 
 impl Net {
-    /// Parses `addr`, `addr/len`, `[addr]` or `[addr]/len`.
+    /// Parses `addr`, `addr/len`, `[addr]`, `[addr]/len` or `[addr/len]`.
     pub fn parse(text: &str) -> Result<Self, NetError> {
         let (address, mask) = Self::split(text)?;
         let Some(mask) = mask else {
             let parsed: IpAddr = address
                 .parse()
-                .map_err(|_| NetError::Address(text.to_owned()))?;
+                .map_err(|_| NetError::Address(address.to_owned()))?;
             let (v6, bits) = address_bits(parsed);
             return Ok(Self {
                 v6,
@@ -93,14 +93,14 @@ impl Net {
         if mask.is_empty() || !mask.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NetError::MaskValue(shown));
         }
+        let length = mask.parse().unwrap_or(u32::MAX);
+        if length > width(address.contains(':')) {
+            return Err(NetError::MaskLength(shown));
+        }
         let Ok(parsed) = address.parse::<IpAddr>() else {
             return Err(NetError::Network(shown));
         };
         let (v6, bits) = address_bits(parsed);
-        let length = mask.parse().unwrap_or(u32::MAX);
-        if length > width(v6) {
-            return Err(NetError::MaskLength(shown));
-        }
         let net = Self {
             v6,
             length,
@@ -109,7 +109,7 @@ impl Net {
         if net.bits != bits {
             return Err(NetError::HostBits {
                 pattern: shown,
-                better: format!("{}/{mask}", net.address()),
+                better: format!("{}/{length}", net.address_text()),
             });
         }
         Ok(net)
@@ -127,16 +127,20 @@ impl Net {
         };
         match rest.strip_prefix('/') {
             Some(mask) => Ok((address, Some(mask))),
-            None if rest.is_empty() => Ok((address, None)),
+            None if rest.is_empty() => Ok(match address.split_once('/') {
+                Some((address, mask)) => (address, Some(mask)),
+                None => (address, None),
+            }),
             None => Err(NetError::Garbage(format!("[{address}]"))),
         }
     }
 
-    fn address(&self) -> IpAddr {
-        if self.v6 {
-            std::net::Ipv6Addr::from_bits(self.bits).into()
-        } else {
-            Ipv4Addr::from_bits(u32::try_from(self.bits).unwrap_or(0)).into()
+    /// The address as inet_ntop(3) writes it, which likes IPv4 addresses inside of IPv6 ones.
+    fn address_text(&self) -> String {
+        match u32::try_from(self.bits).map(Ipv4Addr::from_bits) {
+            Ok(inside) if self.v6 && self.bits > 0xffff => format!("::{inside}"),
+            Ok(address) if !self.v6 => address.to_string(),
+            _ => Ipv6Addr::from_bits(self.bits).to_string(),
         }
     }
 
@@ -241,7 +245,7 @@ fn condition(negated: bool, pattern: &[u8]) -> Result<Condition, String> {
     if pattern.is_empty() {
         return Err("no address pattern".to_owned());
     }
-    let net = Net::parse(&pattern.to_str_lossy()).map_err(|error| error.to_string())?;
+    let net = Net::parse(&shown(pattern)).map_err(|error| error.to_string())?;
     Ok(Condition { net, negated })
 }
 
@@ -459,6 +463,7 @@ impl Table for Cidr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bstr::ByteSlice;
     use proptest::strategy::Strategy;
 
     fn table(text: &str) -> Box<dyn Table> {
@@ -505,9 +510,15 @@ mod tests {
         let cases = [
             ("1.2.3.4/x", r#"bad mask value in "1.2.3.4/x""#),
             ("1.2.3.0/33", r#"bad mask length in "1.2.3.0/33""#),
+            ("net/33", r#"bad mask length in "net/33""#),
             ("1.2.3/24", r#"bad network value in "1.2.3/24""#),
             ("1.2.3", r#"bad address pattern: "1.2.3""#),
             ("1.2.3.4/24", r#"non-null host address bits in "1.2.3.4/24", perhaps you should use "1.2.3.0/24" instead"#),
+            ("1.2.3.4/024", r#"non-null host address bits in "1.2.3.4/024", perhaps you should use "1.2.3.0/24" instead"#),
+            ("::10.0.0.1/127", r#"non-null host address bits in "::10.0.0.1/127", perhaps you should use "::10.0.0.0/127" instead"#),
+            ("[IPv6:::1]", r#"bad address pattern: "IPv6:::1""#),
+            ("[1.2.0.0/16]/16", r#"bad network value in "1.2.0.0/16/16""#),
+            ("[1.2.3.4/8]", r#"non-null host address bits in "1.2.3.4/8", perhaps you should use "1.0.0.0/8" instead"#),
             ("[::1", r#"missing ']' character after "[::1""#),
             ("[::1]x", r#"garbage after "[::1]""#),
         ];
@@ -519,6 +530,7 @@ mod tests {
                 .unwrap()
                 .contains("1.2.3.4".parse().unwrap())
         );
+        assert_eq!(Net::parse("[10.0.0.0/8]"), Net::parse("[10.0.0.0]/8"));
         assert!(Net::parse("::/0").unwrap().contains("::5".parse().unwrap()));
     }
 

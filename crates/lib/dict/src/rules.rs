@@ -12,7 +12,7 @@ use crate::prefilter::{Prefilter, Syntax, required_literals};
 use crate::simple::read_only;
 use crate::source::{files_as_base64, pattern_text};
 use crate::template::{Template, TemplateError};
-use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text};
+use crate::{Flags, Lookup, OpenError, OpenMode, Owner, Table, io_text, shown};
 
 /// A compiled expression of either kind.
 enum Compiled {
@@ -37,7 +37,7 @@ struct Pattern {
 }
 
 enum Step {
-    /// `second` is the historic `/p1/!/p2/`: the rule applies unless `p2` matches.
+    /// `second` is the historic `/p1/!/p2/`: its `!` is that of any pattern, and both have to apply.
     Rule {
         first: Pattern,
         second: Option<Pattern>,
@@ -130,7 +130,13 @@ struct Loader {
 struct Written<'a> {
     negated: bool,
     text: &'a [u8],
-    options: &'a [u8],
+    options: Letters,
+}
+
+/// What the letters behind a pattern ask for.
+enum Letters {
+    Posix(regex::Options),
+    Perl(pcre::Options),
 }
 
 impl Loader {
@@ -146,9 +152,12 @@ impl Loader {
             .map_err(|e| OpenError(format!("read {source}: {}", io_text(&e))))?
         {
             self.line = line.first;
-            if line.text.first().is_some_and(u8::is_ascii_alphanumeric) {
-                self.statement(&line.text, &mut steps, &mut open);
-            } else if let Some(rule) = self.rule(&line.text) {
+            let text = trim(&line.text);
+            if text.is_empty() {
+                // All that it had was behind a null byte.
+            } else if text.first().is_some_and(u8::is_ascii_alphanumeric) {
+                self.statement(text, &mut steps, &mut open);
+            } else if let Some(rule) = self.rule(text) {
                 steps.push(rule);
             }
         }
@@ -168,17 +177,17 @@ impl Loader {
             let Some((written, rest)) = self.written(trim_start(rest)) else {
                 return;
             };
-            let Some(pattern) = self.compile(&written, false) else {
-                return;
-            };
             let extra = trim(rest);
             if !extra.is_empty() {
                 self.warn(&format!(
                     "ignoring extra text after IF statement: \"{}\"",
-                    BStr::new(extra)
+                    shown(extra)
                 ));
                 self.warn("do not prepend whitespace to statements between IF and ENDIF");
             }
+            let Some(pattern) = self.compile(&written, false) else {
+                return;
+            };
             open.push(steps.len());
             steps.push(Step::If {
                 pattern,
@@ -224,13 +233,7 @@ impl Loader {
             return None;
         }
         let second = match second {
-            Some(written) => Some(self.compile(
-                &Written {
-                    negated: false,
-                    ..written
-                },
-                false,
-            )?),
+            Some(written) => Some(self.compile(&written, false)?),
             None => None,
         };
         Some(Step::Rule {
@@ -253,19 +256,22 @@ impl Loader {
         }
         let template = match Template::parse(text) {
             Ok(template) => template,
-            Err(error) => {
+            Err(errors) => {
                 let word = if self.syntax == Syntax::Posix {
                     "out-of-range"
                 } else {
                     "out of range"
                 };
-                match error {
-                    TemplateError::Macro(text) => log::warn!("{text}"),
-                    TemplateError::NonNumeric(name) => {
-                        self.warn(&format!("non-numeric replacement index \"{name}\""));
-                    }
-                    TemplateError::Zero(name) => {
-                        self.warn(&format!("{word} replacement index \"{name}\""))
+                for error in errors {
+                    match error {
+                        TemplateError::Macro(text) => log::warn!("{text}"),
+                        TemplateError::NonNumeric(name) => self.warn(&format!(
+                            "non-numeric replacement index \"{}\"",
+                            shown(&name)
+                        )),
+                        TemplateError::Zero(name) => {
+                            self.warn(&format!("{word} replacement index \"{}\"", shown(&name)))
+                        }
                     }
                 }
                 self.warn("bad replacement syntax: skipping this rule");
@@ -301,6 +307,8 @@ impl Loader {
         let mut end = 0;
         loop {
             match body.get(end) {
+                // At the end of its line, a backslash closes a regexp pattern, whatever opened it.
+                Some(b'\\') if self.syntax == Syntax::Posix && end + 1 == body.len() => break,
                 Some(b'\\') => end += 2,
                 Some(&byte) if byte == delimiter => break,
                 Some(_) => end += 1,
@@ -310,9 +318,9 @@ impl Loader {
                     } else {
                         "ignoring"
                     };
-                    let shown = char::from(delimiter);
+                    let delimiter = shown(&[delimiter]);
                     self.warn(&format!(
-                        "no closing regexp delimiter \"{shown}\": {verb} this rule"
+                        "no closing regexp delimiter \"{delimiter}\": {verb} this rule"
                     ));
                     return None;
                 }
@@ -320,7 +328,11 @@ impl Loader {
         }
         let (text, rest) = (body.get(..end)?, body.get(end + 1..)?);
         let stop = |&byte: &u8| is_space(byte) || (byte == b'!' && self.syntax == Syntax::Posix);
-        let (options, rest) = rest.split_at(rest.iter().position(stop).unwrap_or(rest.len()));
+        let (letters, rest) = rest.split_at(rest.iter().position(stop).unwrap_or(rest.len()));
+        let options = match self.syntax {
+            Syntax::Posix => Letters::Posix(self.posix_options(letters)?),
+            Syntax::Perl => Letters::Perl(self.perl_options(letters)?),
+        };
         Some((
             Written {
                 negated,
@@ -331,32 +343,14 @@ impl Loader {
         ))
     }
 
-    fn compile(&self, written: &Written<'_>, groups: bool) -> Option<Pattern> {
-        let (compiled, plain) = match self.syntax {
-            Syntax::Posix => self.compile_posix(written, groups)?,
-            Syntax::Perl => self.compile_perl(written)?,
-        };
-        let needs = if plain {
-            required_literals(written.text, self.syntax)
-        } else {
-            None
-        };
-        Some(Pattern {
-            compiled,
-            negated: written.negated,
-            needs,
-        })
-    }
-
-    /// The expression, and whether its syntax is the usual one.
-    fn compile_posix(&self, written: &Written<'_>, groups: bool) -> Option<(Compiled, bool)> {
+    fn posix_options(&self, letters: &[u8]) -> Option<regex::Options> {
         let mut options = regex::Options {
             extended: true,
             ignore_case: true,
             newline: false,
-            no_groups: !groups,
+            no_groups: false,
         };
-        for &letter in written.options {
+        for &letter in letters {
             match letter {
                 b'i' => options.ignore_case = !options.ignore_case,
                 b'm' => options.newline = !options.newline,
@@ -364,23 +358,16 @@ impl Loader {
                 _ => return self.unknown_option(letter),
             }
         }
-        let text = CString::new(written.text).ok()?;
-        match regex::Regex::new(&text, options) {
-            Ok(regex) => Some((Compiled::Posix(regex), options.extended)),
-            Err(error) => {
-                self.warn(&error.to_string());
-                None
-            }
-        }
+        Some(options)
     }
 
-    fn compile_perl(&self, written: &Written<'_>) -> Option<(Compiled, bool)> {
+    fn perl_options(&self, letters: &[u8]) -> Option<pcre::Options> {
         let mut options = pcre::Options {
             caseless: true,
             dotall: true,
             ..pcre::Options::default()
         };
-        for &letter in written.options {
+        for &letter in letters {
             match letter {
                 b'i' => options.caseless = !options.caseless,
                 b'm' => options.multiline = !options.multiline,
@@ -393,19 +380,45 @@ impl Loader {
                 _ => return self.unknown_option(letter),
             }
         }
-        match pcre::Regex::new(written.text, options) {
-            Ok(regex) => Some((Compiled::Perl(regex), !options.extended)),
-            Err(error) => {
-                self.warn(&error.to_string());
-                None
+        Some(options)
+    }
+
+    fn compile(&self, written: &Written<'_>, groups: bool) -> Option<Pattern> {
+        // Whether the syntax is the usual one, which the prefilter understands.
+        let (compiled, plain) = match written.options {
+            Letters::Posix(options) => {
+                let text = CString::new(written.text).ok()?;
+                let options = regex::Options {
+                    no_groups: !groups,
+                    ..options
+                };
+                let regex = regex::Regex::new(&text, options).map(Compiled::Posix);
+                (regex, options.extended)
             }
-        }
+            Letters::Perl(options) => (
+                pcre::Regex::new(written.text, options)
+                    .map(Compiled::Perl)
+                    .map_err(|error| error.to_string()),
+                !options.extended,
+            ),
+        };
+        let compiled = compiled.map_err(|error| self.warn(&error)).ok()?;
+        let needs = if plain {
+            required_literals(written.text, self.syntax)
+        } else {
+            None
+        };
+        Some(Pattern {
+            compiled,
+            negated: written.negated,
+            needs,
+        })
     }
 
     fn unknown_option<T>(&self, letter: u8) -> Option<T> {
         self.warn(&format!(
             "unknown regexp option \"{}\": skipping this rule",
-            BString::from([letter].as_slice())
+            shown(&[letter])
         ));
         None
     }
@@ -461,7 +474,7 @@ impl Rules {
                     }
                     if second
                         .as_mut()
-                        .is_some_and(|second| applies(second, key, &mut [], &self.place, *line))
+                        .is_some_and(|second| !applies(second, key, &mut [], &self.place, *line))
                     {
                         continue;
                     }
@@ -513,6 +526,28 @@ mod tests {
 
     const COMMON: &str = "/^(ab)+c(x)?$/ one $1-$2\n!/example/ none\n/FOO/i case\nif /bar/\n/barbaz/ inner\n!/qux/ noqux\nendif\n\
                           if !/zzz/\n/second@example/ two $$1\nendif\n/example\\.com$/ tail\n/broken(/ x\n/last/ l";
+
+    #[test]
+    fn what_is_said_twice_or_left_open_counts_as_written() {
+        #[rustfmt::skip]
+        let cases: &[(Syntax, &str, &str, Option<&str>)] = &[
+            // syntax, text, key, answer
+            (Syntax::Posix, "/(a)/!/b/ $1",   "ac",  Some("a")),
+            (Syntax::Posix, "/(a)/!/b/ $1",   "abc", None),
+            (Syntax::Posix, "/(a)/!!/b/ $1",  "abc", Some("a")),
+            (Syntax::Posix, "/(a)/!!/b/ $1",  "ac",  None),
+            (Syntax::Posix, "/(a)/! /b/ $1",  "ac",  Some("a")),
+            (Syntax::Posix, "/a/z/ x",        "a",   None),
+            (Syntax::Posix, "/a b\\",         "a b", Some("")),
+            (Syntax::Posix, "/a b\\ \t",      "a b", Some("")),
+            (Syntax::Perl,  "/a b\\",         "a b", None),
+            (Syntax::Posix, "\0\n/a/ x",      "a",   Some("x")),
+        ];
+        for (syntax, text, key, want) in cases {
+            let got = table(*syntax, text).lookup(BStr::new(key)).unwrap();
+            assert_eq!(got, want.map(BString::from), "{syntax:?} {text} {key}");
+        }
+    }
 
     #[test]
     fn the_first_rule_that_applies_answers() {

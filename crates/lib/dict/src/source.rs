@@ -6,22 +6,25 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bstr::{BStr, BString, ByteSlice};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lines::{is_space, trim};
-use crate::{OpenError, Owner, io_text, split_list};
+use crate::{OpenError, Owner, io_text, shown, split_list};
 
 /// What is wrong with one line of a table source; `Display` is the text after `F, line N: `.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// The line is not valid UTF-8 and the UTF-8 layer is on.
-    #[error("non-UTF-8 input \"{}\" -- ignoring this line", crate::shown(.0))]
+    #[error("non-UTF-8 input \"{}\" -- ignoring this line", shown(.0))]
     NotUtf8(BString),
     /// A double quote is not closed.
-    #[error("unbalanced '\"' in '{0}' -- ignoring this line")]
+    #[error("unbalanced '\"' in '{}' -- ignoring this line", shown(.0))]
     Unbalanced(BString),
     /// Key or value is missing.
     #[error("expected format: key whitespace value")]
@@ -66,19 +69,18 @@ pub(crate) fn word_end(text: &[u8], stop: impl Fn(u8) -> bool) -> (usize, bool) 
 pub fn files_as_base64(list: &BStr) -> Result<BString, String> {
     /// More than any certificate chain or key; keeps a mistaken path from filling the memory.
     const LIMIT: u64 = 10 * 1024 * 1024;
-    let text = list
-        .to_str()
-        .map_err(|_| format!("open {list}: No such file or directory"))?;
-    let names: Vec<&str> = text
-        .split([',', ' ', '\t', '\r', '\n'])
+    let names: Vec<&[u8]> = list
+        .split(|byte| matches!(byte, b',' | b' ' | b'\t' | b'\r' | b'\n'))
         .filter(|name| !name.is_empty())
         .collect();
     if names.is_empty() {
-        return Err(format!("empty pathname list: >>{text}<<'"));
+        return Err(format!("empty pathname list: >>{}<<'", shown(list)));
     }
     let mut content = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        let file = File::open(name).map_err(|error| format!("open {name}: {}", io_text(&error)))?;
+        let path = Path::new(OsStr::from_bytes(name));
+        let name = shown(name);
+        let file = File::open(path).map_err(|error| format!("open {name}: {}", io_text(&error)))?;
         if index > 0 {
             content.push(b'\n');
         }
@@ -150,8 +152,12 @@ pub fn pattern_text(kind: &str, name: &str) -> Result<TextFile, OpenError> {
         let mut content = Vec::new();
         let failed = |error: &std::io::Error| OpenError::io(name, error);
         let mut file = File::open(name).map_err(|error| failed(&error))?;
-        file.read_to_end(&mut content)
-            .map_err(|error| OpenError(format!("read {name}: {}", io_text(&error))))?;
+        file.read_to_end(&mut content).map_err(|error| {
+            OpenError(format!(
+                "{kind} map {name}: read error: {}",
+                io_text(&error)
+            ))
+        })?;
         let uid = file.metadata().map_err(|error| failed(&error))?.uid();
         return Ok(TextFile {
             content,

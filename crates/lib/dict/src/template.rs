@@ -2,6 +2,8 @@
 
 use bstr::{BStr, BString, ByteSlice};
 
+use crate::shown;
+
 /// Part of a replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -36,9 +38,10 @@ impl Template {
         }
     }
 
-    /// Parses `text`.
-    pub(crate) fn parse(text: &BStr) -> Result<Self, TemplateError> {
+    /// Parses `text`. The errors are all that is wrong up to the first bad use of `$`.
+    pub(crate) fn parse(text: &BStr) -> Result<Self, Vec<TemplateError>> {
         let (mut parts, mut plain, mut highest) = (Vec::new(), BString::default(), 0);
+        let mut errors = Vec::new();
         let mut rest = text.as_bytes();
         while let Some(at) = rest.find_byte(b'$') {
             plain.extend_from_slice(rest.get(..at).unwrap_or_default());
@@ -48,14 +51,34 @@ impl Template {
                 rest = tail;
                 continue;
             }
-            let (name, tail) = name(text, rest)?;
+            let (name, tail) = match name(text, rest) {
+                // After an error only the plain form is still read.
+                Ok(_) if !errors.is_empty() && matches!(rest, [b'{' | b'(', ..]) => break,
+                Ok((b"", _)) => {
+                    let text = format!("empty macro name: \"{}\"", shown(text));
+                    errors.push(TemplateError::Macro(text));
+                    break;
+                }
+                Ok(found) => found,
+                Err(error) => {
+                    errors.push(error);
+                    break;
+                }
+            };
             rest = tail;
-            let group = number(name)?;
-            highest = highest.max(group);
-            if !plain.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut plain)));
+            match number(name) {
+                Ok(group) => {
+                    highest = highest.max(group);
+                    if !plain.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut plain)));
+                    }
+                    parts.push(Part::Group(group));
+                }
+                Err(error) => errors.push(error),
             }
-            parts.push(Part::Group(group));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
         }
         plain.extend_from_slice(rest);
         if !plain.is_empty() || parts.is_empty() {
@@ -89,9 +112,8 @@ impl Template {
     }
 }
 
-/// The name after a `$`, and what follows it.
+/// The name after a `$`, which may be empty, and what follows it.
 fn name<'a>(whole: &BStr, rest: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), TemplateError> {
-    let empty = || TemplateError::Macro(format!("empty macro name: \"{whole}\""));
     let close = match rest.first() {
         Some(b'{') => b'}',
         Some(b'(') => b')',
@@ -100,11 +122,7 @@ fn name<'a>(whole: &BStr, rest: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Templa
                 .iter()
                 .position(|&byte| !(byte.is_ascii_alphanumeric() || byte == b'_'))
                 .unwrap_or(rest.len());
-            return if end == 0 {
-                Err(empty())
-            } else {
-                Ok(rest.split_at(end))
-            };
+            return Ok(rest.split_at(end));
         }
     };
     let open = rest.first().copied().unwrap_or_default();
@@ -117,15 +135,12 @@ fn name<'a>(whole: &BStr, rest: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Templa
         }
         if depth == 0 {
             let name = rest.get(1..at).unwrap_or_default();
-            return if name.is_empty() {
-                Err(empty())
-            } else {
-                Ok((name, rest.get(at + 1..).unwrap_or_default()))
-            };
+            return Ok((name, rest.get(at + 1..).unwrap_or_default()));
         }
     }
     Err(TemplateError::Macro(format!(
-        "truncated macro reference: \"{whole}\""
+        "truncated macro reference: \"{}\"",
+        shown(whole)
     )))
 }
 
@@ -162,24 +177,24 @@ mod tests {
 
     #[test]
     fn bad_replacements_are_told_apart() {
-        let parse = |text: &str| Template::parse(BStr::new(text)).unwrap_err();
-        assert_eq!(
-            parse("x ${x"),
-            TemplateError::Macro("truncated macro reference: \"x ${x\"".to_owned())
-        );
-        assert_eq!(
-            parse("x $ y"),
-            TemplateError::Macro("empty macro name: \"x $ y\"".to_owned())
-        );
-        assert_eq!(
-            parse("${}"),
-            TemplateError::Macro("empty macro name: \"${}\"".to_owned())
-        );
-        assert_eq!(parse("$1a"), TemplateError::NonNumeric(BString::from("1a")));
-        assert_eq!(
-            parse("${1?x}"),
-            TemplateError::NonNumeric(BString::from("1?x"))
-        );
-        assert_eq!(parse("$0"), TemplateError::Zero(BString::from("0")));
+        let macro_error = |text: &str| TemplateError::Macro(text.to_owned());
+        let not_numeric = |text: &str| TemplateError::NonNumeric(BString::from(text));
+        let zero = || TemplateError::Zero(BString::from("0"));
+        #[rustfmt::skip]
+        let cases = [
+            ("x ${x",      vec![macro_error("truncated macro reference: \"x ${x\"")]),
+            ("x $ y $0",   vec![macro_error("empty macro name: \"x $ y $0\"")]),
+            ("${}",        vec![macro_error("empty macro name: \"${}\"")]),
+            ("$1a",        vec![not_numeric("1a")]),
+            ("${1?x}",     vec![not_numeric("1?x")]),
+            ("$0",         vec![zero()]),
+            ("${a}$b",     vec![not_numeric("a"), not_numeric("b")]),
+            ("$a${b}$c",   vec![not_numeric("a")]),
+            ("$a${}$c",    vec![not_numeric("a")]),
+            ("$a$0$1$a$(", vec![not_numeric("a"), zero(), not_numeric("a"), macro_error("truncated macro reference: \"$a$0$1$a$(\"")]),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Template::parse(BStr::new(text)), Err(want), "{text}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The text of one line: severity prefix, masking, length limit.
 
+use std::borrow::Cow;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -44,14 +46,26 @@ const LIMIT: usize = 2000;
 /// Appends severity prefix and text to `line`: unprintable bytes become `?`, the whole is cut at
 /// 2000 bytes.
 pub(crate) fn append_text(line: &mut Vec<u8>, severity: Severity, text: &str, utf8: bool) {
+    append_cut(line, severity, text, utf8, LIMIT);
+}
+
+/// As [`append_text`], but of any length: what people read on standard error is not cut.
+pub(crate) fn append_whole_text(line: &mut Vec<u8>, severity: Severity, text: &str, utf8: bool) {
+    append_cut(line, severity, text, utf8, usize::MAX);
+}
+
+/// A replacement character stands for a byte that was no text when the line was put together, and becomes a
+/// single `?` too.
+fn append_cut(line: &mut Vec<u8>, severity: Severity, text: &str, utf8: bool, limit: usize) {
     let prefix = severity.prefix();
     line.extend_from_slice(prefix.as_bytes());
-    let room = LIMIT - prefix.len();
-    mask(
-        line,
-        text.as_bytes().get(..room).unwrap_or(text.as_bytes()),
-        utf8,
-    );
+    let text = if text.contains(char::REPLACEMENT_CHARACTER) {
+        Cow::Owned(text.replace(char::REPLACEMENT_CHARACTER, "?"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let room = limit.saturating_sub(prefix.len()).min(text.len());
+    mask(line, text.as_bytes().get(..room).unwrap_or_default(), utf8);
 }
 
 /// Appends `text` with every byte that is not printable ASCII as `?`; well-formed UTF-8 passes when
@@ -96,6 +110,8 @@ mod tests {
             ("tab\tcr\rlf\nnul\0del\x7f", false, "tab?cr?lf?nul?del?"),
             ("grün", false, "gr??n"),
             ("grün\t", true, "grün?"),
+            ("a\u{fffd}b", true, "a?b"),
+            ("a\u{fffd}b", false, "a?b"),
         ];
         for (text, utf8, want) in cases {
             assert_eq!(line(Severity::Info, text, utf8), want);
@@ -112,5 +128,8 @@ mod tests {
         let warning = line(Severity::Warning, &long, false);
         assert_eq!(warning.len(), 2000);
         assert!(warning.starts_with("warning: x"));
+        let mut whole = Vec::new();
+        append_whole_text(&mut whole, Severity::Warning, &long, false);
+        assert_eq!(whole.len(), "warning: ".len() + long.len());
     }
 }

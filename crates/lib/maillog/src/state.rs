@@ -2,7 +2,7 @@
 
 use crate::Echo;
 use crate::destination::{Destination, LogFile};
-use crate::format::{Severity, append_text};
+use crate::format::{Severity, append_text, append_whole_text};
 use postern_config::{Config, params};
 use postern_sys::clock::{self, LocalTime};
 use postern_sys::{env, process, user};
@@ -229,12 +229,13 @@ impl State {
         self.line.clear();
         let mut line = std::mem::take(&mut self.line);
         self.start_line(&mut line, severity, &tag, Some(process::id()));
-        let head = line.len();
         append_text(&mut line, severity, text, self.utf8);
         if self.echo != Echo::Nothing {
-            let body = line.get(head..).unwrap_or_default();
             let name = self.stderr_name.as_ref().unwrap_or(&self.program);
-            let _ = std::io::stderr().write_all(&[name.as_bytes(), b": ", body, b"\n"].concat());
+            let mut echo = [name.as_bytes(), b": "].concat();
+            append_whole_text(&mut echo, severity, text, self.utf8);
+            echo.push(b'\n');
+            let _ = std::io::stderr().write_all(&echo);
         }
         if let (Some(destination), true) = (&mut self.destination, self.echo != Echo::StderrOnly) {
             destination.send(&mut line);
