@@ -78,12 +78,12 @@ impl Options {
             && let Ok(content) = std::fs::read(path)
         {
             // What a broken file said so far counts.
-            let _ = self.add(&content, path, group, depth);
+            let _ = self.add(&content, group, depth);
         }
     }
 
     /// `None` at a line that ends the file.
-    fn add(&mut self, content: &[u8], path: &Path, group: &str, depth: usize) -> Option<()> {
+    fn add(&mut self, content: &[u8], group: &str, depth: usize) -> Option<()> {
         // Unknown before the first group.
         let mut is_ours = None;
         for line in content.lines() {
@@ -92,7 +92,8 @@ impl Options {
                 continue;
             }
             if let Some(file) = line.strip_prefix(b"!include ") {
-                self.add_file(&beside(path, file), group, depth + 1);
+                // As it stands: below the working directory unless it is absolute.
+                self.add_file(&file.trim_ascii().to_path_lossy(), group, depth + 1);
             } else if line.starts_with(b"!") {
                 // No other order is known, not even `!includedir`.
             } else if let Some(name) = line.strip_prefix(b"[") {
@@ -116,12 +117,6 @@ impl Options {
             self.values.insert(name, value);
         }
     }
-}
-
-/// `name` below the directory of `path` unless it is absolute.
-fn beside(path: &Path, name: &[u8]) -> PathBuf {
-    let name = name.trim_ascii().to_path_lossy().into_owned();
-    path.parent().unwrap_or(Path::new("/")).join(name)
 }
 
 /// The home of whom the process runs as.
@@ -170,9 +165,13 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         std::fs::write(
             path("main.cnf"),
-            "# c\n[client]\nuser = me ; no comment\npassword = \"a#b\\\"c\"\nssl_ca=/x\n\
+            format!(
+                "# c\n[client]\nuser = me ; no comment\npassword = \"a#b\\\"c\"\nssl_ca=/x\n\
              ssl\n[mysqld]\nport = 2\n[mine]\ninit-command='SET @a = 1'\n[other]\nport=3\n\
-             !include sub.cnf\n!includedir d\n",
+             !include {}\n!includedir {}\n",
+                path("sub.cnf").display(),
+                path("d").display()
+            ),
         )
         .unwrap();
         std::fs::write(
@@ -201,7 +200,7 @@ mod tests {
     /// The options of one file.
     fn of(content: &str) -> Options {
         let mut options = Options::default();
-        let _ = options.add(content.as_bytes(), Path::new("/x"), "", 0);
+        let _ = options.add(content.as_bytes(), "", 0);
         options
     }
 
