@@ -17,7 +17,15 @@ pub(super) struct Secret<'a> {
     pub(super) password: &'a [u8],
     /// Nobody listens on the way: encrypted, or a local socket.
     pub(super) is_private: bool,
+    /// Encrypted; to `sha256_password` a local socket is as public as any line.
+    pub(super) is_encrypted: bool,
 }
+
+/// The method of MySQL 5.6 to 9 whose passwords are always sent, encrypted one way or the other.
+const SHA256: &[u8] = b"sha256_password";
+/// "Your public key, please", in two methods.
+const SHA256_WANTS_KEY: u8 = 1;
+const CACHING_SHA2_WANTS_KEY: u8 = 2;
 
 /// The first proof, in the method that the server prefers or, where we cannot, in the oldest.
 pub(super) fn first<'a>(offered: Option<AuthPlugin<'a>>) -> AuthPlugin<'a> {
@@ -38,9 +46,11 @@ pub(super) fn proof(
         let name = String::from_utf8_lossy(plugin.as_bytes()).into_owned();
         PacketError::Server(format!("Authentication plugin '{name}' cannot be loaded"))
     };
+    let is_sha256 = matches!(plugin, AuthPlugin::Other(name) if name.as_ref() == SHA256);
     if password.is_empty() {
         return match plugin {
             AuthPlugin::MysqlClearPassword => Ok(vec![0]),
+            AuthPlugin::Other(_) if is_sha256 => Ok(vec![0]),
             AuthPlugin::Other(_) | AuthPlugin::MariadbParsec { .. } => Err(unknown()),
             _ => Ok(Vec::new()),
         };
@@ -55,6 +65,8 @@ pub(super) fn proof(
             Some(create_response_for_ed25519(password, nonce).to_vec())
         }
         AuthPlugin::MysqlClearPassword if secret.is_private => Some([password, &[0]].concat()),
+        AuthPlugin::Other(_) if is_sha256 && secret.is_encrypted => Some([password, &[0]].concat()),
+        AuthPlugin::Other(_) if is_sha256 => Some(vec![SHA256_WANTS_KEY]),
         _ => None,
     }
     .ok_or_else(unknown)
@@ -67,7 +79,7 @@ pub(super) fn finish<'a>(
     mut plugin: AuthPlugin<'a>,
     mut nonce: Vec<u8>,
 ) -> Result<(), PacketError> {
-    let mut was_switched = false;
+    let (mut was_switched, mut waits_for_key) = (false, false);
     loop {
         let packet = packets.read(LONGEST)?;
         match packet.as_slice() {
@@ -81,22 +93,26 @@ pub(super) fn finish<'a>(
                 plugin = AuthPlugin::from_bytes(rest.get(..end).unwrap_or_default()).into_owned();
                 nonce = rest.get(end + 1..).unwrap_or_default().to_vec();
                 let proof = proof(&plugin, secret, &nonce)?;
+                waits_for_key = proof == [SHA256_WANTS_KEY];
                 packets.write(&proof)?;
             }
             // caching_sha2_password: the server knows the password already.
             [1, 3] if plugin == AuthPlugin::CachingSha2Password => {}
             // It wants the password itself.
             [1, 4] if plugin == AuthPlugin::CachingSha2Password => {
-                let password = [secret.password, &[0]].concat();
                 if secret.is_private {
-                    packets.write(&password)?;
+                    packets.write(&[secret.password, &[0]].concat())?;
                 } else {
-                    packets.write(&[2])?;
+                    packets.write(&[CACHING_SHA2_WANTS_KEY])?;
                     let key = packets.read(LONGEST)?;
                     let key = key.get(1..).unwrap_or_default();
-                    let sealed = seal(&password, &nonce, key).ok_or(PacketError::Malformed)?;
-                    packets.write(&sealed)?;
+                    packets.write(&seal(secret.password, &nonce, key)?)?;
                 }
+            }
+            // sha256_password: the key that was asked for.
+            [1, key @ ..] if waits_for_key => {
+                waits_for_key = false;
+                packets.write(&seal(secret.password, &nonce, key)?)?;
             }
             _ => return Err(PacketError::Malformed),
         }
@@ -104,17 +120,20 @@ pub(super) fn finish<'a>(
 }
 
 /// The password for the eyes of the owner of `key` (PEM) only.
-fn seal(password: &[u8], nonce: &[u8], key: &[u8]) -> Option<Vec<u8>> {
-    let nonce = nonce.get(..20)?;
-    let mixed: Vec<u8> = password
-        .iter()
-        .zip(nonce.iter().cycle())
-        .map(|(letter, noise)| letter ^ noise)
-        .collect();
-    let key = SubjectPublicKeyInfoDer::from_pem_slice(key).ok()?;
-    let key = PublicEncryptingKey::from_der(key.as_ref()).ok()?;
-    let key = OaepPublicEncryptingKey::new(key).ok()?;
-    let mut sealed = vec![0; key.ciphertext_size()];
-    let sealed = key.encrypt(&OAEP_SHA1_MGF1SHA1, &mixed, &mut sealed, None);
-    sealed.ok().map(|sealed| sealed.to_vec())
+fn seal(password: &[u8], nonce: &[u8], key: &[u8]) -> Result<Vec<u8>, PacketError> {
+    let sealed = || {
+        let nonce = nonce.get(..20)?;
+        let letters = password.iter().chain([&0]);
+        let mixed: Vec<u8> = letters
+            .zip(nonce.iter().cycle())
+            .map(|(letter, noise)| letter ^ noise)
+            .collect();
+        let key = SubjectPublicKeyInfoDer::from_pem_slice(key).ok()?;
+        let key = PublicEncryptingKey::from_der(key.as_ref()).ok()?;
+        let key = OaepPublicEncryptingKey::new(key).ok()?;
+        let mut sealed = vec![0; key.ciphertext_size()];
+        let sealed = key.encrypt(&OAEP_SHA1_MGF1SHA1, &mixed, &mut sealed, None);
+        sealed.ok().map(|sealed| sealed.to_vec())
+    };
+    sealed().ok_or(PacketError::Malformed)
 }

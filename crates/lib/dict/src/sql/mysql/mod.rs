@@ -153,25 +153,25 @@ impl MySql {
         };
         let option = |name: &str| options.get(name).map(str::to_owned);
         let login = Arc::new(Login {
-            user: user(BStr::new(&settings.user), option("user")),
+            user: user(BStr::new(&settings.user), options.bytes("user")),
             password: settings
                 .password
                 .clone()
-                .or_else(|| option("password").map(BString::from))
+                .or_else(|| options.bytes("password").map(BStr::to_owned))
                 .unwrap_or_default(),
             database: settings.database.clone(),
             charset: settings
                 .charset
                 .clone()
-                .or_else(|| option("default-character-set"))
+                .or_else(|| option("default-character-set").filter(|name| name != "auto"))
                 .unwrap_or_else(|| "utf8mb4".to_owned()),
-            init: option("init-command"),
+            init: options.init_commands().to_vec(),
             tls: tls(settings, &options),
             table: self.name.clone(),
             require_result_set: settings.require_result_set,
             limits: Limits::USUAL,
         });
-        let port = option("port").and_then(|port| port.parse().ok());
+        let port = options.get("port").and_then(leading_number);
         let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
         let mut pool = Pool::new(self.retry, self.idle);
         for (label, server) in &self.servers {
@@ -207,45 +207,68 @@ impl Client for MySql {
 }
 
 /// The name to log in with: the table's, the option file's, or that of whom the process runs as.
-fn user(own: &BStr, option: Option<String>) -> BString {
+fn user(own: &BStr, option: Option<&BStr>) -> BString {
     if !own.is_empty() {
         return own.to_owned();
     }
     let system = || {
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()?;
-        Some(user?.name)
+        Some(BString::from(user?.name))
     };
-    BString::from(option.or_else(system).unwrap_or_default())
+    option
+        .map(BStr::to_owned)
+        .or_else(system)
+        .unwrap_or_default()
 }
 
-/// Encryption is used when anything about it is set.
+/// The number that a value begins with, unless it is 0.
+fn leading_number(text: &str) -> Option<u16> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit());
+    let number = text.get(..digits.unwrap_or(text.len()))?;
+    number.parse().ok().filter(|number| *number != 0)
+}
+
+/// Encryption is used when anything about it is set; in option files, `ssl-verify-server-cert` alone asks for
+/// it only by a number, as in MariaDB's library, and `ssl` alone takes any server.
 fn tls(settings: &Settings, options: &option_file::Options) -> Option<(TlsFiles, Check)> {
     let own = |own: &String, name: &str| {
-        let option = || options.get(name).unwrap_or_default().to_owned();
+        let option = |prefix: &str| options.get(&format!("{prefix}-{name}"));
         if own.is_empty() {
-            option()
+            option("ssl")
+                .or_else(|| option("tls"))
+                .unwrap_or_default()
+                .to_owned()
         } else {
             own.clone()
         }
     };
     let files = TlsFiles {
-        ca_file: own(&settings.tls.ca_file, "ssl-ca"),
-        ca_path: own(&settings.tls.ca_path, "ssl-capath"),
-        cert_file: own(&settings.tls.cert_file, "ssl-cert"),
-        key_file: own(&settings.tls.key_file, "ssl-key"),
-        ciphers: own(&settings.tls.ciphers, "ssl-cipher"),
+        ca_file: own(&settings.tls.ca_file, "ca"),
+        ca_path: own(&settings.tls.ca_path, "capath"),
+        cert_file: own(&settings.tls.cert_file, "cert"),
+        key_file: own(&settings.tls.key_file, "key"),
+        ciphers: own(&settings.tls.ciphers, "cipher"),
     };
-    let verify = settings
+    let is_on = |names: [&str; 2]| names.iter().any(|name| options.is_on(name));
+    let verifying = ["ssl-verify-server-cert", "tls-verify-peer"];
+    let is_number = |name: &&str| options.get(name).and_then(leading_number).is_some();
+    let is_asked_for = settings
         .verify
-        .unwrap_or_else(|| options.is_on("ssl-verify-server-cert"));
+        .unwrap_or_else(|| verifying.iter().any(is_number))
+        || files != TlsFiles::default()
+        || is_on(["ssl-enforce", "tls-enforce"]);
+    let is_liked = options.is_on("ssl") && !is_on(["skip-ssl", "disable-ssl"]);
+    if !is_asked_for {
+        return is_liked.then_some((files, Check::Nothing));
+    }
+    let verify = settings.verify.unwrap_or_else(|| is_on(verifying));
     let has_authority = !files.ca_file.is_empty() || !files.ca_path.is_empty();
-    let is_wanted = verify || options.is_on("ssl") || files != TlsFiles::default() || has_authority;
     let check = match (verify, has_authority) {
         (true, _) => Check::ChainAndName,
         (false, true) => Check::Chain,
         (false, false) => Check::Nothing,
     };
-    is_wanted.then_some((files, check))
+    Some((files, check))
 }
 
 /// Whether the template has double quotes, which the rules of quoting have to know.

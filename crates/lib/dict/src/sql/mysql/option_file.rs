@@ -1,9 +1,14 @@
 //! MySQL's option files: what the groups for clients say about sessions.
 //!
-//! Options that mean nothing for a table are ignored, as are files that cannot be read.
+//! Options that mean nothing for a table are ignored, as are files that cannot be read. The syntax is that
+//! of MariaDB's client library, which knows no comments behind a value and reads no further in a file with
+//! an option before the first group, or a group without `]`. Nor does that library obey `!includedir`: files of
+//! Debian's `/etc/mysql/conf.d` mean nothing to Postfix.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString, ByteSlice};
 
 /// Where the client library looks when no file is named; the user's own comes last.
 const DEFAULT_FILES: [&str; 2] = ["/etc/my.cnf", "/etc/mysql/my.cnf"];
@@ -12,9 +17,15 @@ const GROUPS: [&str; 3] = ["client", "client-server", "client-mariadb"];
 /// Files may include files, but not for ever.
 const DEEPEST: usize = 10;
 
+/// The statements to begin with: each of this name counts.
+const INIT_COMMAND: &str = "init-command";
+
 /// Options by name, with `-` between words; the last of a name counts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Options(BTreeMap<String, String>);
+pub(super) struct Options {
+    values: BTreeMap<String, BString>,
+    init_commands: Vec<BString>,
+}
 
 impl Options {
     /// Reads `file`, or the default files, and takes the groups for clients and `group`.
@@ -35,17 +46,30 @@ impl Options {
     }
 
     /// The value of an option, if it is there and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
+    pub(super) fn bytes(&self, name: &str) -> Option<&BStr> {
+        self.values
             .get(name)
-            .map(String::as_str)
+            .map(|value| value.as_slice().as_bstr())
             .filter(|value| !value.is_empty())
+    }
+
+    /// As [`Self::bytes`], of an option that is text.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.bytes(name)?.to_str().ok()
+    }
+
+    /// The statements to begin a session with.
+    pub(super) fn init_commands(&self) -> &[BString] {
+        &self.init_commands
     }
 
     /// Whether a switch is on: given without value, or with one that means yes.
     pub(super) fn is_on(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| {
-            !matches!(value.to_ascii_lowercase().as_str(), "0" | "off" | "false")
+        self.values.get(name).is_some_and(|value| {
+            !matches!(
+                value.to_ascii_lowercase().as_slice(),
+                b"0" | b"off" | b"no" | b"false"
+            )
         })
     }
 
@@ -53,49 +77,46 @@ impl Options {
         if depth < DEEPEST
             && let Ok(content) = std::fs::read(path)
         {
-            self.add(&String::from_utf8_lossy(&content), path, group, depth);
+            // What a broken file said so far counts.
+            let _ = self.add(&content, group, depth);
         }
     }
 
-    fn add(&mut self, content: &str, path: &Path, group: &str, depth: usize) {
-        let mut is_ours = false;
-        for line in content.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with(['#', ';']) {
+    /// `None` at a line that ends the file.
+    fn add(&mut self, content: &[u8], group: &str, depth: usize) -> Option<()> {
+        // Unknown before the first group.
+        let mut is_ours = None;
+        for line in content.lines() {
+            let line = line.trim_with(|letter| letter.is_ascii_whitespace());
+            if line.is_empty() || line.starts_with(b"#") || line.starts_with(b";") {
                 continue;
             }
-            if let Some(directory) = line.strip_prefix("!includedir") {
-                for file in files_of(&beside(path, directory)) {
-                    self.add_file(&file, group, depth + 1);
-                }
-            } else if let Some(file) = line.strip_prefix("!include") {
-                self.add_file(&beside(path, file), group, depth + 1);
-            } else if let Some(name) = line.strip_prefix('[') {
-                let name = name.split(']').next().unwrap_or_default().trim();
-                is_ours = GROUPS.contains(&name) || (!group.is_empty() && name == group);
-            } else if is_ours {
-                let (name, value) = line.split_once('=').unwrap_or((line, ""));
-                let name = name.trim().replace('_', "-").to_ascii_lowercase();
-                self.0.insert(name, unquote(value.trim()));
+            if let Some(file) = line.strip_prefix(b"!include ") {
+                // As it stands: below the working directory unless it is absolute.
+                self.add_file(&file.trim_ascii().to_path_lossy(), group, depth + 1);
+            } else if line.starts_with(b"!") {
+                // No other order is known, not even `!includedir`.
+            } else if let Some(name) = line.strip_prefix(b"[") {
+                let name = name.get(..name.find_byte(b']')?)?.trim_ascii_end();
+                let is_named = !group.is_empty() && name == group.as_bytes();
+                is_ours = Some(is_named || GROUPS.iter().any(|known| name == known.as_bytes()));
+            } else if is_ours? {
+                self.add_option(line);
             }
         }
+        Some(())
     }
-}
 
-/// `name` below the directory of `path` unless it is absolute.
-fn beside(path: &Path, name: &str) -> PathBuf {
-    path.parent().unwrap_or(Path::new("/")).join(name.trim())
-}
-
-fn files_of(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "cnf"))
-        .collect();
-    files.sort();
-    files
+    fn add_option(&mut self, line: &[u8]) {
+        let (name, value) = line.split_once_str("=").unwrap_or((line, b""));
+        let name = name.trim_ascii_end().to_str_lossy().replace('_', "-");
+        let value = unquote(value.trim_ascii());
+        if name == INIT_COMMAND && !value.is_empty() {
+            self.init_commands.push(value);
+        } else {
+            self.values.insert(name, value);
+        }
+    }
 }
 
 /// The home of whom the process runs as.
@@ -105,32 +126,31 @@ fn home() -> Option<PathBuf> {
         .map(|user| user.dir)
 }
 
-/// A value without its quotes or the comment behind it, and with its escapes read.
-fn unquote(value: &str) -> String {
-    let quote = value
-        .chars()
-        .next()
-        .filter(|first| matches!(first, '"' | '\''));
-    let mut text = String::new();
-    let mut rest = value.chars().skip(usize::from(quote.is_some()));
-    while let Some(character) = rest.next() {
-        match character {
-            _ if Some(character) == quote => break,
-            '#' if quote.is_none() && text.ends_with([' ', '\t']) => break,
-            '\\' => text.push(match rest.next() {
-                Some('b') => '\u{8}',
-                Some('t') => '\t',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('s') => ' ',
-                Some(other) => other,
-                None => '\\',
-            }),
-            _ => text.push(character),
+/// A value without its quotes, and with its escapes read.
+fn unquote(value: &[u8]) -> BString {
+    let inside = match value {
+        [quote @ (b'"' | b'\''), inside @ ..] => {
+            inside.strip_suffix(&[*quote][..]).unwrap_or(inside)
         }
-    }
-    if quote.is_none() {
-        text.truncate(text.trim_end().len());
+        _ => value,
+    };
+    let mut text = BString::default();
+    let mut rest = inside.iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            text.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'b') => text.push(8),
+            Some(b't') => text.push(b'\t'),
+            Some(b'n') => text.push(b'\n'),
+            Some(b'r') => text.push(b'\r'),
+            Some(b's') => text.push(b' '),
+            Some(same @ (b'\\' | b'"' | b'\'')) => text.push(same),
+            Some(other) => text.extend_from_slice(&[b'\\', other]),
+            None => text.push(b'\\'),
+        }
     }
     text
 }
@@ -145,9 +165,13 @@ mod tests {
         let path = |name: &str| dir.path().join(name);
         std::fs::write(
             path("main.cnf"),
-            "# c\nport=1\n[client]\nuser = me ; no comment\npassword = \"a#b\\\"c\" # comment\nssl_ca=/x # y\n\
+            format!(
+                "# c\n[client]\nuser = me ; no comment\npassword = \"a#b\\\"c\"\nssl_ca=/x\n\
              ssl\n[mysqld]\nport = 2\n[mine]\ninit-command='SET @a = 1'\n[other]\nport=3\n\
-             !include sub.cnf\n!includedir d\n",
+             !include {}\n!includedir {}\n",
+                path("sub.cnf").display(),
+                path("d").display()
+            ),
         )
         .unwrap();
         std::fs::write(
@@ -156,21 +180,57 @@ mod tests {
         )
         .unwrap();
         std::fs::create_dir(path("d")).unwrap();
-        std::fs::write(path("d/a.cnf"), "[client]\nuser=you\n").unwrap();
-        std::fs::write(path("d/b.txt"), "[client]\nuser=nobody\n").unwrap();
+        std::fs::write(path("d/a.cnf"), "[client]\nuser=nobody\n").unwrap();
         let file = path("main.cnf");
         let options = Options::read(file.to_str(), "mine");
-        assert_eq!(options.get("user"), Some("you"));
+        assert_eq!(options.get("user"), Some("me ; no comment"));
         assert_eq!(options.get("password"), Some("a#b\"c"));
         assert_eq!(options.get("ssl-ca"), Some("/x"));
         assert_eq!(options.get("socket"), Some("/s"));
-        assert_eq!(options.get("init-command"), Some("SET @a = 1"));
+        assert_eq!(options.init_commands(), ["SET @a = 1"]);
         assert_eq!(options.get("port"), None);
         assert!(options.is_on("ssl") && !options.is_on("ssl-verify-server-cert"));
-        assert_eq!(Options::read(file.to_str(), "").get("init-command"), None);
+        assert!(Options::read(file.to_str(), "").init_commands().is_empty());
         assert_eq!(
             Options::read(Some("/nonexistent"), "client"),
             Options::default()
         );
+    }
+
+    /// The options of one file.
+    fn of(content: &str) -> Options {
+        let mut options = Options::default();
+        let _ = options.add(content.as_bytes(), "", 0);
+        options
+    }
+
+    #[test]
+    fn values_are_what_the_client_library_makes_of_them() {
+        #[rustfmt::skip]
+        let cases = [
+            ("a #b", "a #b"), ("a\\#b", "a\\#b"), ("\"a\" b", "a\" b"), ("'x' # c", "x' # c"), ("\"half", "half"),
+            ("half'", "half'"), ("\"'\"", "'"), ("\"a\\\"b\"", "a\"b"), ("a\\sb", "a b"), ("a\\xb", "a\\xb"), ("a\\", "a\\"),
+            ("a\\r", "a\r"), ("  a b\t", "a b"), ("\"", ""), ("''", ""), ("a=b", "a=b"), ("a\\\\b", "a\\b"),
+        ];
+        for (text, want) in cases {
+            let options = of(&format!("[client]\nuser={text}\n"));
+            assert_eq!(options.get("user").unwrap_or_default(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn broken_lines_end_a_file_and_others_do_not() {
+        #[rustfmt::skip]
+        let cases = [
+            ("user=z\n[client]\nuser=a", None), ("[client\nuser=a\n[client]\nuser=b", None), ("[ client ]\nuser=a", None),
+            ("[client]\nuser=a\n[client\nuser=b", Some("a")), ("[client ]x\nuser=a", Some("a")), ("[client]\nUSER=a", None),
+            ("[client]\nuser=a\n!bogus\n=x\njunk here\nuser=b", Some("b")), ("[client]\r\nuser=\"a\"\r\n", Some("a")),
+            ("[Client]\nuser=a", None), ("[client]\nuser=a\nuser", None), ("[client]\nuser=a\n[]\nuser=b", Some("a")),
+        ];
+        for (content, want) in cases {
+            assert_eq!(of(content).get("user"), want, "{content}");
+        }
+        let two = of("[client]\ninit-command=SET 1 # c\ninit_command=SET 2\n");
+        assert_eq!(two.init_commands(), ["SET 1 # c", "SET 2"]);
     }
 }

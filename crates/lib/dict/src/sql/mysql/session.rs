@@ -40,8 +40,8 @@ pub(super) struct Login {
     pub(super) password: BString,
     pub(super) database: BString,
     pub(super) charset: String,
-    /// A statement to begin with.
-    pub(super) init: Option<String>,
+    /// Statements to begin with.
+    pub(super) init: Vec<BString>,
     pub(super) tls: Option<(TlsFiles, Check)>,
     /// `type:name`, for messages.
     pub(super) table: String,
@@ -146,6 +146,7 @@ fn prove(
     let secret = Secret {
         password: &login.password,
         is_private: is_encrypted || matches!(target.place, Place::Socket(_)),
+        is_encrypted,
     };
     let proof = auth::proof(&plugin, &secret, &hello.nonce)?;
     let mut flags = KNOWN & hello.capabilities;
@@ -261,22 +262,23 @@ impl Connection {
         }
         if !charset.eq_ignore_ascii_case("utf8mb4") {
             let statement = format!("SET NAMES {charset}");
-            self.run(&statement, end).map_err(|error| match error {
-                PacketError::Server(_) => unknown_charset(&charset),
-                other => other,
-            })?;
+            self.run(statement.as_bytes(), end)
+                .map_err(|error| match error {
+                    PacketError::Server(_) => unknown_charset(&charset),
+                    other => other,
+                })?;
         }
-        match self.login.init.clone() {
-            Some(statement) => self.run(&statement, end),
-            None => Ok(()),
+        let login = Arc::clone(&self.login);
+        for statement in &login.init {
+            self.run(statement, end)?;
         }
+        Ok(())
     }
 
     /// Runs a statement whose rows nobody wants.
-    fn run(&mut self, statement: &str, end: Instant) -> Result<(), PacketError> {
+    fn run(&mut self, statement: &[u8], end: Instant) -> Result<(), PacketError> {
         dial::limit(self.packets.channel(), end);
-        self.packets
-            .command(Command::COM_QUERY as u8, statement.as_bytes())?;
+        self.packets.command(Command::COM_QUERY as u8, statement)?;
         let mut room = LARGEST_ANSWER;
         loop {
             if let Reply::Rows(columns) = self.packets.reply()? {
@@ -400,7 +402,7 @@ pub(crate) mod fuzzing {
             password: "secret".into(),
             database: "mail".into(),
             charset: "utf8mb4".to_owned(),
-            init: None,
+            init: Vec::new(),
             tls: None,
             table: "mysql:fuzz".to_owned(),
             require_result_set: false,

@@ -59,7 +59,7 @@ fn ask(behave: impl FnOnce(TcpStream) + Send + 'static) -> Result<Vec<Cell>, Fai
         password: "p".into(),
         database: "d".into(),
         charset: "utf8mb4".to_owned(),
-        init: None,
+        init: Vec::new(),
         tls: None,
         table: "mysql:t".to_owned(),
         require_result_set: true,
@@ -186,6 +186,56 @@ fn unseal(key: &PrivateDecryptingKey, sealed: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// The public half of `key`, as a server shows it.
+fn public_pem(key: &PrivateDecryptingKey) -> Vec<u8> {
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, public.as_ref());
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| line.to_str().unwrap())
+        .collect();
+    format!(
+        "\x01-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        lines.join("\n")
+    )
+    .into_bytes()
+}
+
+#[test]
+fn passwords_for_sha256_password_are_sealed() {
+    let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let pem = public_pem(&key);
+    let switch = packet(2, b"\xfesha256_password\0abcdefghijklmnopqrst\0");
+    let denied = packet(6, b"\xff\x15\x04#28000sealed");
+    let request = switch.clone();
+    let wanted = ask(move |mut client| {
+        client.write_all(&greeting()).unwrap();
+        skip(&mut client);
+        client.write_all(&request).unwrap();
+        assert_eq!(skip(&mut client), [1]);
+        client.write_all(&packet(4, &pem)).unwrap();
+        assert_eq!(unseal(&key, &skip(&mut client)), b"p\0");
+        client.write_all(&denied).unwrap();
+        wait(client);
+    });
+    let failed = |why: &str| Err(Failure::Lost(format!("connect to mysql server h: {why}")));
+    assert_eq!(wanted, failed("sealed"));
+    // A key that is none, and a second one.
+    for key in [&b"\x01no key"[..], b"\x01"] {
+        let (request, answer) = (switch.clone(), packet(4, key));
+        let wanted = ask(move |mut client| {
+            client.write_all(&greeting()).unwrap();
+            skip(&mut client);
+            client.write_all(&request).unwrap();
+            skip(&mut client);
+            client.write_all(&answer).unwrap();
+            wait(client);
+        });
+        assert_eq!(wanted, failed("Malformed packet"));
+    }
+}
+
 #[test]
 fn passwords_for_mysql_8_are_proved_or_sealed() {
     let known = ask(|mut client| {
@@ -207,19 +257,8 @@ fn passwords_for_mysql_8_are_proved_or_sealed() {
         Err(Failure::Refused("mysql:t: query failed: known".to_owned()))
     );
     let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+    let pem = public_pem(&key);
     let wanted = ask(move |mut client| {
-        let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
-        let text =
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, public.as_ref());
-        let lines: Vec<&str> = text
-            .as_bytes()
-            .chunks(64)
-            .map(|line| line.to_str().unwrap())
-            .collect();
-        let pem = format!(
-            "\x01-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            lines.join("\n")
-        );
         client
             .write_all(&greeting_for("mysql_native_password"))
             .unwrap();
@@ -233,7 +272,7 @@ fn passwords_for_mysql_8_are_proved_or_sealed() {
         assert_eq!(skip(&mut client).len(), 32);
         client.write_all(&packet(4, &[1, 4])).unwrap();
         assert_eq!(skip(&mut client), [2]);
-        client.write_all(&packet(6, pem.as_bytes())).unwrap();
+        client.write_all(&packet(6, &pem)).unwrap();
         let sealed = skip(&mut client);
         assert_eq!(unseal(&key, &sealed), b"p\0");
         client.write_all(&packet(8, OK)).unwrap();
@@ -324,5 +363,35 @@ proptest! {
         let body = [b"\x0a5.5\0", tail.as_slice()].concat();
         let _ = Greeting::parse(&body);
         let _ = Greeting::parse(&tail);
+    }
+}
+
+#[test]
+fn option_files_ask_for_encryption_as_with_the_client_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("my.cnf");
+    let config = Config::from_text("x_dbname = d\n").unwrap();
+    let settings = settings(&ClientConfig::open(&config, "x").unwrap()).unwrap();
+    #[rustfmt::skip]
+    let cases = [
+        ("user=a", None), ("ssl-verify-server-cert", None), ("ssl-verify-server-cert=1", Some(Check::ChainAndName)),
+        ("ssl-cipher=HIGH", Some(Check::Nothing)), ("ssl-ca=/ca", Some(Check::Chain)), ("tls_ca=/ca", Some(Check::Chain)),
+        ("ssl-ca=/ca\nssl-verify-server-cert", Some(Check::ChainAndName)), ("ssl", Some(Check::Nothing)),
+        ("ssl\nssl-verify-server-cert", Some(Check::Nothing)), ("ssl=0", None), ("ssl\nskip-ssl", None),
+        ("ssl-enforce=1", Some(Check::Nothing)),
+    ];
+    for (text, want) in cases {
+        std::fs::write(&path, format!("[client]\n{text}\n")).unwrap();
+        let options = option_file::Options::read(path.to_str(), "");
+        let found = tls(&settings, &options).map(|(_, check)| check);
+        assert_eq!(found, want, "{text}");
+    }
+    for (text, want) in [
+        ("3399x", Some(3399)),
+        ("x", None),
+        ("0", None),
+        ("99999", None),
+    ] {
+        assert_eq!(leading_number(text), want, "{text}");
     }
 }

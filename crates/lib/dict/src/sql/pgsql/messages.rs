@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::sql::Cell;
 
+/// Bytes of the largest field that PostgreSQL has.
+const LARGEST_FIELD: usize = 1 << 30;
+
 /// One message: its type and contents.
 pub(super) struct Message {
     pub(super) tag: u8,
@@ -36,14 +39,23 @@ impl Messages {
         !matches!(self.channel.is_readable(Duration::ZERO), Ok(false))
     }
 
-    /// The next message of at most `room` bytes.
+    /// The next message of at most `room` bytes; a longer row is `FileTooLarge`.
     pub(super) fn read(&mut self, room: usize) -> io::Result<Message> {
         let mut header = [0; 5];
         self.channel.read_exact(&mut header)?;
         let [tag, length @ ..] = header;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        let length = length.checked_sub(4).filter(|length| *length <= room);
-        let length = length.ok_or(io::ErrorKind::InvalidData)?;
+        let length = length.checked_sub(4).ok_or(io::ErrorKind::InvalidData)?;
+        if length > room {
+            // No field of a row is larger than PostgreSQL's limit; what claims to be is none.
+            let is_row = tag == b'D' && length <= LARGEST_FIELD;
+            let kind = if is_row {
+                io::ErrorKind::FileTooLarge
+            } else {
+                io::ErrorKind::InvalidData
+            };
+            return Err(kind.into());
+        }
         let mut body = vec![0; length];
         self.channel.read_exact(&mut body)?;
         Ok(Message { tag, body })

@@ -221,6 +221,7 @@ fn closed(error: &io::Error) -> String {
              the server terminated abnormally\n\tbefore or while processing the request.\n"
                 .to_owned()
         }
+        io::ErrorKind::FileTooLarge => "the answer is too large\n".to_owned(),
         io::ErrorKind::InvalidData => "lost synchronization with server\n".to_owned(),
         _ if postern_wire::is_timeout(error) => "timeout expired\n".to_owned(),
         _ => format!("could not receive data from server: {}\n", io_text(error)),
@@ -504,7 +505,10 @@ fn unknown_text(code: u8, label: &str) -> String {
 fn judge(error: &io::Error, text: String) -> Failure {
     if postern_wire::is_timeout(error) {
         Failure::Late(text)
-    } else if error.kind() == io::ErrorKind::InvalidData {
+    } else if matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge
+    ) {
         Failure::Spoilt(text)
     } else {
         Failure::Lost(text)
