@@ -9,7 +9,7 @@ fn aliases_of_this_host_reach_their_targets() {
          myorigin = host.test\n\
          local_recipient_maps = $alias_maps\n\
          alias_maps = inline:{ {team = alice@example.test, bob@example.test, nested}, {nested = bob@example.test}, \
-         {root = alice@example.test}, {lost = nobody@example.test} }\n\
+         {root = alice@example.test}, {lost = nobody@example.test}, {odd = @@@} }\n\
          default_privs = nobody\n",
         "",
     );
@@ -48,8 +48,16 @@ fn aliases_of_this_host_reach_their_targets() {
     let notice = instance.wait_mail("alice", "Undelivered Mail Returned to Sender");
     assert!(notice.contains("(expanded from"), "{notice}");
     assert!(notice.contains("<lost@host.test>"), "{notice}");
+
+    // What is no address is named as it was understood.
+    client.send(
+        "alice@example.test",
+        &["odd@host.test"],
+        "Subject: odd\n\nx\n",
+    );
+    instance.wait_log("status=bounced (bad recipient address syntax: MAILER-DAEMON@)");
     instance.wait_queue_empty();
     assert_eq!(instance.maildir("bob").len(), 1);
-    assert_eq!(instance.maildir("alice").len(), 2);
+    assert_eq!(instance.maildir("alice").len(), 3);
     assert_eq!(instance.defects(), Vec::<String>::new());
 }

@@ -166,3 +166,78 @@ fn a_broken_alias_or_transport_table_loses_nothing() {
     assert!(!log.contains("unknown user") && !log.contains("user unknown"));
     assert!(!log.contains("status=bounced"));
 }
+
+/// Tables that cannot be opened, or whose lookups fail; `DIR` is the configuration directory.
+const BROKEN: [&str; 14] = [
+    "fail:x",
+    "no-such-type:x",
+    "x:",
+    "hash:DIR/missing",
+    "btree:DIR/garbage",
+    "cdb:DIR/garbage",
+    "lmdb:DIR/garbage",
+    "texthash:DIR",
+    "pcre:DIR",
+    "inline:{a=b, {}}",
+    "unionmap:{static:OK, hash:DIR/missing}",
+    "sqlite:DIR/no-table.cf",
+    "proxy:fail:unapproved",
+    "tcp:127.0.0.1:1x",
+];
+
+/// What a table is asked for with each recipient.
+const PLACES: [(&str, &str); 5] = [
+    (
+        "smtpd_recipient_restrictions",
+        "check_recipient_access TABLE, permit",
+    ),
+    ("virtual_mailbox_maps", "TABLE"),
+    ("mynetworks", "TABLE"),
+    ("canonical_maps", "TABLE"),
+    ("smtpd_restriction_classes", "broken"),
+];
+
+#[test]
+fn a_table_that_cannot_answer_is_never_a_no_or_a_yes() {
+    let (mut services, mut asked) = (String::new(), Vec::new());
+    for table in BROKEN {
+        let table = table.replace("DIR", "$config_directory");
+        for (parameter, value) in PLACES {
+            let (port, value) = (free_port(), value.replace("TABLE", &table));
+            services += &format!(
+                "127.0.0.1:{port} inet n - n - - smtpd\n  -o {{ {parameter} = {value} }}\n"
+            );
+            if value == "broken" {
+                services += &format!("  -o {{ broken = check_client_access {table} }}\n");
+                services += "  -o smtpd_client_restrictions=broken\n";
+            }
+            asked.push((port, format!("{table} in {parameter}")));
+        }
+    }
+    // How addresses are resolved is said by the entry of the service that does it.
+    let port = free_port();
+    services += "routes unix - - n - - trivial-rewrite -o transport_maps=fail:x\n";
+    services += &format!("127.0.0.1:{port} inet n - n - - smtpd -o rewrite_service_name=routes\n");
+    asked.push((port, "rewrite_service_name = routes".to_owned()));
+
+    let mut instance = Instance::for_test("", &services);
+    for kind in ["db", "cdb", "lmdb"] {
+        instance.write(&format!("etc/garbage.{kind}"), &[b'x'; 9000]);
+    }
+    let base = instance.file("etc/base");
+    let database = format!(
+        "dbpath = {}\nquery = SELECT v FROM nowhere\n",
+        base.display()
+    );
+    instance.write("etc/base", b"");
+    instance.write("etc/no-table.cf", database.as_bytes());
+    instance.start().expect("start");
+    for (port, what) in asked {
+        let mut client = SmtpClient::connect(port);
+        assert_eq!(client.say("HELO far.example.net").code, 250, "{what}");
+        let reply = client.say("MAIL FROM:<a@far.example.net>");
+        assert_eq!(reply.code, 250, "{what}");
+        let reply = client.say("RCPT TO:<alice@example.test>");
+        assert_eq!(reply.code, 451, "{what}: {}", reply.text());
+    }
+}

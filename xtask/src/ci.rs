@@ -1,6 +1,6 @@
-//! `cargo xtask ci`: format, lints, documentation, layers; then every test.
+//! `cargo xtask ci`: format, lints, documentation, layers, the fuzz targets' code; then every test.
 
-use crate::{build, layers, test};
+use crate::{build, fuzz, layers, test};
 
 /// Runs everything; the first failure ends it.
 pub(crate) fn ci() -> Result<(), String> {
@@ -19,5 +19,6 @@ pub(crate) fn ci() -> Result<(), String> {
             .args(["doc", "--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
+    fuzz::check()?;
     test::test(&["--strict".to_owned()])
 }

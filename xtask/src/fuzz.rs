@@ -7,6 +7,23 @@ use crate::build;
 /// Default time for each target.
 const SECONDS: &str = "60";
 
+/// Whether every target still compiles: with the stable compiler, without cargo-fuzz and without a C++
+/// compiler.
+pub(crate) fn check() -> Result<(), String> {
+    let top = build::top();
+    build::run(
+        build::cargo()
+            .args(["check", "--quiet", "--bins", "--manifest-path"])
+            .arg(top.join("fuzz/Cargo.toml"))
+            // Away from what cargo-fuzz makes with other flags.
+            .arg("--target-dir")
+            .arg(top.join("target/fuzz"))
+            .env("RUSTFLAGS", "--cfg fuzzing -D warnings")
+            // Nothing is linked, so that libFuzzer need not be built.
+            .env("CUSTOM_LIBFUZZER_PATH", "/not-linked/libfuzzer.a"),
+    )
+}
+
 /// Runs every target, or the named one; needs cargo-fuzz.
 pub(crate) fn fuzz(args: &[String]) -> Result<(), String> {
     let (numbers, names): (Vec<&String>, Vec<&String>) =

@@ -301,7 +301,7 @@ impl Cleanup {
         };
         let problem = |_| MapProblem {
             title: "masquerade_exceptions",
-            address: Some(address.clone()),
+            address: None,
         };
         if self
             .tables
@@ -368,10 +368,12 @@ impl Cleanup {
                     break;
                 }
                 let propagate = self.settings.propagate_virtual;
-                let Some(found) =
-                    self.tables
-                        .lookup(Map::VirtualAlias, current.as_bstr(), propagate)?
-                else {
+                let found = self
+                    .tables
+                    .lookup(Map::VirtualAlias, current.as_bstr(), propagate)
+                    // The recipient is named, whatever it became before.
+                    .map_err(|_| MapProblem::new(Map::VirtualAlias, address))?;
+                let Some(found) = found else {
                     break;
                 };
                 self.check_length(title, &found)?;

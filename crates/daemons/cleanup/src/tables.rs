@@ -77,7 +77,7 @@ impl Tables {
                 MatchKind::Text,
             ),
             extensions: Extensions::from_config(config),
-            rewriter: Rewriter::new(config),
+            rewriter: Rewriter::of_service(config),
             here: Here {
                 domains: LocalDomains::new(config),
             },

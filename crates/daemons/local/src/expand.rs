@@ -140,7 +140,7 @@ pub(crate) fn deliver_resolved(job: &mut Job<'_>, mail: &Mail, address: BString)
         return job.fail(mail, &dsn("4.3.0", "address resolver failure"));
     }
     if resolved.flags & resolve_flag::ERROR != 0 {
-        let reason = format!("bad recipient address syntax: {address}");
+        let reason = format!("bad recipient address syntax: {}", resolved.recipient);
         return job.fail(mail, &dsn("5.1.3", reason));
     }
     next.recipient.recipient = match &mail.unmatched {

@@ -63,7 +63,8 @@ pub(crate) fn endpoint(
     name: &str,
     families: Families,
 ) -> Result<Endpoint, EndpointError> {
-    let parts = split_inet_name(name).map_err(EndpointError::Entry)?;
+    let parts = split_inet_name(name)
+        .map_err(|what| EndpointError::Entry(format!("{what} in \"{name}\"")))?;
     let host_name = parts.host.unwrap_or_default();
     let port = port(parts.port).ok_or_else(|| {
         EndpointError::Alone(format!(

@@ -6,7 +6,9 @@ use std::io::{BufRead, Write};
 use bstr::{BStr, BString, ByteSlice};
 use postern_attr::{AttrError, Encoding, Extra};
 use postern_config::{Config, Param, params};
-use postern_dict::{ErrorKind, Flags, LookupError, OpenMode, Surrogate, Table, try_open};
+use postern_dict::{
+    ErrorKind, Flags, LookupError, OpenMode, Surrogate, Table, split_type_name, try_open,
+};
 use postern_ipc::StatusReply;
 use postern_ipc::proxymap::{
     KeyBody, LookupReply, OpenBody, OpenReply, RequestName, SequenceBody, SequenceReply,
@@ -120,7 +122,13 @@ impl Service {
             name = inner;
         }
         if !name.is_empty() && self.approved.contains(name) {
-            return Ok(name);
+            return match split_type_name(name) {
+                Ok(_) => Ok(name),
+                Err(error) => {
+                    log::warn!("{error}");
+                    Err(status::BAD)
+                }
+            };
         }
         let (access, parameter) = (self.access.words(), self.access.parameter().info.name);
         log::warn!("request for unapproved table: \"{table}\"");
@@ -297,15 +305,11 @@ impl Service {
     }
 }
 
-/// The status for a failure. Where Postfix ends the process, the reason is logged here.
+/// The status for a failure.
 fn failed(error: &LookupError) -> i32 {
     match error.kind {
-        ErrorKind::Retry => status::RETRY,
+        ErrorKind::Retry | ErrorKind::Fatal => status::RETRY,
         ErrorKind::Config => status::CONFIG,
-        ErrorKind::Fatal => {
-            log::error!("{error}");
-            status::RETRY
-        }
     }
 }
 

@@ -74,6 +74,11 @@ impl Filter<'_, '_> {
             Ok(None) => return Verdict::Keep,
             Ok(Some(action)) => action,
             Err(_) => {
+                let what = match kind {
+                    Kind::Header(_) => "header",
+                    Kind::Body => "body",
+                };
+                log::warn!("{}: smtp {what} checks lookup error", self.queue_id);
                 self.error.get_or_insert(FilterError::Lookup);
                 return Verdict::Drop;
             }

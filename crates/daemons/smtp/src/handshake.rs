@@ -1,6 +1,7 @@
 //! Greeting and EHLO, HELO or LHLO (smtp-client.md §5).
 
-use bstr::ByteSlice;
+use bstr::{BString, ByteSlice};
+use postern_dict::Maps;
 
 use crate::failure::Failure;
 use crate::features::{self, Features, Keywords};
@@ -197,7 +198,7 @@ fn learn_features(
         return Ok(());
     };
     check_name(session, settings, context, reply)?;
-    let discard = discarded(session, settings, tables)?;
+    let discard = discarded(session, settings, tables, context)?;
     let mut features = features::parse(&reply.lines, discard);
     if let Some(value) = &features.bad_size {
         log::warn!("bad EHLO SIZE limit \"{value}\" from {}", session.long);
@@ -224,15 +225,28 @@ fn discarded(
     session: &mut Session,
     settings: &Settings,
     tables: &mut Tables,
+    context: &Context<'_>,
 ) -> Result<Keywords, Refusal> {
-    let found = tables
-        .discard_maps
-        .find(session.peer.address.as_bstr(), false)
-        .map_err(|_| session.broken(&Trouble::Data, Stage::Ehlo))?;
+    let found = for_server(&mut tables.discard_maps, session, context, Stage::Ehlo)?;
     let Some(text) = found else {
         return Ok(settings.discard);
     };
     Ok(Keywords::parse_list(text.as_bstr()))
+}
+
+/// What the tables say about the address of the server.
+fn for_server(
+    maps: &mut Maps,
+    session: &mut Session,
+    context: &Context<'_>,
+    stage: Stage,
+) -> Result<Option<BString>, Refusal> {
+    let found = maps.find(session.peer.address.as_bstr(), false);
+    found.map_err(|_| {
+        let (id, title, address) = (context.queue_id, maps.title(), &session.peer.address);
+        log::warn!("{id}: {title} map lookup error for {address}");
+        session.broken(&Trouble::Data, stage).into()
+    })
 }
 
 /// Workarounds for a defect of old Cisco PIX firewalls.
@@ -270,10 +284,7 @@ fn pix_workarounds(
     if !is_pix(greeting) {
         return Ok(Workarounds::default());
     }
-    let found = tables
-        .pix_maps
-        .find(session.peer.address.as_bstr(), false)
-        .map_err(|_| session.broken(&Trouble::Data, Stage::Greeting))?;
+    let found = for_server(&mut tables.pix_maps, session, context, Stage::Greeting)?;
     let list = found.map_or_else(
         || settings.pix_workarounds.clone(),
         |text| text.to_str_lossy().into_owned(),

@@ -89,15 +89,17 @@ impl Demand {
         settings: &Settings,
         tables: &mut Tables,
     ) -> Result<Self, Failure> {
-        let level = match policy(nexthop, &mut tables.tls_policy)? {
-            Some(level) => level,
-            None => settings.tls_level,
+        let problem = || {
+            let reason = "client TLS configuration problem";
+            log::warn!("TLS policy lookup for {nexthop}/{host}: {reason}");
+            Failure::local("4.7.5", reason)
         };
+        let found = policy(nexthop, &mut tables.tls_policy).map_err(|Unusable| problem())?;
+        let level = found.unwrap_or(settings.tls_level);
         if settings.tls_wrapper && level < Level::Encrypt {
             log::warn!(
                 "smtp_tls_wrappermode requires \"smtp_tls_security_level = encrypt\" (or stronger)"
             );
-            log::warn!("TLS policy lookup for {nexthop}/{host}: client TLS configuration problem");
             return Err(problem());
         }
         Ok(Self {
@@ -156,12 +158,11 @@ fn no_engine() -> Failure {
     )
 }
 
-fn problem() -> Failure {
-    Failure::local("4.7.5", "client TLS configuration problem")
-}
+/// A policy that could not be looked up or understood; why is logged.
+struct Unusable;
 
 /// The level that `smtp_tls_policy_maps` gives a next hop or one of its parent domains.
-fn policy(nexthop: &str, maps: &mut Maps) -> Result<Option<Level>, Failure> {
+fn policy(nexthop: &str, maps: &mut Maps) -> Result<Option<Level>, Unusable> {
     if maps.is_empty() {
         return Ok(None);
     }
@@ -173,7 +174,7 @@ fn policy(nexthop: &str, maps: &mut Maps) -> Result<Option<Level>, Failure> {
                     "{}, next-hop destination \"{nexthop}\": policy table lookup error",
                     maps.title()
                 );
-                return Err(problem());
+                return Err(Unusable);
             }
             Ok(Some(value)) => {
                 let text = value.to_str_lossy();
@@ -186,7 +187,7 @@ fn policy(nexthop: &str, maps: &mut Maps) -> Result<Option<Level>, Failure> {
                         "{}, next-hop destination \"{nexthop}\": invalid security level \"{word}\"",
                         maps.title()
                     );
-                    return Err(problem());
+                    return Err(Unusable);
                 };
                 return Ok(Some(level));
             }

@@ -291,9 +291,10 @@ impl Tables {
             Role::Smtp => params::SMTP_CONNECTION_CACHE_DESTINATIONS,
             Role::Lmtp => params::LMTP_CONNECTION_CACHE_DESTINATIONS,
         };
+        // In messages it has one name for both roles.
         let cache_destinations = MatchList::open(
             config,
-            destinations.info.name,
+            params::SMTP_CONNECTION_CACHE_DESTINATIONS.info.name,
             &config.get(destinations),
             MatchKind::Text,
         );

@@ -18,13 +18,17 @@ use crate::session::Session;
 use crate::settings::{BareNewline, Settings};
 use crate::tables::AddressMaps;
 
-/// The lists of clients that sessions ask.
+/// The lists that sessions ask, most of them about clients.
 pub(crate) struct Networks {
     pub(crate) mynetworks: MatchList,
     pub(crate) event_limit_exceptions: MatchList,
     pub(crate) verp_clients: MatchList,
     pub(crate) bare_newline_exclusions: MatchList,
     pub(crate) mx_backup: MatchList,
+    /// The sites that flush(8) keeps lists of mail for.
+    pub(crate) flush_domains: MatchList,
+    /// An entry for a domain in an access table is one for its subdomains, too.
+    pub(crate) access_parents: bool,
 }
 
 /// See the module.
@@ -34,7 +38,6 @@ pub(crate) struct Server {
     pub(crate) look: Look,
     pub(crate) restrictions: Restrictions,
     /// Parent domains are written without a dot in access tables.
-    pub(crate) access_parents: bool,
     pub(crate) extensions: Extensions,
     pub(crate) networks: Networks,
     pub(crate) maps: AddressMaps,
@@ -57,25 +60,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads main.cf and opens tables. `routing` is main.cf as the rewrite service sees it: what the
-    /// service's own line in master.cf overrides does not change where mail goes.
+    /// Reads main.cf and opens tables.
     ///
     /// # Errors
     ///
     /// Settings that no server may run with.
-    pub(crate) fn new(
-        config: &Config,
-        routing: &Config,
-        service: &str,
-    ) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &Config, service: &str) -> Result<Self, StartError> {
         let set = Settings::load(config).map_err(StartError::new)?;
         let restrictions = Restrictions::load(config);
         restrictions
             .require_relay_control()
             .map_err(StartError::new)?;
         let own_addresses = postern_config::own_addresses(config)?;
-        let networks = Networks::load(config, &set);
-        let (maps, addresses) = (AddressMaps::open(config), AddressService::new(routing));
+        let networks = Networks::load(config, &set)?;
+        let (maps, addresses) = (AddressMaps::open(config), AddressService::new(config));
         let own_addresses = own_addresses.into_iter().map(|own| own.address).collect();
         let mut server = Self::assemble(
             config,
@@ -137,7 +135,6 @@ impl Server {
             said_about_removal: HashSet::new(),
             missing_tls_said: false,
             sequence: 0,
-            access_parents: parent_domain_matches(config, "smtpd_access_maps"),
             extensions: Extensions::from_config(config),
             look: config.look(),
             config: config.clone(),
@@ -269,17 +266,24 @@ impl Networks {
             verp_clients: list("smtpd_authorized_verp_clients"),
             bare_newline_exclusions: list("smtpd_forbid_bare_newline_exclusions"),
             mx_backup: list("permit_mx_backup_networks"),
+            flush_domains: list("fast_flush_domains"),
+            access_parents: false,
         }
     }
 
-    fn load(config: &Config, set: &Settings) -> Self {
+    fn load(config: &Config, set: &Settings) -> Result<Self, StartError> {
         let list =
             |title, value: String| MatchList::open(config, title, &value, MatchKind::NameAddress);
         let exclusions = match set.bare_newline {
             BareNewline::Allow => String::new(),
             _ => config.get(params::SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS),
         };
-        Self {
+        let access_parents =
+            parent_domain_matches(config, "smtpd_access_maps").map_err(|error| {
+                let param = params::PARENT_DOMAIN_MATCHES_SUBDOMAINS.info.name;
+                StartError::new(format!("{param}: {}: table lookup problem", error.table))
+            })?;
+        Ok(Self {
             mynetworks: list("mynetworks", config.get(params::MYNETWORKS)),
             event_limit_exceptions: list(
                 "smtpd_client_event_limit_exceptions",
@@ -294,7 +298,14 @@ impl Networks {
                 "permit_mx_backup_networks",
                 config.get(params::PERMIT_MX_BACKUP_NETWORKS),
             ),
-        }
+            flush_domains: MatchList::open(
+                config,
+                "fast_flush_domains",
+                &config.get(params::FAST_FLUSH_DOMAINS),
+                MatchKind::Domain,
+            ),
+            access_parents,
+        })
     }
 }
 
@@ -306,11 +317,8 @@ impl SingleServer for Server {
         let mut server =
             if context.options.stand_alone && postern_sys::user::uid() != context.owner.uid {
                 Self::stand_alone(config)?
-            } else if context.options.overrides.is_empty() {
-                Self::new(config, config, &context.service_name)?
             } else {
-                let routing = Config::load_from(&config.directory())?;
-                Self::new(config, &routing, &context.service_name)?
+                Self::new(config, &context.service_name)?
             };
         server.owner_uid = context.owner.uid;
         Ok(server)

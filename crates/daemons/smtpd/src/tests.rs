@@ -81,7 +81,7 @@ impl Talk {
             .unwrap();
         let session = std::thread::spawn(move || {
             let config = Config::from_text(&text).unwrap();
-            let mut server = Server::new(&config, &config, "smtp").unwrap();
+            let mut server = Server::new(&config, "smtp").unwrap();
             let client = Client {
                 channel: Channel::new(OwnedFd::from(far)),
                 kind: ClientKind::Unix,

@@ -235,6 +235,16 @@ impl Config {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// main.cf alone, without what [`Config::set_override`] and [`Config::set_names`] changed.
+    #[must_use]
+    pub fn without_overrides(&self) -> Self {
+        let mut plain = self.clone();
+        let inner = Arc::make_mut(&mut plain.inner);
+        inner.overrides.clear();
+        inner.cache = Cache::default();
+        plain
+    }
+
     /// Applies one `-o name=value` of the command line; overrides main.cf. Later calls win.
     pub fn set_override(&mut self, name: &str, value: &str) {
         let inner = Arc::make_mut(&mut self.inner);

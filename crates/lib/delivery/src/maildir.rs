@@ -10,9 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postern_ipc::deliver::{Moment, Recipient};
+use postern_queue::nursery::SLOW;
 use postern_sys::{
     error_text,
     file::{spread_subdirectories, sync_directory},
@@ -24,8 +25,6 @@ use crate::copy::{CopyError, CopyOptions, copy};
 
 /// Names tried for a temporary file.
 const NAME_TRIES: u32 = 100;
-/// The creation of a directory takes a fraction of this where the file system finds an inode at once.
-const SLOW: Duration = Duration::from_micros(100);
 /// Bytes that are written at once.
 const BUFFER: usize = 64 * 1024;
 /// Mode of directories made on demand.

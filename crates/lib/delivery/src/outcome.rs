@@ -287,13 +287,9 @@ impl Agent {
         let key: BString = [dsn.status.as_slice(), b" ", dsn.reason.as_slice()]
             .concat()
             .into();
-        let result = match self.filter.find(key.as_bstr(), false) {
-            Ok(Some(result)) => result,
-            Ok(None) => return,
-            Err(error) => {
-                log::warn!("{}: {error}", self.filter_name);
-                return;
-            }
+        // A failure is logged where it was found, and leaves the result as it is.
+        let Ok(Some(result)) = self.filter.find(key.as_bstr(), false) else {
+            return;
         };
         if !replace_status(dsn, result.as_bstr()) {
             log::warn!("{}: bad status code: {result}", self.filter_name);
@@ -389,8 +385,10 @@ impl Agent {
             return;
         };
         let domain = &recipient[at + 1..];
-        if domain.is_empty() || !matches!(self.fast_flush.matches(domain.as_bstr()), Ok(true)) {
-            return;
+        match self.fast_flush.matches(domain.as_bstr()) {
+            Ok(true) if !domain.is_empty() => {}
+            Ok(_) => return,
+            Err(_) => return log::warn!("{}: flush service failure", report.queue_id),
         }
         let body = flush::AddBody {
             site: domain.into(),

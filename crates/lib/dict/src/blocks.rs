@@ -7,13 +7,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use postern_sys::memory::{prefetch, use_large_pages};
+use postern_sys::memory::prefetch;
 
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
-/// Blocks that are remembered at most, 16 MiB. A block is remembered when it was needed, so that
+/// Blocks that are remembered at first, 16 MiB. A block is remembered when it was needed, so that
 /// only processes that look up much get there.
-const MOST: usize = 4096;
+const FIRST: usize = 4096;
+/// Blocks that are remembered at most, 128 MiB: for whoever had to read more than [`FIRST`].
+const MOST: usize = 32 * 1024;
 /// After so many reads of single blocks, whoever looks up that much will need the others, too: then they
 /// are read in runs, which costs fewer calls.
 const SINGLE: usize = 8;
@@ -28,6 +30,8 @@ pub(crate) struct Blocks {
     owners: Vec<u32>,
     /// There is a place for each block of the file, so that a run takes no other's.
     has_all: bool,
+    /// Blocks of the file.
+    wanted: usize,
     reads: usize,
 }
 
@@ -35,12 +39,17 @@ impl Blocks {
     /// Room for the blocks of a file of `length` bytes.
     pub(crate) fn for_length(length: u64) -> Self {
         let block = u64::try_from(BLOCK).unwrap_or(u64::MAX);
-        let wanted = usize::try_from(length.div_ceil(block)).unwrap_or(MOST);
-        let places = wanted.clamp(1, MOST).next_power_of_two();
+        let wanted = usize::try_from(length.div_ceil(block)).unwrap_or(usize::MAX);
+        Self::with_places(wanted, FIRST)
+    }
+
+    fn with_places(wanted: usize, most: usize) -> Self {
+        let places = wanted.clamp(1, most).next_power_of_two();
         Self {
             data: vec![0; places * BLOCK],
             owners: vec![0; places],
-            has_all: wanted <= MOST && places >= RUN,
+            has_all: wanted <= places && places >= RUN,
+            wanted,
             reads: 0,
         }
     }
@@ -72,10 +81,10 @@ impl Blocks {
     /// block; the rest is zero. Blocks beside it may be read, too.
     pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
         self.reads = self.reads.saturating_add(1);
+        if self.reads > FIRST && self.owners.len() < self.wanted.min(MOST) {
+            *self = Self::with_places(self.wanted, MOST);
+        }
         if self.has_all && self.reads > SINGLE && available >= BLOCK {
-            if self.reads == SINGLE + 1 {
-                use_large_pages(&mut self.data);
-            }
             self.load_run(file, number)?;
         }
         let place = self.place(number);
@@ -126,26 +135,43 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    #[test]
-    fn blocks_are_those_of_the_file_also_when_they_share_a_place() {
+    /// A file of numbered blocks, and how many of two rounds through them had to be loaded.
+    fn loads(count: u32, mut blocks: Blocks) -> (usize, Blocks) {
         let mut file = tempfile::tempfile().unwrap();
-        let count = u32::try_from(MOST).unwrap() + 3;
         for number in 0..count {
             file.write_all(&[number.to_le_bytes(); BLOCK / 4].concat())
                 .unwrap();
         }
-        let mut blocks = Blocks::for_length(u64::from(count) * 4096);
-        for _ in 0..2 {
-            for number in (0..count).rev() {
-                let first = match blocks.get(number) {
-                    Some(block) => block[..4].to_vec(),
-                    None => blocks.load(&file, number, BLOCK).unwrap()[..4].to_vec(),
-                };
-                assert_eq!(first, number.to_le_bytes());
-            }
+        let mut loads = 0;
+        for number in (0..count).rev().chain((0..count).rev()) {
+            let block = match blocks.get(number) {
+                Some(block) => block,
+                None => {
+                    loads += 1;
+                    blocks.load(&file, number, BLOCK).unwrap()
+                }
+            };
+            assert_eq!(block[..4], number.to_le_bytes());
         }
-        assert!(blocks.get(2).is_some() || blocks.get(2 + count - 3).is_some());
+        (loads, blocks)
+    }
+
+    #[test]
+    fn blocks_are_those_of_the_file_also_when_they_share_a_place() {
+        let (loads, mut blocks) = loads(12, Blocks::with_places(12, 8));
+        assert_eq!(loads, 12 + 8);
+        assert!(blocks.get(2).is_some());
         blocks.clear();
         assert_eq!(blocks.get(2), None);
+    }
+
+    #[test]
+    fn more_is_remembered_of_large_files_for_those_who_read_much() {
+        let count = FIRST + 3;
+        let length = u64::try_from(count * BLOCK).unwrap();
+        let (loads, blocks) = loads(u32::try_from(count).unwrap(), Blocks::for_length(length));
+        // What is remembered at first, then singly a few, and once more all in runs.
+        assert!(loads < count + SINGLE + count / RUN + 2, "{loads}");
+        assert!(blocks.get(2).is_some() && blocks.get(2 + 3).is_some());
     }
 }

@@ -258,7 +258,7 @@ fn redirect(config: &Config, type_name: &str, owner: &User) -> String {
     {
         let data = config.get(params::DATA_DIRECTORY);
         log::warn!(
-            "request to update table {} in non-postfix directory {}",
+            "request to update table {kind}:{} in non-postfix directory {}",
             path.display(),
             directory.display()
         );

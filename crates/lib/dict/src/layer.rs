@@ -21,24 +21,27 @@ pub fn fold_ascii(key: &BStr) -> Cow<'_, BStr> {
 
 /// Whether `key` is ASCII and without capitals: most are, and each key is asked.
 fn is_folded(key: &[u8]) -> bool {
-    let Some(last) = key.last_chunk() else {
-        return key
-            .iter()
-            .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-    };
-    let (words, _) = key.as_chunks();
-    !words.iter().any(|word| has_other(*word)) && !has_other(*last)
+    // Pieces that the processor compares at once; the last one may overlap the one before it.
+    if let Some(last) = key.last_chunk::<16>() {
+        let (pieces, _) = key.as_chunks::<16>();
+        return all_folded(pieces.iter().chain([last]));
+    }
+    match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(first), Some(last)) => all_folded([first, last]),
+        _ => all_folded(key.as_chunks::<1>().0),
+    }
 }
 
-/// Whether one of eight bytes is a capital or not ASCII.
-fn has_other(word: [u8; 8]) -> bool {
-    const TOP: u64 = 0x8080_8080_8080_8080;
-    let word = u64::from_ne_bytes(word);
-    let low = word & !TOP;
-    // The top bit of each byte: 'A' or more, '[' or more.
-    let from_a = low + u64::from_ne_bytes([0x80 - b'A'; 8]);
-    let behind_z = low + u64::from_ne_bytes([0x80 - b'['; 8]);
-    (word | (from_a & !behind_z)) & TOP != 0
+/// Whether none of the bytes is a capital or not ASCII.
+#[inline]
+fn all_folded<'a, const N: usize>(pieces: impl IntoIterator<Item = &'a [u8; N]>) -> bool {
+    let mut others = [0; N];
+    for piece in pieces {
+        for (other, byte) in others.iter_mut().zip(piece) {
+            *other |= (byte & 0x80) | u8::from(byte.wrapping_sub(b'A') < 26);
+        }
+    }
+    others == [0; N]
 }
 
 /// Folds a key as the list code and the UTF-8 layer do: Unicode case folding for valid UTF-8,

@@ -33,7 +33,7 @@ impl Maps {
         let tables = split_list(value)
             .into_iter()
             .map(|item| Entry {
-                type_name: item.to_owned(),
+                type_name: opened_name(item, flags).to_owned(),
                 table: opener(config, item, flags),
             })
             .collect();
@@ -93,5 +93,14 @@ impl Maps {
             }
         }
         Ok(None)
+    }
+}
+
+/// The name of the table that opening `type_name` leads to: without `proxy:` where that is not used.
+fn opened_name(type_name: &str, flags: Flags) -> &str {
+    if flags.contains(Flags::NO_PROXY) {
+        type_name.trim_start_matches("proxy:")
+    } else {
+        type_name
     }
 }

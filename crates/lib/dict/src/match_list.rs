@@ -59,16 +59,20 @@ pub struct MatchList {
 }
 
 /// Whether the parameter `name` is listed in `parent_domain_matches_subdomains`.
-pub fn parent_domain_matches(config: &Config, name: &str) -> bool {
+///
+/// # Errors
+///
+/// A table or file of that list could not be asked. Postfix's programs do not start then.
+pub fn parent_domain_matches(config: &Config, name: &str) -> Result<bool, LookupError> {
     parents_match(config, name, open)
 }
 
-fn parents_match(config: &Config, name: &str, opener: Opener) -> bool {
+fn parents_match(config: &Config, name: &str, opener: Opener) -> Result<bool, LookupError> {
     let param = params::PARENT_DOMAIN_MATCHES_SUBDOMAINS;
     let value = config.get(param);
     let mut list = MatchList::new(param.info.name, MatchKind::Text, false, opener);
     list.add(config, &value, false, 0);
-    list.matches(BStr::new(name)).unwrap_or(false)
+    list.matches(BStr::new(name))
 }
 
 /// Files may name files, but not for ever.
@@ -88,8 +92,17 @@ impl MatchList {
 
     fn open_by(config: &Config, title: &str, value: &str, kind: MatchKind, opener: Opener) -> Self {
         let asks = matches!(kind, MatchKind::Domain | MatchKind::NameAddress);
-        let parents = asks && parents_match(config, title, opener);
-        let mut list = Self::new(title, kind, parents, opener);
+        let parents = if asks && !split_list(value).is_empty() {
+            parents_match(config, title, opener)
+        } else {
+            Ok(false)
+        };
+        let mut list = Self::new(title, kind, parents.as_ref().is_ok_and(|yes| *yes), opener);
+        if parents.is_err() {
+            // What its patterns match is not known.
+            let param = params::PARENT_DOMAIN_MATCHES_SUBDOMAINS.info.name;
+            list.fail(false, format!("{param}: table lookup problem"));
+        }
         list.add(config, value, false, 0);
         list
     }
@@ -495,6 +508,17 @@ mod tests {
                 assert_eq!(got, *want, "{value} {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_list_whose_parent_rule_is_not_known_matches_nothing_for_sure() {
+        let config = Config::from_text("parent_domain_matches_subdomains = fail:x\n").unwrap();
+        let mut list = MatchList::open(&config, "relay_domains", "a.example", MatchKind::Domain);
+        assert!(list.matches(BStr::new("a.example")).is_err());
+        assert!(list.matches(BStr::new("b.example")).is_err());
+        let mut list = MatchList::open(&config, "relay_domains", "", MatchKind::Domain);
+        assert_eq!(list.matches(BStr::new("a.example")), Ok(false));
+        assert!(parent_domain_matches(&config, "smtpd_access_maps").is_err());
     }
 
     #[test]

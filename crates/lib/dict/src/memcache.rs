@@ -15,10 +15,10 @@ use crate::client_config::ClientConfig;
 use crate::digest::Digest;
 use crate::expansion::{DomainFilter, Template};
 use crate::network::Server;
+use crate::registry::{Unusable, open_part};
 use crate::simple::not_sensitive;
 use crate::{
     Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown, split_type_name,
-    try_open,
 };
 
 #[cfg(fuzzing)]
@@ -57,6 +57,7 @@ pub(crate) fn open(
     name: &str,
     mode: OpenMode,
     flags: Flags,
+    unusable: Unusable,
 ) -> Result<Box<dyn Table>, OpenError> {
     let table = format!("memcache:{name}");
     not_sensitive("memcache", name, flags)?;
@@ -74,7 +75,7 @@ pub(crate) fn open(
         "" => None,
         backup => {
             split_type_name(backup)?;
-            Some(try_open(config, backup, mode, flags)?)
+            Some(open_part(config, backup, mode, flags, unusable)?)
         }
     };
     Ok(Box::new(Memcache {

@@ -1,5 +1,6 @@
 //! Connections to table servers.
 
+use postern_config::master_cf::split_inet_name;
 use postern_sys::user::service_port;
 use postern_wire::{Channel, Received, connect_tcp, connect_unix};
 use std::fmt;
@@ -33,15 +34,25 @@ impl Server {
     /// `inet:host:port`, `unix:path` or `local:path`.
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
         match text.split_once(':') {
-            Some(("unix" | "local", path)) => Ok(Self::Unix(path.to_owned())),
-            Some(("inet", host)) => Ok(Self::Inet(host.to_owned())),
-            None => Err(OpenError(format!(
+            Some(("unix" | "local", path)) if !path.is_empty() => Ok(Self::Unix(path.to_owned())),
+            Some(("inet", place)) if !place.is_empty() => Self::inet(place),
+            None | Some(("unix" | "local" | "inet", _)) => Err(OpenError(format!(
                 "need service transport:endpoint instead of \"{text}\""
             ))),
             Some((scheme, _)) => Err(OpenError(format!(
                 "invalid transport name: {scheme} in service: {text}"
             ))),
         }
+    }
+
+    /// The server at `place`, `[host:]port`.
+    ///
+    /// # Errors
+    ///
+    /// `place` is no such thing. Whether the host and the port exist shows when one connects.
+    pub(crate) fn inet(place: &str) -> Result<Self, OpenError> {
+        split_inet_name(place).map_err(|what| OpenError(format!("{place}: {what}")))?;
+        Ok(Self::Inet(place.to_owned()))
     }
 
     /// The host without its port, as certificates name it.
@@ -151,6 +162,38 @@ fn addresses(place: &str) -> Result<impl Iterator<Item = SocketAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_one_is_told_when_the_table_is_opened() {
+        #[rustfmt::skip]
+        let cases = [
+            ("inet:127.0.0.1", "127.0.0.1: garbage after numerical service"),
+            ("inet:127.0.0.1:1x", "127.0.0.1:1x: garbage after numerical service"),
+            ("inet:x:y:z", "x:y:z: valid hostname or network address required"),
+            ("inet:[::1]", "[::1]: missing service information"),
+            ("inet:[::1]x:1", "[::1]x:1: garbage after \"]\""),
+            ("inet:[::1:5", "[::1:5: missing \"]\""),
+            ("inet:127.0.0.1:", "127.0.0.1:: missing service information"),
+            ("inet:", "need service transport:endpoint instead of \"inet:\""),
+            ("unix:", "need service transport:endpoint instead of \"unix:\""),
+            ("foo", "need service transport:endpoint instead of \"foo\""),
+            ("foo:bar", "invalid transport name: foo in service: foo:bar"),
+        ];
+        for (server, want) in cases {
+            assert_eq!(Server::parse(server).unwrap_err().to_string(), want);
+        }
+        for place in [
+            "1",
+            ":1",
+            "x",
+            "127.0.0.1:smtp",
+            "[::1]:9",
+            "::1:9",
+            "no_such.example:9",
+        ] {
+            assert!(Server::inet(place).is_ok(), "{place}");
+        }
+    }
 
     #[test]
     fn places_have_a_host_and_a_port_or_the_name_of_one() {

@@ -10,8 +10,9 @@ use crate::composite::{self, Debug, Join};
 use crate::migration::redirected;
 use crate::prefilter::Syntax;
 use crate::{
-    Builder, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate, Table, bdb,
-    by_postmap, cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash, unix,
+    Builder, ErrorKind, Flags, Layer, Lookup, LookupError, OpenError, OpenMode, Owner, Surrogate,
+    Table, bdb, by_postmap, cdb, cidr, lmdb, nis, proxy, rules, simple, socketmap, tcp, texthash,
+    unix,
 };
 
 type Guarded = Mutex<Box<dyn Table>>;
@@ -31,7 +32,9 @@ pub fn open(config: &Config, type_name: &str, flags: Flags) -> Box<dyn Table> {
 /// As [`open`] for set-gid commands, which shall start fast and be small: tables that need a client
 /// library are asked through postmap(1), and a program that opens tables only so has no such library in it.
 pub fn open_small(config: &Config, type_name: &str, flags: Flags) -> Box<dyn Table> {
-    open_by(config, type_name, OpenMode::Read, flags, by_postmap::open)
+    let clients: Clients =
+        |config, name, mode, flags, _| by_postmap::open(config, name, mode, flags);
+    open_by(config, type_name, OpenMode::Read, flags, clients)
 }
 
 /// As [`open`], in any mode.
@@ -50,17 +53,22 @@ fn open_by(
     if let Some(shared) = find(&registered) {
         return Box::new(shared);
     }
-    let table = match open_new(config, type_name, mode, flags, clients) {
-        Ok(table) => table,
-        Err(error) => {
-            log::error!("{error}");
-            Box::new(Surrogate::new(type_name, flags, &error))
-        }
+    let means = Means {
+        clients,
+        unusable: Unusable::StandIn,
     };
+    let opened = open_new(config, type_name, mode, flags, means);
+    let table = opened.unwrap_or_else(|error| stand_in(type_name, flags, &error));
     Box::new(register(registered, table))
 }
 
-/// As [`open_mode`], where the caller decides what an error means.
+fn stand_in(type_name: &str, flags: Flags, error: &OpenError) -> Box<dyn Table> {
+    log::error!("{error}");
+    Box::new(Surrogate::new(type_name, flags, error))
+}
+
+/// As [`open_mode`], where the caller decides what an error means. Of a table made of tables this is the
+/// table itself; a part that cannot be opened makes lookups fail that need it.
 pub fn try_open(
     config: &Config,
     type_name: &str,
@@ -71,18 +79,42 @@ pub fn try_open(
     if let Some(shared) = find(&registered) {
         return Ok(Box::new(shared));
     }
-    let table = open_new(config, type_name, mode, flags, open_client)?;
+    let means = Means {
+        clients: open_client,
+        unusable: Unusable::StandIn,
+    };
+    let table = open_new(config, type_name, mode, flags, means)?;
     Ok(Box::new(register(registered, table)))
 }
 
-/// As [`try_open`] for commands: nobody shares the handle, and [`changed_table`] does not know it.
+/// As [`try_open`] for commands: every part has to be usable, nobody shares the handle, and
+/// [`changed_table`] does not know it.
 pub fn open_own(
     config: &Config,
     type_name: &str,
     mode: OpenMode,
     flags: Flags,
 ) -> Result<Box<dyn Table>, OpenError> {
-    open_new(config, type_name, mode, flags, open_client)
+    let means = Means {
+        clients: open_client,
+        unusable: Unusable::Refuse,
+    };
+    open_new(config, type_name, mode, flags, means)
+}
+
+/// Opens a table that is a part of another one.
+#[cfg(feature = "memcache")]
+pub(crate) fn open_part(
+    config: &Config,
+    type_name: &str,
+    mode: OpenMode,
+    flags: Flags,
+    unusable: Unusable,
+) -> Result<Box<dyn Table>, OpenError> {
+    match unusable {
+        Unusable::StandIn => Ok(open_mode(config, type_name, mode, flags)),
+        Unusable::Refuse => open_own(config, type_name, mode, flags),
+    }
 }
 
 /// Starts to build the table `type:name` as a whole.
@@ -195,15 +227,31 @@ fn registered_name(type_name: &str, mode: OpenMode, flags: Flags) -> String {
 /// Tables inside each other. Each level needs its part of the stack, whoever wrote the table's name.
 const DEPTH: u32 = 200;
 
+/// What becomes of a table made of tables when one of its parts cannot be opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It is not opened, either: a command ends and says why.
+    Refuse,
+    /// The error is logged, and a surrogate takes the part's place.
+    StandIn,
+}
+
+/// How a program opens tables.
+#[derive(Clone, Copy)]
+struct Means {
+    clients: Clients,
+    unusable: Unusable,
+}
+
 /// Opens a table that is not yet open, with the common layer around it.
 fn open_new(
     config: &Config,
     type_name: &str,
     mode: OpenMode,
     flags: Flags,
-    clients: Clients,
+    means: Means,
 ) -> Result<Box<dyn Table>, OpenError> {
-    let layer = open_layer(config, type_name, mode, flags, clients, DEPTH)?;
+    let layer = open_layer(config, type_name, mode, flags, means, DEPTH)?;
     Ok(Box::new(layer))
 }
 
@@ -212,7 +260,7 @@ fn open_layer(
     type_name: &str,
     mode: OpenMode,
     flags: Flags,
-    clients: Clients,
+    means: Means,
     depth: u32,
 ) -> Result<Layer, OpenError> {
     let Some(depth) = depth.checked_sub(1) else {
@@ -224,17 +272,22 @@ fn open_layer(
     let type_name = &*redirected(config, type_name, false)?;
     let (kind, name) = split_type_name(type_name)?;
     let mut member = |inner: &str| -> Result<Box<dyn Table>, OpenError> {
-        let layer = open_layer(config, inner, mode, flags, clients, depth)?;
-        Ok(Box::new(layer.into_member()))
+        match open_layer(config, inner, mode, flags, means, depth) {
+            Ok(layer) => Ok(Box::new(layer.into_member())),
+            Err(error) if means.unusable == Unusable::StandIn => Ok(stand_in(inner, flags, &error)),
+            Err(error) => Err(error),
+        }
     };
     let engine = match kind {
         "pipemap" => composite::open(Join::Pipe, name, mode, flags, &mut member)?,
         "unionmap" => composite::open(Join::Union, name, mode, flags, &mut member)?,
         "debug" => Box::new(Debug::new(name, member(name)?)),
         "proxy" if flags.contains(Flags::NO_PROXY) => {
-            return open_layer(config, name, mode, flags, clients, depth);
+            return open_layer(config, name, mode, flags, means, depth);
         }
-        _ if CLIENTS.contains(&kind) => clients(config, type_name, mode, flags)?,
+        _ if CLIENTS.contains(&kind) => {
+            (means.clients)(config, type_name, mode, flags, means.unusable)?
+        }
         _ => open_engine(config, type_name, mode, flags)?,
     };
     Ok(Layer::new(engine, flags, utf8_enabled(config)))
@@ -246,7 +299,7 @@ pub(crate) type Opener = fn(&Config, &str, Flags) -> Box<dyn Table>;
 /// Opens a table of one of the types [`CLIENTS`].
 ///
 /// It is handed down as a function so that the linker sees which programs need the libraries behind it.
-type Clients = fn(&Config, &str, OpenMode, Flags) -> Result<Box<dyn Table>, OpenError>;
+type Clients = fn(&Config, &str, OpenMode, Flags, Unusable) -> Result<Box<dyn Table>, OpenError>;
 
 /// Types that bring a client library.
 const CLIENTS: [&str; 7] = [
@@ -259,13 +312,14 @@ fn open_client(
     type_name: &str,
     mode: OpenMode,
     flags: Flags,
+    unusable: Unusable,
 ) -> Result<Box<dyn Table>, OpenError> {
     let (kind, name) = split_type_name(type_name)?;
     match kind {
         #[cfg(feature = "ldap")]
         "ldap" => crate::ldap::open(config, name, mode, flags),
         #[cfg(feature = "memcache")]
-        "memcache" => crate::memcache::open(config, name, mode, flags),
+        "memcache" => crate::memcache::open(config, name, mode, flags, unusable),
         #[cfg(feature = "mongodb")]
         "mongodb" => crate::mongodb::open(config, name, mode, flags),
         #[cfg(feature = "mysql")]
@@ -365,6 +419,18 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Logs the reason where Postfix's programs end with it: this one goes on, and what it was doing is
+    /// put off.
+    fn told<T>(answer: Result<T, LookupError>) -> Result<T, LookupError> {
+        answer.inspect_err(|error| {
+            if error.kind == ErrorKind::Fatal {
+                log::warn!("{}", error.reason);
+            }
+        })
+    }
+}
+
 impl Table for Shared {
     fn name(&self) -> &str {
         &self.name
@@ -373,16 +439,16 @@ impl Table for Shared {
         self.flags
     }
     fn lookup(&mut self, key: &BStr) -> Lookup {
-        lock(&self.handle).lookup(key)
+        Self::told(lock(&self.handle).lookup(key))
     }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
-        lock(&self.handle).update(key, value)
+        Self::told(lock(&self.handle).update(key, value))
     }
     fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
-        lock(&self.handle).delete(key)
+        Self::told(lock(&self.handle).delete(key))
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
-        lock(&self.handle).sequence(restart)
+        Self::told(lock(&self.handle).sequence(restart))
     }
     fn changed(&self) -> bool {
         lock(&self.handle).changed()
@@ -415,6 +481,34 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_cannot_be_opened_fails_where_it_is_needed() {
+        let config = Config::from_text("").unwrap();
+        let ask = |name: &str| {
+            let mut table = open(&config, name, Flags::NONE);
+            let value = table.lookup(BStr::new("a"));
+            value.map_err(|error| error.reason)
+        };
+        let missing = "open database /no/such.db: No such file or directory".to_owned();
+        for empty in ["{a=b, {}}", "{a=b, { }}"] {
+            let why = "no key found; expected format: key = value";
+            let want = format!("{why}: \"inline:{empty}\"; need \"inline:{{name=value...}}\"");
+            assert_eq!(ask(&format!("inline:{empty}")), Err(want));
+        }
+        #[rustfmt::skip]
+        let cases = [
+            ("pipemap:{inline:{a=b}, hash:/no/such}", Err(missing.clone())),
+            ("pipemap:{inline:{x=b}, hash:/no/such}", Ok(None)),
+            ("unionmap:{static:b, hash:/no/such}", Err(missing)),
+            ("unionmap:{hash:/no/such, fail:x}", Err("open database /no/such.db: No such file or directory".to_owned())),
+        ];
+        for (name, want) in cases {
+            assert_eq!(ask(name), want, "{name}");
+            let refused = open_own(&config, name, OpenMode::Read, Flags::NONE);
+            assert!(refused.is_err(), "a command ends: {name}");
+        }
+    }
+
+    #[test]
     fn contents_of_files_are_decoded_once_however_many_tables_are_around() {
         let config = Config::from_text("compatibility_level = 3.11\n").unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -439,7 +533,7 @@ mod tests {
         let config = Config::from_text("").unwrap();
         let nested = |kind: &str, depth: usize, end: &str| {
             let name = format!("{}static:x{}", kind.repeat(depth), end.repeat(depth));
-            try_open(&config, &name, OpenMode::Read, Flags::NO_PROXY).map(|_| ())
+            open_own(&config, &name, OpenMode::Read, Flags::NO_PROXY).map(|_| ())
         };
         for (kind, end) in [
             ("unionmap:{", "}"),

@@ -226,6 +226,9 @@ fn name_and_value(text: &str) -> Result<(&str, &str), String> {
     if open {
         return Err("unbalanced '\"'".to_owned());
     }
+    if text.is_empty() {
+        return Err("no key found; expected format: key = value".to_owned());
+    }
     let split = text.split_at_checked(end);
     let found =
         split.and_then(|(name, rest)| Some((name, rest.trim_start().strip_prefix('=')?.trim())));

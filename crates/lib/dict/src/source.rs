@@ -152,8 +152,12 @@ pub fn pattern_text(kind: &str, name: &str) -> Result<TextFile, OpenError> {
         let mut content = Vec::new();
         let failed = |error: &std::io::Error| OpenError::io(name, error);
         let mut file = File::open(name).map_err(|error| failed(&error))?;
-        file.read_to_end(&mut content)
-            .map_err(|error| OpenError(format!("read {name}: {}", io_text(&error))))?;
+        file.read_to_end(&mut content).map_err(|error| {
+            OpenError(format!(
+                "{kind} map {name}: read error: {}",
+                io_text(&error)
+            ))
+        })?;
         let uid = file.metadata().map_err(|error| failed(&error))?.uid();
         return Ok(TextFile {
             content,

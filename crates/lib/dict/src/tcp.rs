@@ -37,7 +37,7 @@ pub(crate) fn open(name: &str, mode: OpenMode, flags: Flags) -> Result<Box<dyn T
         name: format!("tcp:{name}"),
         place: name.to_owned(),
         flags: flags | Flags::PATTERN,
-        server: Server::Inet(name.to_owned()),
+        server: Server::inet(name)?,
         channel: None,
     }))
 }

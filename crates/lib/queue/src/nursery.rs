@@ -25,8 +25,8 @@ const INCOMING: &str = "incoming";
 const MODE: u32 = 0o700;
 /// Directories that there may be.
 const ROOM: usize = 8;
-/// A creation takes a fifth of this where the file system finds an inode at once.
-const SLOW: Duration = Duration::from_micros(100);
+/// The creation of a file or directory takes a fifth of this where the file system finds an inode at once.
+pub const SLOW: Duration = Duration::from_micros(100);
 /// Slow creations, each outweighed by two fast ones, from which a process looks for another directory.
 const TOO_SLOW: u32 = 6;
 /// Directories that one process tries: where all of them are slow, it stays.

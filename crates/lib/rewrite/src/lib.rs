@@ -18,4 +18,4 @@ mod testing;
 pub use domains::LocalDomains;
 pub use resolver::{Resolved, Resolver};
 pub use rewriter::{Context, Rewriter};
-pub use service::{AddressService, tables_open_here};
+pub use service::AddressService;

@@ -37,7 +37,7 @@ struct TransportMaps {
     name: &'static str,
     maps: Maps,
     /// Parents are looked up as `parent`, not `.parent`: `parent_domain_matches_subdomains` says so.
-    plain_parents: bool,
+    plain_parents: Result<bool, LookupError>,
     wildcard: Lookup,
     wildcard_until: Instant,
 }
@@ -340,7 +340,8 @@ impl TransportMaps {
             return Ok(Some(value));
         }
         if let Some(domain) = split(recipient).1
-            && let Some(value) = find_domain(&mut self.maps, domain, self.plain_parents, true)?
+            && let Some(value) =
+                find_domain(&mut self.maps, domain, self.plain_parents.clone()?, true)?
         {
             return Ok(Some(value));
         }

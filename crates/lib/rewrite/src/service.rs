@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString};
 use postern_attr::{Encoding, Extra};
+use postern_config::master_cf::{self, ServiceType};
 use postern_config::words::grouped_words;
 use postern_config::{Config, params};
-use postern_dict::{LookupError, io_text};
+use postern_dict::LookupError;
 use postern_ipc::client::{Endpoint, PRIVATE, Persistent};
 use postern_ipc::rewrite::{PROTOCOL, ResolveReply, ResolveRequest, resolve_flag};
 use postern_mail::address;
@@ -63,29 +64,29 @@ struct Remembered {
 }
 
 impl AddressService {
-    /// Works in process when [`tables_open_here`] says so, else asks the rewrite service. Call it
-    /// before the process gives up privileges or its root directory.
+    /// Works in process when it is known what the rewrite service would do and [`tables_open_here`], else
+    /// asks that service. Call it before the process gives up privileges or its root directory.
     pub fn new(config: &Config) -> Self {
-        if tables_open_here(config) {
-            Self::in_process(config)
-        } else {
-            report_missing(&config.get(params::RELAY_DOMAINS));
-            Self::by_service(config, config.get(params::IPC_TIMEOUT))
+        match service_settings(config) {
+            Some(own) if tables_open_here(&own) => Self::in_process(&own),
+            _ => Self::by_service(config, config.get(params::IPC_TIMEOUT)),
         }
     }
 
-    /// Works in process; opens the tables.
-    pub fn in_process(config: &Config) -> Self {
-        let mut tag = format!("{}/{SERVICE_PROGRAM}", config.get(params::SYSLOG_NAME));
-        let mut own = config.clone();
-        own.set_reader(SERVICE_PROGRAM);
+    /// Works in process with the settings of the rewrite service; opens the tables.
+    fn in_process(own: &Config) -> Self {
+        let mut tag = format!("{}/{SERVICE_PROGRAM}", own.get(params::SYSLOG_NAME));
         let here = Here {
-            mail: under_tag(&mut tag, || Resolver::new(&own)),
-            config: own,
+            mail: under_tag(&mut tag, || Resolver::new(own)),
+            config: own.clone(),
             probe: None,
             tag,
         };
-        Self::with_backend(config, Backend::Here(Box::new(here)))
+        Self {
+            rewriter: Rewriter::new(own),
+            backend: Backend::Here(Box::new(here)),
+            cache: Vec::new(),
+        }
     }
 
     /// Asks the service `rewrite_service_name` over a kept connection; reads and writes time out
@@ -95,13 +96,9 @@ impl AddressService {
         let limits = (config.get(params::IPC_IDLE), config.get(params::IPC_TTL));
         let at = Endpoint::new(PRIVATE, &service);
         let client = Persistent::new(at, PROTOCOL, Encoding::Null, timeout, Some(limits));
-        Self::with_backend(config, Backend::Service(Box::new(client)))
-    }
-
-    fn with_backend(config: &Config, backend: Backend) -> Self {
         Self {
-            rewriter: Rewriter::new(config),
-            backend,
+            rewriter: Rewriter::of_service(config),
+            backend: Backend::Service(Box::new(client)),
             cache: Vec::new(),
         }
     }
@@ -246,12 +243,59 @@ fn ask_service(service: &mut Persistent, kind: Kind, sender: &BStr, address: &BS
     }
 }
 
+impl Rewriter {
+    /// Rewrites as the service `rewrite_service_name` does; `config` is that of another program.
+    pub fn of_service(config: &Config) -> Self {
+        Self::new(&service_settings(config).unwrap_or_else(|| config.without_overrides()))
+    }
+}
+
+/// main.cf as the service `rewrite_service_name` sees it: with what its entry in master.cf overrides, and
+/// without what that of the asking program does. `None` when this is not trivial-rewrite(8), or cannot
+/// be known.
+fn service_settings(config: &Config) -> Option<Config> {
+    let service = config.get(params::REWRITE_SERVICE_NAME);
+    let mut own = config.without_overrides();
+    match master_cf::load(config) {
+        Ok(found) => {
+            let entry = found.services.iter().find(|entry| {
+                entry.kind == ServiceType::Unix && entry.private && entry.name == service
+            })?;
+            if entry.command != SERVICE_PROGRAM {
+                return None;
+            }
+            for text in option_values(&entry.arguments)? {
+                own.set_override_text(text).ok()?;
+            }
+        }
+        // Nobody overrides anything.
+        Err(_) if !config.directory().join("master.cf").exists() => {}
+        Err(_) => return None,
+    }
+    own.set_names(SERVICE_PROGRAM, &service);
+    own.set_reader(SERVICE_PROGRAM);
+    Some(own)
+}
+
+/// What the options `-o` among the arguments of an entry say; `None` if there are other arguments.
+fn option_values(arguments: &[String]) -> Option<Vec<&str>> {
+    let mut values = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.strip_prefix("-o")? {
+            "" => values.push(rest.next()?.as_str()),
+            value => values.push(value),
+        }
+    }
+    Some(values)
+}
+
 /// Whether every table that resolving needs can be opened by this process, so that it gives the
-/// answers that the service gives.
+/// answers that the service gives. `config` is that of the service.
 ///
 /// Tables behind `proxy:`, tables that need a server of their own (one connection per process is
 /// too many) and tables that depend on the process (`environ:`, `unix:`) stay with the service.
-pub fn tables_open_here(config: &Config) -> bool {
+fn tables_open_here(config: &Config) -> bool {
     let lists = [
         params::MYDESTINATION,
         params::VIRTUAL_ALIAS_DOMAINS,
@@ -265,11 +309,9 @@ pub fn tables_open_here(config: &Config) -> bool {
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_RELAYHOST_MAPS,
         params::ADDRESS_VERIFY_SENDER_DEPENDENT_DEFAULT_TRANSPORT_MAPS,
     ];
-    let mut own = config.clone();
-    own.set_reader(SERVICE_PROGRAM);
     lists
         .iter()
-        .all(|list| list_opens_here(&own.get(*list), MAX_FILE_DEPTH))
+        .all(|list| list_opens_here(&config.get(*list), MAX_FILE_DEPTH))
 }
 
 fn list_opens_here(list: &str, depth: u32) -> bool {
@@ -305,22 +347,6 @@ fn item_opens_here(item: &str, depth: u32) -> bool {
             members.is_some_and(|members| list_opens_here(members, depth))
         }
         _ => false,
-    }
-}
-
-/// Tells of files of a list that are missing. Postfix's clients of the service open this list, too, and
-/// their operators look for the error in these programs' lines.
-fn report_missing(list: &str) {
-    for item in grouped_words(list) {
-        let item = item.trim_start_matches('!');
-        let (what, path) = match item.split_once(':') {
-            Some(("hash" | "btree", name)) => ("database", format!("{name}.db")),
-            None if item.starts_with('/') => ("file", item.to_owned()),
-            _ => continue,
-        };
-        if let Err(error) = std::fs::File::open(&path) {
-            log::error!("open {what} {path}: {}", io_text(&error));
-        }
     }
 }
 
@@ -387,6 +413,48 @@ mod tests {
             assert_eq!(tables_open_here(&config(&text)), want, "{text}");
         }
         std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn the_service_s_own_entry_says_how_addresses_are_resolved() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        };
+        write("main.cf", "myhostname = m.test\nmydomain = m.test\n");
+        let rewrite = "rewrite unix - - n - - ";
+        #[rustfmt::skip]
+        let cases = [
+            // Entry, options of the asking program, in process, transport of u@a.test.
+            ("trivial-rewrite", ("x", "y"), true, "smtp"),
+            ("trivial-rewrite", ("transport_maps", "static:wrong:"), true, "smtp"),
+            ("trivial-rewrite -o transport_maps=static:right:", ("transport_maps", "static:wrong:"), true, "right"),
+            ("trivial-rewrite -o { transport_maps = inline:{a.test=right:} }", ("x", "y"), true, "right"),
+            ("trivial-rewrite -otransport_maps=$extra -o extra=static:right:", ("x", "y"), true, "right"),
+            ("trivial-rewrite -o transport_maps=mysql:/x", ("x", "y"), false, ""),
+            ("trivial-rewrite -v", ("x", "y"), false, ""),
+            ("other-rewrite", ("x", "y"), false, ""),
+            ("trivial-rewrite", ("rewrite_service_name", "unheard-of"), false, ""),
+        ];
+        for (entry, (name, value), here, want) in cases {
+            write("master.cf", &format!("{rewrite}{entry}\n"));
+            let mut config = Config::load_from(directory.path()).unwrap();
+            config.set_override(name, value);
+            let mut service = AddressService::new(&config);
+            assert_eq!(service.is_in_process(), here, "{entry} {name}");
+            if here {
+                let found = service.resolve(BStr::new(""), BStr::new("u@a.test"));
+                assert_eq!(found.transport, want, "{entry} {name}");
+            }
+        }
+        write(
+            "master.cf",
+            &format!("{rewrite}trivial-rewrite -o myorigin=o.test\n"),
+        );
+        let mut config = Config::load_from(directory.path()).unwrap();
+        config.set_override("myorigin", "wrong.test");
+        let rewritten = Rewriter::of_service(&config).rewrite(Context::Local, BStr::new("u"));
+        assert_eq!(rewritten, Ok(BString::from("u@o.test")));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Input<R> {
     start: usize,
     end: usize,
     is_at_end: bool,
+    /// A NUL was read at some time.
+    has_nul: bool,
     /// Length of the next line, if it is in the buffer.
     ahead: Option<usize>,
 }
@@ -30,11 +32,13 @@ impl<R: Read + AsFd> Input<R> {
             start: 0,
             end: 0,
             is_at_end: false,
+            has_nul: false,
             ahead: None,
         }
     }
 
-    /// The next line without its newline, if any, and the one after it, if that is there already. Before the
+    /// The next line without its newline and without what follows its first NUL, for keys are C strings
+    /// elsewhere, if any, and the one after it, if that is there already. Before the
     /// source has to be waited for, `pause` is called: whoever sends the keys may wait for the answers.
     pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Option<Lines<'_>>> {
         let mut seen = 0;
@@ -61,7 +65,16 @@ impl<R: Read + AsFd> Input<R> {
         let rest = rest.get(1..).unwrap_or_default();
         self.ahead = rest.find_byte(b'\n');
         let ahead = self.ahead.and_then(|length| rest.get(..length));
-        Ok(Some((BStr::new(line), ahead.map(BStr::new))))
+        Ok(Some((self.key(line), ahead.map(|line| self.key(line)))))
+    }
+
+    /// What of a line is the key.
+    fn key<'a>(&self, line: &'a [u8]) -> &'a BStr {
+        if !self.has_nul {
+            return BStr::new(line);
+        }
+        let end = line.find_byte(0).and_then(|end| line.get(..end));
+        BStr::new(end.unwrap_or(line))
     }
 
     /// Reads more behind what is there.
@@ -79,7 +92,11 @@ impl<R: Read + AsFd> Input<R> {
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         match self.source.read(room) {
             Ok(0) => self.is_at_end = true,
-            Ok(count) => self.end += count,
+            Ok(count) => {
+                let new = room.get(..count).unwrap_or_default();
+                self.has_nul = self.has_nul || new.find_byte(0).is_some();
+                self.end += count;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -102,6 +119,7 @@ mod tests {
             ("a\n\nb", vec!["a", "", "b"]),
             (long.as_str(), vec![long.as_str()]),
             ("\n", vec![""]),
+            ("a\0b\nc\0\0\nd", vec!["a", "c", "d"]),
         ] {
             let (source, mut sender) = UnixStream::pair().unwrap();
             let text = text.to_owned();

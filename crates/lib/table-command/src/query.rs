@@ -1,6 +1,6 @@
 //! `-q`, `-d` and `-s`.
 
-use bstr::{BStr, BString, ByteSlice};
+use bstr::{BStr, BString, ByteSlice as _};
 use postern_command::json_string;
 use postern_config::Config;
 use postern_dict::{OpenMode, Table};
@@ -47,18 +47,9 @@ fn each_line(work: &mut dyn FnMut(&BStr)) {
 }
 
 fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
-    let lines = input
+    input
         .next(pause)
-        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)));
-    lines.map(|(line, next)| (until_nul(line), next.map(until_nul)))
-}
-
-/// Keys are C strings elsewhere: a line ends at its first NUL.
-fn until_nul(line: &BStr) -> &BStr {
-    match line.find_byte(0) {
-        Some(end) => line.get(..end).map_or(line, BStr::new),
-        None => line,
-    }
+        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
 }
 
 /// Tables that are opened when they are first needed.

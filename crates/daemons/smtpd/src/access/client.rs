@@ -8,7 +8,7 @@ use crate::reply::ErrorClass;
 use crate::session::Session;
 
 impl Session<'_> {
-    fn client_subject(&self) -> Subject {
+    pub(super) fn client_subject(&self) -> Subject {
         Subject::new(self.client.namaddr.as_str(), class::CLIENT)
     }
 
@@ -30,7 +30,7 @@ impl Session<'_> {
                 self.permit("permit_mynetworks", None, &subject)
             }
             Ok(false) => Ok(Verdict::Dunno),
-            Err(_) => self.table_error(list_subject.name.as_ref()),
+            Err(error) => self.lookup_error(&error, list_subject.name.as_ref()),
         }
     }
 

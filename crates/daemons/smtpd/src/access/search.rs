@@ -32,7 +32,7 @@ impl Session<'_> {
         name: &str,
         subject: &Subject,
     ) -> Option<Check> {
-        let keys = host_keys(name, self.server.access_parents);
+        let keys = host_keys(name, self.server.networks.access_parents);
         self.find_keys(table, &keys, subject)
     }
 
@@ -67,7 +67,7 @@ impl Session<'_> {
         let keys = mail_keys(
             resolved.recipient.as_ref(),
             &self.server.extensions,
-            self.server.access_parents,
+            self.server.networks.access_parents,
         );
         let result = self
             .find_keys(table, &keys, &subject)

@@ -78,14 +78,16 @@ impl Session<'_> {
 
     fn server_access_subject(&self, whose: Whose) -> Option<(Subject, BString)> {
         let host = |name: &BStr, class| Some((Subject::new(name, class), name.to_owned()));
+        // A client is shown with its address, whichever of its names is looked up.
+        let client = |name: &String| Some((self.client_subject(), BString::from(name.as_str())));
         let mail = |name: &Option<BString>, class| {
             let name = name.as_ref().filter(|name| !name.is_empty())?;
             let domain = address::domain(name.as_ref())?.to_owned();
             Some((Subject::new(name.clone(), class), domain))
         };
         let found = match whose {
-            Whose::Client => host(BStr::new(&self.client.name), class::CLIENT),
-            Whose::ReverseClient => host(BStr::new(&self.client.reverse_name), class::CLIENT),
+            Whose::Client => client(&self.client.name),
+            Whose::ReverseClient => client(&self.client.reverse_name),
             Whose::Helo => host(self.helo.as_ref()?.as_ref(), class::HELO),
             Whose::Sender => mail(&self.sender, class::SENDER),
             Whose::Recipient => mail(&self.recipient, class::RECIPIENT),

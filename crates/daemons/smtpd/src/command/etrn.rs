@@ -45,10 +45,15 @@ impl Session<'_> {
             return self.reply_rejection(rejection);
         }
         let service = self.config().get(params::FLUSH_SERVICE_NAME);
-        let answer = submit::flush_site(&service, self.server.set.ipc_timeout, &domain);
+        let timeout = self.server.set.ipc_timeout;
+        let answer = match self.server.networks.flush_domains.matches(domain.as_ref()) {
+            Ok(true) => submit::flush_site(&service, timeout, &domain).ok(),
+            Ok(false) => Some(status::DENY),
+            Err(_) => None,
+        };
         match answer {
-            Ok(status::OK) => self.succeed("250 Queuing started"),
-            Ok(status::DENY) => {
+            Some(status::OK) => self.succeed("250 Queuing started"),
+            Some(status::DENY) => {
                 let shown = self.masked(&domain);
                 log::warn!("reject: ETRN {shown}... from {}", self.client.namaddr);
                 self.reply(format!(
@@ -58,7 +63,7 @@ impl Session<'_> {
                 Ok(Outcome::Bad)
             }
             other => {
-                if other.is_ok() {
+                if other.is_some() {
                     log::warn!(
                         "bad ETRN {}... from {}",
                         self.masked(&domain),

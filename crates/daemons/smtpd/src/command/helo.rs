@@ -107,7 +107,7 @@ impl Session<'_> {
             .lists_client(|lists| &mut lists.verp_clients, &self.client)
         else {
             log::warn!(
-                "don't know if EHLO feature VERP should be announced to {}",
+                "don't know if EHLO feature XVERP should be announced to {}",
                 self.client.namaddr
             );
             self.error_mask.add(ErrorClass::DATA);

@@ -4,6 +4,7 @@
 
 use bstr::{BStr, BString};
 use postern_config::params;
+use postern_dict::ErrorKind;
 use postern_mail::smtp_command::{Body, MailParameter, ParameterError, Word, mail_parameter};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -286,13 +287,12 @@ impl Session<'_> {
             match found {
                 Ok(true) => return Ok("local"),
                 Ok(false) => {}
-                Err(_) => {
-                    return Err(self.reject_outright(
-                        ErrorClass::SOFTWARE,
-                        451,
-                        "4.3.0",
-                        "Temporary lookup error",
-                    ));
+                Err(error) => {
+                    let (status, text) = match error.kind {
+                        ErrorKind::Config => ("4.3.5", "Server configuration error"),
+                        ErrorKind::Retry | ErrorKind::Fatal => ("4.3.0", "Temporary lookup error"),
+                    };
+                    return Err(self.reject_outright(ErrorClass::SOFTWARE, 451, status, text));
                 }
             }
         }

@@ -146,7 +146,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("fallback_relay", "smtp", ""),
     ("fallback_transport", "local", ""),
     ("fallback_transport_maps", "local", ""),
-    ("fast_flush_domains", "bounce,cleanup,discard,error,flush,lmtp,local,pipe,postqueue,qmgr,smtp,virtual", ""),
+    ("fast_flush_domains", "bounce,cleanup,discard,error,flush,lmtp,local,pipe,postqueue,qmgr,smtp,smtpd,virtual", ""),
     ("fast_flush_purge_time", "flush", ""),
     ("fast_flush_refresh_time", "flush", ""),
     ("fault_injection_code", "", "for tests of Postfix itself"),

@@ -65,6 +65,8 @@ enum OpenProblem {
     Io(io::Error),
     /// Another kind of file, or something that this code does not handle (encryption, duplicates).
     NotThisKind,
+    /// The end of the file is missing, or something else was written behind it.
+    TornPage,
     TooOld(u32),
     TooNew(u32),
 }
@@ -80,7 +82,7 @@ impl OpenProblem {
     fn text(&self) -> String {
         match self {
             Self::Io(error) => crate::io_text(error),
-            Self::NotThisKind | Self::TooNew(_) => "Invalid argument".to_owned(),
+            Self::NotThisKind | Self::TornPage | Self::TooNew(_) => "Invalid argument".to_owned(),
             Self::TooOld(_) => "Unknown error -30987".to_owned(),
         }
     }
@@ -89,6 +91,9 @@ impl OpenProblem {
     fn remark(&self, kind: Kind, path: &str) -> Option<String> {
         let kind = kind.name();
         match self {
+            Self::TornPage => Some(format!(
+                "BDB3037 {path}: file size not a multiple of the pagesize"
+            )),
             Self::TooOld(version) => Some(format!(
                 "BDB1008 {path}: {kind} version {version} requires a version upgrade"
             )),

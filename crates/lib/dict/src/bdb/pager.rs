@@ -26,15 +26,17 @@ const LAST_PAGE: usize = 32;
 
 /// Bytes of the meta page that hold fields.
 const META_LENGTH: usize = 512;
-/// Bytes of pages that a reader remembers. A page is remembered when it was needed, so that only
+/// Bytes of pages that are remembered at first. A page is remembered when it was needed, so that only
 /// processes that look up much get there.
 const CACHED_BYTES: usize = 16 << 20;
+/// The same for whoever had to read more than that.
+const MOST_CACHED_BYTES: usize = 128 << 20;
 /// A file changed less than this ago may change again without a new time: file systems that keep
 /// fractions of seconds take them from the kernel's clock tick, others count whole or two seconds.
 const SETTLED: Duration = Duration::from_millis(30);
 const SETTLED_COARSE: Duration = Duration::from_secs(3);
 
-/// Pages that a reader remembers, and the state of the file that they are from.
+/// Pages that are remembered, and the state of the file that they are from.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     stamp: Option<Stamp>,
@@ -43,6 +45,8 @@ pub(super) struct Cache {
     meta: Option<Bytes>,
     /// Each page has one possible place, so that a lookup costs a comparison.
     pages: Vec<Option<Page>>,
+    /// Pages of the file that have been read.
+    reads: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +102,26 @@ impl Cache {
     }
 
     /// Forgets all pages and makes room for those of a file of `length` bytes.
-    fn begin(&mut self, stamp: Stamp, size: usize) {
-        let length = usize::try_from(stamp.length).unwrap_or(usize::MAX);
-        let places = length.min(CACHED_BYTES) / size;
+    fn begin(&mut self, length: u64, size: usize) {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let most = if self.reads > CACHED_BYTES / size {
+            MOST_CACHED_BYTES
+        } else {
+            CACHED_BYTES
+        };
         self.meta = None;
         self.pages.clear();
-        self.pages.resize(places.max(1), None);
+        self.pages.resize((length.min(most) / size).max(1), None);
+    }
+
+    /// Makes more room once for whoever has read more than there is.
+    fn count_read(&mut self, pages: u32, size: usize) {
+        self.reads = self.reads.saturating_add(1);
+        if self.reads == CACHED_BYTES / size + 1 && self.pages.len() < at(pages) {
+            let meta = self.meta.take();
+            self.begin(u64::from(pages) * u64::try_from(size).unwrap_or(0), size);
+            self.meta = meta;
+        }
     }
 
     fn get(&self, number: u32) -> Option<&Page> {
@@ -131,6 +149,18 @@ pub(super) enum Source<'a> {
     /// What is remembered, and other pages as long as the file is the one that those are from. Where that
     /// is not certain, the error is [`io::ErrorKind::WouldBlock`].
     Remembered(&'a RefCell<Cache>),
+    /// The file, which is locked as long as it is open: what was read or written stays true.
+    Own(&'a RefCell<Cache>),
+}
+
+impl<'a> Source<'a> {
+    /// Where pages are remembered.
+    fn cache(self) -> Option<&'a RefCell<Cache>> {
+        match self {
+            Self::File => None,
+            Self::Fill(cache) | Self::Remembered(cache) | Self::Own(cache) => Some(cache),
+        }
+    }
 }
 
 /// One operation on a database file.
@@ -179,11 +209,20 @@ impl<'a> Pager<'a> {
     pub(super) fn new(file: &'a File, size: usize, source: Source<'a>) -> io::Result<Self> {
         let length = match source {
             Source::File => file.metadata()?.len(),
+            Source::Own(cache) => {
+                let length = file.metadata()?.len();
+                let mut cache = cache.borrow_mut();
+                if cache.pages.is_empty() {
+                    // However small it is, it may grow.
+                    cache.begin(u64::MAX, size);
+                }
+                length
+            }
             Source::Fill(cache) => {
                 let stamp = Stamp::of(file)?;
                 let mut cache = cache.borrow_mut();
                 if cache.stamp != Some(stamp) {
-                    cache.begin(stamp, size);
+                    cache.begin(stamp.length, size);
                 }
                 cache.stamp = stamp.is_settled().then_some(stamp);
                 cache.checked = None;
@@ -211,13 +250,13 @@ impl<'a> Pager<'a> {
     }
 
     fn load_meta(&self) -> io::Result<Bytes> {
-        if let Source::Fill(cache) | Source::Remembered(cache) = self.source
+        if let Some(cache) = self.source.cache()
             && let Some(meta) = &cache.borrow().meta
         {
             return Ok(meta.clone());
         }
         let meta = self.fetch(0, META_LENGTH)?;
-        if let Source::Fill(cache) | Source::Remembered(cache) = self.source {
+        if let Some(cache) = self.source.cache() {
             cache.borrow_mut().meta = Some(meta.clone());
         }
         Ok(meta)
@@ -240,15 +279,19 @@ impl<'a> Pager<'a> {
 
     /// Reads a page.
     fn load(&self, number: u32) -> io::Result<Page> {
-        if let Source::Fill(cache) | Source::Remembered(cache) = self.source
+        if let Some(cache) = self.source.cache()
             && let Some(page) = cache.borrow().get(number)
         {
             return Ok(page.clone());
         }
         let bytes = self.fetch(number, self.size)?;
         let page = Page { bytes, number };
-        if let Source::Fill(cache) | Source::Remembered(cache) = self.source {
-            cache.borrow_mut().put(page.clone());
+        if let Some(cache) = self.source.cache() {
+            let mut cache = cache.borrow_mut();
+            if !matches!(self.source, Source::Own(_)) {
+                cache.count_read(self.pages, self.size);
+            }
+            cache.put(page.clone());
         }
         Ok(page)
     }
@@ -481,10 +524,18 @@ impl<'a> Pager<'a> {
         u64::from(page) * u64::try_from(self.size).unwrap_or(0)
     }
 
-    fn write_at(&self, bytes: &[u8], page: u32) -> io::Result<()> {
+    fn write_at(&self, bytes: &Bytes, page: u32) -> io::Result<()> {
         #[cfg(test)]
         testing::may_write()?;
-        self.file.write_all_at(bytes, self.offset(page))
+        self.file.write_all_at(bytes, self.offset(page))?;
+        if let Source::Own(cache) = self.source {
+            let (mut cache, bytes) = (cache.borrow_mut(), bytes.clone());
+            match page {
+                0 => cache.meta = Some(bytes),
+                number => cache.put(Page { bytes, number }),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -35,6 +35,8 @@ struct Bdb {
     scratch: Vec<u8>,
     walk: Walk,
     cache: RefCell<Cache>,
+    /// Whether something was written that may not have reached the disk.
+    is_dirty: bool,
 }
 
 /// Where a walk through all entries stands.
@@ -98,6 +100,7 @@ pub(crate) fn open(
         scratch: Vec::new(),
         walk: Walk::default(),
         cache: RefCell::default(),
+        is_dirty: false,
     }))
 }
 
@@ -133,7 +136,7 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
         }
         let mut meta = [0; META_START];
         let size = match file.read_exact_at(&mut meta, 0) {
-            Ok(()) => check_meta(&meta, kind),
+            Ok(()) => check_meta(&meta, kind).and_then(|size| whole_pages(&file, size)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(OpenProblem::NotThisKind)
             }
@@ -142,6 +145,14 @@ fn open_file(kind: Kind, path: &str, mode: OpenMode) -> Result<(File, usize), Op
         lock(&file, LockStyle::Flock, LockMode::Unlock)?;
         return Ok((file, size?));
     }
+}
+
+/// Passes the page size on if the file consists of whole pages. The caller holds a lock, so nobody is
+/// just writing.
+fn whole_pages(file: &File, size: usize) -> Result<usize, OpenProblem> {
+    let length = file.metadata()?.len();
+    let is_whole = u64::try_from(size).is_ok_and(|size| length.is_multiple_of(size));
+    is_whole.then_some(size).ok_or(OpenProblem::TornPage)
 }
 
 impl Bdb {
@@ -166,6 +177,8 @@ impl Bdb {
         }
         let source = if self.mode == OpenMode::Read {
             Source::Fill(&self.cache)
+        } else if self.flags.contains(Flags::OPEN_LOCK) {
+            Source::Own(&self.cache)
         } else {
             Source::File
         };
@@ -177,6 +190,11 @@ impl Bdb {
             }
             Ok(result)
         });
+        if result.is_err() {
+            // Whatever was not written whole is not known.
+            self.cache.take();
+        }
+        self.is_dirty |= mode == LockMode::Exclusive;
         if locks {
             let _ = lock(&self.file, LockStyle::Flock, LockMode::Unlock);
         }
@@ -275,6 +293,18 @@ fn remove(pager: &mut Pager<'_>, kind: Kind, key: &[u8]) -> io::Result<bool> {
     match kind {
         Kind::Hash => Hash(pager).remove(key),
         Kind::Btree => Btree(pager).remove(key),
+    }
+}
+
+impl Drop for Bdb {
+    /// Changes are on the disk when the table is closed.
+    fn drop(&mut self) {
+        if self.is_dirty
+            && !self.flags.contains(Flags::SYNC_UPDATE)
+            && let Err(error) = self.file.sync_data()
+        {
+            log::warn!("close database {}: {}", self.path, io_text(&error));
+        }
     }
 }
 

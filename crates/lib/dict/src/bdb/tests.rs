@@ -26,13 +26,12 @@ fn build(kind: Kind, source: &str, entries: impl IntoIterator<Item = (Vec<u8>, V
 }
 
 fn writable(kind: Kind, source: &str) -> Box<dyn Table> {
-    open(
-        kind,
-        source,
-        OpenMode::ReadWriteCreate,
-        Flags::LOCK | Flags::DUP_REPLACE,
-    )
-    .unwrap()
+    writable_with(kind, source, Flags::NONE)
+}
+
+fn writable_with(kind: Kind, source: &str, more: Flags) -> Box<dyn Table> {
+    let flags = Flags::LOCK | Flags::DUP_REPLACE | more;
+    open(kind, source, OpenMode::ReadWriteCreate, flags).unwrap()
 }
 
 fn walk(table: &mut dyn Table) -> Entries {
@@ -307,6 +306,13 @@ fn other_files_are_refused_in_the_words_of_postfix() {
     build(Kind::Btree, &source, numbered(3));
     assert_eq!(problem(Kind::Hash), words("Invalid argument"));
     let mut old = std::fs::read(&path).unwrap();
+    let whole = old.len();
+    for torn in [whole - 1, whole - 77, whole + 1] {
+        old.resize(torn, 0);
+        std::fs::write(&path, &old).unwrap();
+        assert_eq!(problem(Kind::Btree), words("Invalid argument"), "{torn}");
+    }
+    old.resize(whole, 0);
     old[16] = 7;
     std::fs::write(&path, &old).unwrap();
     assert_eq!(problem(Kind::Btree), words("Unknown error -30987"));
@@ -490,13 +496,9 @@ fn sorting_in_files_gives_the_answer_of_sorting_in_memory() {
 }
 
 /// Everything that a reader and a writer may do to a damaged file.
-fn exercise(kind: Kind, source: &str) {
-    let Ok(mut table) = open(
-        kind,
-        source,
-        OpenMode::ReadWrite,
-        Flags::LOCK | Flags::DUP_REPLACE,
-    ) else {
+fn exercise(kind: Kind, source: &str, more: Flags) {
+    let flags = Flags::LOCK | Flags::DUP_REPLACE | more;
+    let Ok(mut table) = open(kind, source, OpenMode::ReadWrite, flags) else {
         return;
     };
     let _ = table.lookup(BStr::new("key7"));
@@ -523,12 +525,14 @@ proptest! {
     #[test]
     fn tables_behave_like_a_map(
         hash in any::<bool>(),
+        held in any::<bool>(),
         steps in proptest::collection::vec((0..40_u8, 0..4_u8, 0..3000_usize), 1..200),
     ) {
         let directory = tempfile::tempdir().unwrap();
         let source = source(directory.path());
         let kind = if hash { Kind::Hash } else { Kind::Btree };
-        let mut table = writable(kind, &source);
+        let flags = if held { Flags::OPEN_LOCK } else { Flags::NONE };
+        let mut table = writable_with(kind, &source, flags);
         let mut model = Entries::new();
         for (key, action, size) in steps {
             let key = [&vec![b'k'; usize::from(key % 3) * 700][..], &[b'a' + key]].concat();
@@ -542,11 +546,15 @@ proptest! {
             }
         }
         check(table.as_mut(), &model);
+        drop(table);
+        let mut file = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+        check(file.as_mut(), &model);
     }
 
     #[test]
     fn damaged_files_give_errors_and_end(
         hash in any::<bool>(),
+        held in any::<bool>(),
         flips in proptest::collection::vec((0..40_000_usize, any::<u8>()), 1..40),
         keep in 0..40_000_usize,
     ) {
@@ -568,7 +576,7 @@ proptest! {
             bytes.truncate(keep % length);
         }
         std::fs::write(&path, &bytes).unwrap();
-        exercise(kind, &source);
+        exercise(kind, &source, if held { Flags::OPEN_LOCK } else { Flags::NONE });
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use super::{HEADER, TABLES, hash, index, malformed};
+use super::{HEADER, TABLES, hash, malformed};
 use crate::dbfile::{NulForms, duplicate, with_nul};
 use crate::{Builder, Flags, LookupError, OpenError, io_text};
 use postern_sys::lock::{LockMode, LockStyle, lock};
@@ -24,6 +24,10 @@ type Slot = [u8; 7];
 /// A slot without record; no record is at the start of the file.
 const FREE: Slot = [0; 7];
 
+fn index(value: u32) -> io::Result<usize> {
+    usize::try_from(value).map_err(|_| malformed())
+}
+
 fn pack((hash, place): Place) -> Slot {
     let ([_, a, b, c], [d, e, f, g]) = (hash.to_le_bytes(), place.to_le_bytes());
     [a, b, c, d, e, f, g]
@@ -36,29 +40,47 @@ fn unpack([a, b, c, d, e, f, g]: Slot, table: u8) -> Place {
     )
 }
 
+/// Slots of a page. Tables grow by pages, which stay where they are: nothing between them is wasted.
+const PAGE: usize = 256;
+
 /// One open hash table of places.
 #[derive(Debug, Clone, Default)]
 struct Places {
-    slots: Vec<Slot>,
+    #[expect(clippy::vec_box, reason = "a page must not move when another comes")]
+    pages: Vec<Box<[Slot; PAGE]>>,
     used: usize,
 }
 
 impl Places {
+    fn room(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+
     /// Where the search for a hash begins. The low bits chose the table.
     fn start(&self, hash: u32) -> usize {
         let spread = (hash >> 8).wrapping_mul(0x9e37_79b9);
-        let wide = u64::from(spread) * u64::try_from(self.slots.len()).unwrap_or(0);
+        let wide = u64::from(spread) * u64::try_from(self.room()).unwrap_or(0);
         usize::try_from(wide >> 32).unwrap_or(0)
+    }
+
+    /// All slots, those from the start of `hash` first.
+    fn slots_from(&self, hash: u32) -> impl Iterator<Item = &Slot> {
+        let start = self.start(hash);
+        let page = (start / PAGE).min(self.pages.len());
+        let (before, behind) = self.pages.split_at(page);
+        let (first, rest) = behind.split_first().unzip();
+        let (head, tail) = first.map(|first| first.split_at(start % PAGE)).unzip();
+        let rest = rest.unwrap_or_default().iter().chain(before);
+        tail.into_iter()
+            .flatten()
+            .chain(rest.flat_map(|page| page.iter()))
+            .chain(head.into_iter().flatten())
     }
 
     /// The places of records with this hash.
     fn with_hash(&self, hash: u32) -> impl Iterator<Item = u32> {
-        let start = self.start(hash);
-        let (behind, before) = self.slots.split_at(start.min(self.slots.len()));
         let [table, ..] = hash.to_le_bytes();
-        before
-            .iter()
-            .chain(behind)
+        self.slots_from(hash)
             .take_while(|slot| **slot != FREE)
             .map(move |slot| unpack(*slot, table))
             .filter(move |(stored, _)| *stored == hash)
@@ -66,37 +88,55 @@ impl Places {
     }
 
     fn insert(&mut self, place: Place) {
-        // Seven eighths full at most: memory matters more than a few more steps.
-        if (self.used + 1) * 8 > self.slots.len() * 7 {
-            let wanted = self.slots.len() + self.slots.len() / 8 + 8;
-            let old = std::mem::replace(&mut self.slots, vec![FREE; wanted]);
-            let [table, ..] = place.0.to_le_bytes();
-            for slot in old.into_iter().filter(|slot| *slot != FREE) {
-                let (hash, _) = unpack(slot, table);
-                self.exchange(hash, FREE, slot);
-            }
+        // Fifteen sixteenths full at most: memory matters more than some more steps.
+        if (self.used + 1) * 16 > self.room() * 15 {
+            self.grow(place.0.to_le_bytes()[0]);
         }
         self.exchange(place.0, FREE, pack(place));
         self.used += 1;
     }
 
+    /// Adds pages and puts the records of `table` where they belong then.
+    fn grow(&mut self, table: u8) {
+        let records: Vec<Slot> = self.records().copied().collect();
+        for page in &mut self.pages {
+            page.fill(FREE);
+        }
+        let more = 1 + self.pages.len() / 16;
+        self.pages.reserve_exact(more);
+        self.pages
+            .extend(std::iter::repeat_with(|| Box::new([FREE; PAGE])).take(more));
+        for slot in records {
+            let (hash, _) = unpack(slot, table);
+            self.exchange(hash, FREE, slot);
+        }
+    }
+
     /// Puts `new` into the first slot from the start of `hash` that holds `old`.
     fn exchange(&mut self, hash: u32, old: Slot, new: Slot) {
-        let start = self.start(hash).min(self.slots.len());
-        let (before, behind) = self.slots.split_at_mut(start);
-        if let Some(slot) = behind.iter_mut().chain(before).find(|slot| **slot == old) {
+        let Some(steps) = self.slots_from(hash).position(|slot| *slot == old) else {
+            return;
+        };
+        let at = (self.start(hash) + steps) % self.room();
+        if let Some(slot) = self
+            .pages
+            .get_mut(at / PAGE)
+            .and_then(|page| page.get_mut(at % PAGE))
+        {
             *slot = new;
         }
     }
 
+    fn records(&self) -> impl Iterator<Item = &Slot> {
+        self.pages
+            .iter()
+            .flat_map(|page| page.iter())
+            .filter(|slot| **slot != FREE)
+    }
+
     /// The records in the order of the file.
     fn sorted(&self, table: u8) -> Vec<Place> {
-        let mut places: Vec<Place> = self
-            .slots
-            .iter()
-            .filter(|slot| **slot != FREE)
-            .map(|slot| unpack(*slot, table))
-            .collect();
+        let mut places: Vec<Place> = self.records().map(|slot| unpack(*slot, table)).collect();
         places.sort_unstable_by_key(|place| place.1);
         places
     }

@@ -124,10 +124,10 @@ impl Reader {
             None
         };
         if let Some(bytes) = known.and_then(|known| known.first_chunk::<8>()) {
-            return numbers(bytes);
+            return Ok(numbers(bytes));
         }
         let bytes = self.read(offset, 8)?;
-        numbers(bytes.first_chunk::<8>().ok_or_else(malformed)?)
+        bytes.first_chunk().map(numbers).ok_or_else(malformed)
     }
 
     fn block(&mut self, number: u32) -> io::Result<&[u8]> {
@@ -140,9 +140,11 @@ impl Reader {
     }
 }
 
-/// The two numbers of a slot, or before a record.
-fn numbers(bytes: &[u8; 8]) -> io::Result<(u32, u32)> {
-    let (first, second) = bytes.split_first_chunk::<4>().ok_or_else(malformed)?;
-    let second = second.first_chunk::<4>().ok_or_else(malformed)?;
-    Ok((u32::from_le_bytes(*first), u32::from_le_bytes(*second)))
+/// The two numbers of an entry of the header, of a slot, or before a record.
+pub(super) fn numbers(bytes: &[u8; 8]) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    (
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+    )
 }

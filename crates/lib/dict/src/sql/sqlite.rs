@@ -71,6 +71,10 @@ pub(crate) fn open(
 }
 
 fn open_file(path: &str) -> Result<Connection, String> {
+    if std::path::Path::new(path).is_dir() {
+        // Opened for reading only, a directory looks like a file that cannot be read.
+        return Err("unable to open database file".to_owned());
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(|error| text(&error))?;
     database

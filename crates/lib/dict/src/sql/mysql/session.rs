@@ -4,6 +4,8 @@ use bstr::{BStr, BString};
 use mysql_common::constants::{CapabilityFlags, Command, StatusFlags};
 use mysql_common::packets::{HandshakeResponse, SslRequest};
 use mysql_common::proto::MySerialize;
+use nix::errno::Errno;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,10 +86,12 @@ fn dial(place: &Place, end: Instant) -> Result<Packets, String> {
         Place::Inet(host, port) => dial::dial(host, *port, end).map_err(|error| match error {
             DialError::Name(_) => format!("Unknown server host '{host}' (-2)"),
             DialError::Connect { error, .. } => {
-                format!(
-                    "Can't connect to server on '{host}' ({})",
-                    dial::number(&error)
-                )
+                // The library does not wait in connect(2), and shows what that call said.
+                let number = match error.kind() {
+                    io::ErrorKind::ConnectionRefused => Errno::EINPROGRESS as i32,
+                    _ => dial::number(&error),
+                };
+                format!("Can't connect to server on '{host}' ({number})")
             }
         })?,
     };
