@@ -190,7 +190,7 @@ fn stale_links_between_internal_pages_do_no_harm() {
     let mut table = writable(Kind::Btree, &source);
     while let Some((key, _)) = want.pop_last() {
         assert!(table.delete(BStr::new(&key)).unwrap());
-        if want.len() % 100 == 0 {
+        if want.len().is_multiple_of(100) {
             check(table.as_mut(), &want);
         }
     }
