@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use bstr::{BStr, BString};
-use postern_sys::lock::{LockMode, LockStyle, lock, try_lock};
+use postern_sys::lock::{LockMode, LockStyle, lock};
 
 use super::btree::Btree;
 use super::create::create_empty;
@@ -72,13 +72,19 @@ pub(crate) fn open(
             _ => OpenError(format!("open database {path}: {}", problem.text())),
         }
     };
-    let (file, page_size) = open_file(kind, &path, mode).map_err(|problem| failed(&problem))?;
-    let status = file.metadata().map_err(|error| failed(&error.into()))?;
+    let (file, page_size, status) = loop {
+        let (file, page_size) = open_file(kind, &path, mode).map_err(|problem| failed(&problem))?;
+        if flags.contains(Flags::OPEN_LOCK) {
+            hold_lock(&file, &path)?;
+        }
+        let status = file.metadata().map_err(|error| failed(&error.into()))?;
+        if mode == OpenMode::Read || status.nlink() > 0 {
+            break (file, page_size, status);
+        }
+        // Replaced while we waited.
+    };
     if mode == OpenMode::Read && flags.contains(Flags::LOCK) {
         warn_if_older(&path, source, &status);
-    }
-    if flags.contains(Flags::OPEN_LOCK) {
-        hold_lock(&file, &path, flags)?;
     }
     Ok(Box::new(Bdb {
         name: format!("{}:{path}", kind.name()),
@@ -98,23 +104,10 @@ pub(crate) fn open(
     }))
 }
 
-/// Takes the lock that is kept as long as the table is open. A rebuild waits; others do not share.
-fn hold_lock(file: &File, path: &str, flags: Flags) -> Result<(), OpenError> {
-    let taken = if flags.contains(Flags::BULK_UPDATE) {
-        lock(file, LockStyle::Flock, LockMode::Exclusive).map(|()| true)
-    } else {
-        try_lock(file, LockStyle::Flock, LockMode::Exclusive)
-    };
-    match taken {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(OpenError(format!(
-            "lock database {path} for exclusive open: Resource temporarily unavailable"
-        ))),
-        Err(error) => Err(OpenError(format!(
-            "lock database {path}: {}",
-            io_text(&error)
-        ))),
-    }
+/// Waits for the lock that is kept as long as the table is open.
+fn hold_lock(file: &File, path: &str) -> Result<(), OpenError> {
+    lock(file, LockStyle::Flock, LockMode::Exclusive)
+        .map_err(|error| OpenError(format!("lock database {path}: {}", io_text(&error))))
 }
 
 /// Opens the file and checks what it is, under a shared lock so that a rebuild is waited for.

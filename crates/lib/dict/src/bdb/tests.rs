@@ -190,7 +190,7 @@ fn stale_links_between_internal_pages_do_no_harm() {
     let mut table = writable(Kind::Btree, &source);
     while let Some((key, _)) = want.pop_last() {
         assert!(table.delete(BStr::new(&key)).unwrap());
-        if want.len() % 100 == 0 {
+        if want.len().is_multiple_of(100) {
             check(table.as_mut(), &want);
         }
     }
@@ -355,6 +355,31 @@ fn files_of_older_libraries_are_read_and_changed() {
         entries.remove(&b"key7"[..]);
         check(table.as_mut(), &entries);
         assert_eq!(std::fs::read(&path).unwrap()[16], version);
+    }
+}
+
+#[test]
+fn who_adds_to_a_table_waits_for_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = source(directory.path());
+    for kind in KINDS {
+        build(kind, &source, numbered(3));
+        let add = move |key: &'static str, source: String| {
+            let flags = Flags::LOCK | Flags::OPEN_LOCK | Flags::DUP_REPLACE;
+            let mut table = open(kind, &source, OpenMode::ReadWriteCreate, flags).unwrap();
+            table.update(BStr::new(key), BStr::new("x")).unwrap();
+        };
+        let writers: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h"]
+            .map(|key| {
+                let source = source.clone();
+                std::thread::spawn(move || add(key, source))
+            })
+            .into();
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        let mut table = open(kind, &source, OpenMode::Read, Flags::LOCK).unwrap();
+        assert_eq!(walk(table.as_mut()).len(), 11, "{kind:?}");
     }
 }
 
