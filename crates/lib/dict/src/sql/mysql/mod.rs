@@ -33,8 +33,8 @@ const DEFAULT_PORT: u16 = 3306;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Server {
     Socket(String),
-    /// `localhost`: the default socket.
-    Local,
+    /// `localhost`: the default socket. The port counts when an option file names another host.
+    Local(Option<u16>),
     Inet(String, Option<u16>),
 }
 
@@ -135,11 +135,42 @@ fn server(text: &str) -> Result<Server, OpenError> {
         return Ok(Server::Socket(path.to_owned()));
     }
     let (host, port) = dial::host_and_port(text.strip_prefix("inet:").unwrap_or(text));
-    if host == "localhost" {
-        return Ok(Server::Local);
-    }
     let port = port.map(dial::port_number).transpose()?;
+    if host == "localhost" {
+        return Ok(Server::Local(port));
+    }
     Ok(Server::Inet(host.to_owned(), port))
+}
+
+impl Server {
+    /// Where to connect. A `host` of an option file takes the place of whatever is on this machine, as in
+    /// MariaDB's library.
+    fn place(&self, options: &option_file::Options) -> Place {
+        let option_port = options.get("port").and_then(leading_number);
+        let inet = |host: &str, own: Option<u16>| {
+            let port = own.or(option_port).unwrap_or(DEFAULT_PORT);
+            Place::Inet(host.to_owned(), port)
+        };
+        let other = options.get("host").unwrap_or_default();
+        let is_here = matches!(other, "" | "localhost");
+        match self {
+            Self::Inet(host, port) => inet(host, *port),
+            Self::Local(port) if !is_here => inet(other, *port),
+            Self::Socket(_) if !is_here => inet(other, None),
+            Self::Socket(path) => Place::Socket(path.clone()),
+            Self::Local(_) => {
+                let socket = options.get("socket").unwrap_or(DEFAULT_SOCKET);
+                Place::Socket(socket.to_owned())
+            }
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Socket(_) => Class::Unix,
+            Self::Local(_) | Self::Inet(..) => Class::Inet,
+        }
+    }
 }
 
 impl MySql {
@@ -171,23 +202,13 @@ impl MySql {
             require_result_set: settings.require_result_set,
             limits: Limits::USUAL,
         });
-        let port = options.get("port").and_then(leading_number);
-        let socket = option("socket").unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
         let mut pool = Pool::new(self.retry, self.idle);
         for (label, server) in &self.servers {
-            let (class, place) = match server {
-                Server::Socket(path) => (Class::Unix, Place::Socket(path.clone())),
-                Server::Local => (Class::Inet, Place::Socket(socket.clone())),
-                Server::Inet(host, own) => {
-                    let port = own.or(port).unwrap_or(DEFAULT_PORT);
-                    (Class::Inet, Place::Inet(host.clone(), port))
-                }
-            };
             let target = Target {
-                place,
+                place: server.place(&options),
                 login: Arc::clone(&login),
             };
-            pool.add(label.clone(), class, target);
+            pool.add(label.clone(), server.class(), target);
         }
         pool
     }

@@ -322,7 +322,7 @@ fn hosts_are_sockets_names_and_addresses() {
     let inet = |host: &str, port| Server::Inet(host.to_owned(), port);
     #[rustfmt::skip]
     let cases = [
-        ("unix:/run/x", Server::Socket("/run/x".to_owned())), ("localhost", Server::Local), ("inet:localhost:33", Server::Local),
+        ("unix:/run/x", Server::Socket("/run/x".to_owned())), ("localhost", Server::Local(None)), ("inet:localhost:33", Server::Local(Some(33))),
         ("db", inet("db", None)), ("inet:db:33", inet("db", Some(33))), ("[::1]:33", inet("::1", Some(33))),
     ];
     for (text, want) in cases {
@@ -331,8 +331,34 @@ fn hosts_are_sockets_names_and_addresses() {
     assert_eq!(servers(" a:1, b ").unwrap().len(), 2);
     assert_eq!(
         servers("").unwrap(),
-        [("localhost".to_owned(), Server::Local)]
+        [("localhost".to_owned(), Server::Local(None))]
     );
+}
+
+#[test]
+fn a_host_of_an_option_file_takes_the_place_of_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("my.cnf");
+    let socket = |path: &str| Place::Socket(path.to_owned());
+    let inet = |host: &str, port| Place::Inet(host.to_owned(), port);
+    #[rustfmt::skip]
+    let cases = [
+        // The option, a server of `hosts`, where to connect.
+        ("db",        "localhost",       inet("db", 7)),
+        ("db",        "inet:localhost:5", inet("db", 5)),
+        ("db",        "unix:/u",         inet("db", 7)),
+        ("db",        "other",           inet("other", 7)),
+        ("db",        "other:9",         inet("other", 9)),
+        ("localhost", "localhost",       socket("/s")),
+        ("localhost", "unix:/u",         socket("/u")),
+        ("",          "localhost",       socket("/s")),
+    ];
+    for (host, text, want) in cases {
+        let options = format!("[client]\nhost={host}\nport=7\nsocket=/s\n");
+        std::fs::write(&file, options).unwrap();
+        let options = option_file::Options::read(file.to_str(), "client");
+        assert_eq!(server(text).unwrap().place(&options), want, "{host} {text}");
+    }
 }
 
 proptest! {
