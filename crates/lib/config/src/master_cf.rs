@@ -375,15 +375,14 @@ pub struct InetName<'a> {
 ///
 /// What is wrong with the name, which the text does not repeat.
 pub fn split_inet_name(name: &str) -> Result<InetName<'_>, &'static str> {
-    let complain = Err;
     let (host, port, is_bracketed) = if let Some(inner) = name.strip_prefix('[') {
         let Some((host, rest)) = inner.split_once(']') else {
-            return complain("missing \"]\"");
+            return Err("missing \"]\"");
         };
         match rest.strip_prefix(':') {
             Some(port) => (host, port, true),
-            None if rest.is_empty() => return complain("missing service information"),
-            None => return complain("garbage after \"]\""),
+            None if rest.is_empty() => return Err("missing service information"),
+            None => return Err("garbage after \"]\""),
         }
     } else {
         match name.rsplit_once(':') {
@@ -392,12 +391,12 @@ pub fn split_inet_name(name: &str) -> Result<InetName<'_>, &'static str> {
         }
     };
     if port.is_empty() {
-        return complain("missing service information");
+        return Err("missing service information");
     }
     if port.starts_with(|character: char| character.is_ascii_digit())
         && !port.bytes().all(|byte| byte.is_ascii_digit())
     {
-        return complain("garbage after numerical service");
+        return Err("garbage after numerical service");
     }
     if host.is_empty() && !is_bracketed {
         return Ok(InetName { host: None, port });
@@ -407,7 +406,7 @@ pub fn split_inet_name(name: &str) -> Result<InetName<'_>, &'static str> {
         .filter(|tag| tag.eq_ignore_ascii_case("ipv6:"))
         .map_or(host, |_| &host[5..]);
     if address.parse::<IpAddr>().is_err() && valid_hostname(host).is_err() {
-        return complain("valid hostname or network address required");
+        return Err("valid hostname or network address required");
     }
     Ok(InetName {
         host: Some(address),

@@ -417,9 +417,7 @@ impl Shared {
             handle,
         }
     }
-}
 
-impl Shared {
     /// Logs the reason where Postfix's programs end with it: this one goes on, and what it was doing is
     /// put off.
     fn told<T>(answer: Result<T, LookupError>) -> Result<T, LookupError> {

@@ -69,7 +69,7 @@ impl AddressService {
     pub fn new(config: &Config) -> Self {
         match service_settings(config) {
             Some(own) if tables_open_here(&own) => Self::in_process(&own),
-            _ => Self::by_service(config, config.get(params::IPC_TIMEOUT)),
+            own => Self::asking(config, own, config.get(params::IPC_TIMEOUT)),
         }
     }
 
@@ -92,12 +92,17 @@ impl AddressService {
     /// Asks the service `rewrite_service_name` over a kept connection; reads and writes time out
     /// after `timeout`.
     pub fn by_service(config: &Config, timeout: Duration) -> Self {
+        Self::asking(config, service_settings(config), timeout)
+    }
+
+    /// The same; `own` are the service's settings, where they are known.
+    fn asking(config: &Config, own: Option<Config>, timeout: Duration) -> Self {
         let service = config.get(params::REWRITE_SERVICE_NAME);
         let limits = (config.get(params::IPC_IDLE), config.get(params::IPC_TTL));
         let at = Endpoint::new(PRIVATE, &service);
         let client = Persistent::new(at, PROTOCOL, Encoding::Null, timeout, Some(limits));
         Self {
-            rewriter: Rewriter::of_service(config),
+            rewriter: Rewriter::with_settings(config, own),
             backend: Backend::Service(Box::new(client)),
             cache: Vec::new(),
         }
@@ -246,7 +251,11 @@ fn ask_service(service: &mut Persistent, kind: Kind, sender: &BStr, address: &BS
 impl Rewriter {
     /// Rewrites as the service `rewrite_service_name` does; `config` is that of another program.
     pub fn of_service(config: &Config) -> Self {
-        Self::new(&service_settings(config).unwrap_or_else(|| config.without_overrides()))
+        Self::with_settings(config, service_settings(config))
+    }
+
+    fn with_settings(config: &Config, own: Option<Config>) -> Self {
+        Self::new(&own.unwrap_or_else(|| config.without_overrides()))
     }
 }
 

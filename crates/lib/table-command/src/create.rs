@@ -180,12 +180,7 @@ impl Sink {
                 })
                 .map(Self::Old)
         } else {
-            postern_dict::create(
-                config,
-                type_name,
-                options.flags | Flags::OPEN_LOCK | Flags::BULK_UPDATE,
-            )
-            .map(Self::New)
+            postern_dict::create(config, type_name, options.flags | Flags::OPEN_LOCK).map(Self::New)
         };
         opened.unwrap_or_else(|error| crate::refuse(type_name, &error))
     }
