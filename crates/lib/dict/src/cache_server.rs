@@ -2,11 +2,12 @@
 //! keys they ask for, and the connection. Their protocols and messages are their own.
 
 use bstr::{BStr, BString};
-use postern_wire::{Channel, Received};
+use postern_wire::Channel;
 use std::time::Duration;
 
 use crate::client_config::ClientConfig;
 use crate::expansion::{DomainFilter, Template, verbatim};
+use crate::network::is_in_step;
 use crate::{LookupError, OpenError, shown};
 
 /// In place of a `timeout` of zero, which would wait for ever.
@@ -73,24 +74,11 @@ pub(crate) fn connection<E>(
     kept: &mut Option<Channel>,
     connect: impl FnOnce() -> Result<Channel, E>,
 ) -> Result<&mut Channel, E> {
-    if !kept.as_mut().is_some_and(is_usable) {
+    if !kept.as_mut().is_some_and(is_in_step) {
         *kept = None;
     }
     match kept {
         Some(channel) => Ok(channel),
         none => Ok(none.insert(connect()?)),
     }
-}
-
-/// Whether the server has neither closed the connection nor said anything without being asked. What it said
-/// would be taken for the answer to the next question, of which replies without a key tell nothing.
-fn is_usable(channel: &mut Channel) -> bool {
-    if channel.pending() > 0 {
-        return false;
-    }
-    if channel.layer().is_some() {
-        // Encryption has messages of its own, which say nothing about answers.
-        return !channel.is_closed_by_peer();
-    }
-    matches!(channel.receive_now(1), Ok(Received::Nothing))
 }
