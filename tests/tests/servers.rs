@@ -234,18 +234,18 @@ fn other_servers_in_trouble_never_make_a_recipient_unknown() {
         servers.sql.sql("ALTER ROLE mail PASSWORD 'other'");
         servers.throw_out();
         servers.behave(Manner::TooLong);
-        let new = file.with_extension("new");
-        fill_sqlite(&new);
-        fs::rename(&new, &file).unwrap();
-        storm.after(100);
-        servers.sql.sql("ALTER ROLE mail PASSWORD 'secret'");
-        servers.behave(Manner::ClosesAfterReply);
         // Copying begins so, and the copy has the counters of the file before.
         fs::write(&file, "").unwrap();
         storm.after(100);
         let copy = file.with_extension("copy");
         fill_sqlite(&copy);
         fs::copy(&copy, &file).unwrap();
+        servers.sql.sql("ALTER ROLE mail PASSWORD 'secret'");
+        servers.behave(Manner::ClosesAfterReply);
+        let new = file.with_extension("new");
+        fill_sqlite(&new);
+        fs::rename(&new, &file).unwrap();
+        storm.after(100);
         servers.behave(Manner::SaysMore);
         storm.after(100);
         servers.behave(Manner::Slow);
