@@ -188,7 +188,10 @@ impl Sqlite {
             Change::None => {}
             Change::Content => self.forget(),
             Change::File => match open_file(self.watch.path()) {
-                Ok(database) => self.database = database,
+                Ok(database) => {
+                    self.database = database;
+                    self.watch.reopened();
+                }
                 Err(why) => {
                     let (name, path) = (&self.name, self.watch.path().display());
                     log::warn!("{name}: open new database {path}: {why} -- using the old one");

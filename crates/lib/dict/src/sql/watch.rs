@@ -4,12 +4,11 @@
 //! script makes anew and copies over the old one, or that was empty for a moment meanwhile, may have the
 //! counter of the old one.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file that was written to this recently may be written to again without getting another time.
+/// A file that was changed this recently may be changed again without getting another time.
 const UNSETTLED: Duration = Duration::from_millis(100);
 
 /// What became of the file since the last look.
@@ -19,7 +18,7 @@ pub(super) enum Change {
     None,
     /// It was written to.
     Content,
-    /// Another file has its name.
+    /// Its name stands for another file than the one that is open.
     File,
 }
 
@@ -27,12 +26,13 @@ pub(super) enum Change {
 type Identity = (u64, u64);
 
 /// What tells a state of the file from others.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     identity: Identity,
     size: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
+    /// When content or rights were changed: seconds and nanoseconds. Unlike the time of modification, it
+    /// cannot be set.
+    changed: (i64, i64),
 }
 
 /// The file of a database that is kept open.
@@ -40,6 +40,8 @@ pub(super) struct Watch {
     path: PathBuf,
     /// The root directory when the file was opened: in a jail the name may stand for another file.
     root: Option<Identity>,
+    /// The file that is open.
+    open: Option<Identity>,
     seen: Option<State>,
 }
 
@@ -48,10 +50,11 @@ impl Watch {
     pub(super) fn new(path: &str) -> Self {
         // Daemons change their working directory later.
         let path = std::path::absolute(path).unwrap_or_default();
-        let seen = std::fs::metadata(&path).ok();
+        let seen = state(&path);
         Self {
             root: root(),
-            seen: seen.map(|found| state(&found)),
+            open: seen.as_ref().map(|seen| seen.identity),
+            seen,
             path,
         }
     }
@@ -61,44 +64,57 @@ impl Watch {
         &self.path
     }
 
-    /// Looks at the file. A file that is gone stays as it is for those who have it open.
+    /// Looks at the file. One that is gone stays as it is for those who have it open.
     pub(super) fn look(&mut self) -> Change {
+        self.look_at(SystemTime::now())
+    }
+
+    fn look_at(&mut self, time: SystemTime) -> Change {
         if self.root.is_none() || root() != self.root {
             return Change::None;
         }
-        let Ok(found) = std::fs::metadata(&self.path) else {
+        let Some(now) = state(&self.path) else {
             return Change::None;
         };
-        let now = state(&found);
-        let change = match &self.seen {
-            Some(seen) if seen.identity != now.identity => Change::File,
-            Some(seen) if *seen == now && is_settled(&found) => Change::None,
-            _ => Change::Content,
+        let change = if self.seen.as_ref() == Some(&now) && now.is_settled(time) {
+            Change::None
+        } else if self.open == Some(now.identity) {
+            Change::Content
+        } else {
+            Change::File
         };
         self.seen = Some(now);
         change
     }
-}
 
-fn root() -> Option<Identity> {
-    let found = std::fs::metadata("/").ok()?;
-    Some((found.dev(), found.ino()))
-}
-
-fn state(found: &Metadata) -> State {
-    State {
-        identity: (found.dev(), found.ino()),
-        size: found.size(),
-        modified: (found.mtime(), found.mtime_nsec()),
+    /// The file that was seen last is open now.
+    pub(super) fn reopened(&mut self) {
+        self.open = self.seen.as_ref().map(|seen| seen.identity);
     }
 }
 
-/// Whether another change would show.
-fn is_settled(found: &Metadata) -> bool {
-    let modified = found.modified().ok();
-    modified
-        .and_then(|then| SystemTime::now().duration_since(then).ok())
-        .is_some_and(|age| age > UNSETTLED)
+fn root() -> Option<Identity> {
+    state(Path::new("/")).map(|root| root.identity)
+}
+
+fn state(path: &Path) -> Option<State> {
+    let found = std::fs::metadata(path).ok()?;
+    Some(State {
+        identity: (found.dev(), found.ino()),
+        size: found.size(),
+        changed: (found.ctime(), found.ctime_nsec()),
+    })
+}
+
+impl State {
+    /// Whether another change after `time` would show.
+    fn is_settled(&self, time: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let part = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        let since_epoch = Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + part;
+        time.duration_since(UNIX_EPOCH)
+            .is_ok_and(|time| time > since_epoch + UNSETTLED)
+    }
 }
 
 #[cfg(test)]
@@ -110,29 +126,28 @@ mod tests {
     fn changes_of_a_file_show() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let age = |seconds: u64| {
-            let then = SystemTime::now() - Duration::from_secs(seconds);
-            let file = fs::File::options().write(true).open(&path).unwrap();
-            file.set_modified(then).unwrap();
-        };
         fs::write(&path, "one").unwrap();
-        age(9);
         let mut watch = Watch::new(path.to_str().unwrap());
-        assert_eq!(watch.look(), Change::None);
-        fs::write(&path, "two").unwrap();
-        // The time may not show what is written next.
+        let later = SystemTime::now() + Duration::from_secs(9);
+        assert_eq!(watch.look_at(later), Change::None);
+        // What is written next may not show.
         assert_eq!(watch.look(), Change::Content);
-        age(8);
-        assert_eq!(watch.look(), Change::Content);
-        assert_eq!(watch.look(), Change::None);
+        fs::write(&path, "longer").unwrap();
+        assert_eq!(watch.look_at(later), Change::Content);
+        assert_eq!(watch.look_at(later), Change::None);
         fs::rename(&path, dir.path().join("old")).unwrap();
-        assert_eq!(watch.look(), Change::None);
-        fs::write(&path, "two").unwrap();
-        age(8);
-        assert_eq!(watch.look(), Change::File);
-        assert_eq!(watch.look(), Change::None);
+        assert_eq!(watch.look_at(later), Change::None);
+        fs::write(&path, "longer").unwrap();
+        assert_eq!(watch.look_at(later), Change::File);
+        // It could not be opened; it is tried again when it changes.
+        assert_eq!(watch.look_at(later), Change::None);
+        fs::write(&path, "and longer").unwrap();
+        assert_eq!(watch.look_at(later), Change::File);
+        watch.reopened();
+        fs::write(&path, "short").unwrap();
+        assert_eq!(watch.look_at(later), Change::Content);
         watch.root = Some((0, 0));
-        fs::write(&path, "jail").unwrap();
-        assert_eq!(watch.look(), Change::None);
+        fs::write(&path, "in a jail").unwrap();
+        assert_eq!(watch.look_at(later), Change::None);
     }
 }
