@@ -2,9 +2,10 @@
 //!
 //! Knows neither the programs that ask nor what they log. Source: postconf(5).
 
-use bstr::BStr;
+use bstr::{BStr, ByteSlice};
 use postern_config::Config;
 use postern_maillog::{Verbose, raise_verbose};
+use std::net::IpAddr;
 
 use crate::{MatchKind, MatchList};
 
@@ -33,12 +34,14 @@ impl DebugPeers {
         }
     }
 
-    /// Makes the process more verbose for as long as the result lives, if the list has the peer; an
-    /// empty `address` is none. A list that cannot be asked has nobody: that is logged, and no
+    /// Makes the process more verbose for as long as the result lives, if the list has the peer. An
+    /// `address` that is no network address, such as a path, is none. A list that cannot be asked has nobody: that is logged, and no
     /// session fails for it.
     pub fn watch(&mut self, name: &BStr, address: &BStr) -> Option<Verbose> {
         let list = self.list.as_mut()?;
-        list.matches_client(name, address)
+        let is_address = |text: &&str| text.parse::<IpAddr>().is_ok();
+        let address = address.to_str().ok().filter(is_address).unwrap_or_default();
+        list.matches_client(name, BStr::new(address))
             .unwrap_or(false)
             .then(|| raise_verbose(self.level))
     }
@@ -100,6 +103,9 @@ mod tests {
             (none,   "[192.0.2.77]",                1, "[192.0.2.77]",  "",           Debug),
             (none,   "192.0.2.77",                  1, "[192.0.2.77]",  "",           Info),
             (none,   "192.0.2.1/24 192.0.2.0/24",   1, "unknown",       "192.0.2.77", Info),
+            (none,   "private/lm noaddr",           1, "mx",            "private/lm", Info),
+            (none,   "inline:{{private/lm=x}}",     1, "mx",            "private/lm", Info),
+            (none,   "inline:{{unix:private/lm=x}}", 1, "unix:private/lm", "",        Debug),
             (none,   "fail:x 192.0.2.0/24",         1, "unknown",       "192.0.2.77", Info),
             (none,   "192.0.2.0/24 fail:x",         1, "unknown",       "192.0.2.77", Debug),
             (none,   "!fail:x",                     1, "unknown",       "192.0.2.77", Info),

@@ -85,13 +85,22 @@ impl Maps {
                         "empty string result",
                     ));
                 }
-                Ok(Some(value)) => return Ok(Some((value, index))),
+                Ok(Some(value)) => {
+                    log::debug!(
+                        "maps_find: {}: {}: {key} = {value}",
+                        self.title,
+                        table.registered_name()
+                    );
+                    return Ok(Some((value, index)));
+                }
                 Err(error) => {
                     log::warn!("{type_name} lookup error for \"{key}\"");
+                    log::debug!("maps_find: {}: {key}: search aborted", self.title);
                     return Err(error);
                 }
             }
         }
+        log::debug!("maps_find: {}: {key}: not found", self.title);
         Ok(None)
     }
 }

@@ -92,10 +92,11 @@ pub fn set_tag(tag: &str) {
 }
 
 /// Logs what `work` says under `tag`: the program does another service's work itself, and its
-/// operator looks for that service's name.
+/// operator looks for that service's name. Verbose lines are left out: they are wanted from the
+/// program, not from the service.
 pub fn under_tag<T>(tag: &mut String, work: impl FnOnce() -> T) -> T {
     state::with(|state| std::mem::swap(&mut state.tag, tag));
-    let result = work();
+    let result = verbose::without_verbose(work);
     state::with(|state| std::mem::swap(&mut state.tag, tag));
     result
 }

@@ -20,6 +20,15 @@ pub fn set_verbose(level: u32) {
     });
 }
 
+/// Runs `work` without verbose lines.
+pub(crate) fn without_verbose<T>(work: impl FnOnce() -> T) -> T {
+    let level = log::max_level();
+    log::set_max_level(level.min(log::LevelFilter::Info));
+    let result = work();
+    log::set_max_level(level);
+    result
+}
+
 /// Makes the process more verbose by `by` levels for as long as the result lives. Inside of such a
 /// time nothing is added: the level is raised once.
 pub fn raise_verbose(by: u32) -> Verbose {
@@ -70,6 +79,9 @@ mod tests {
             drop(outer);
             assert_eq!(log::max_level(), before, "{options} {by}");
         }
+        set_verbose(1);
+        without_verbose(|| assert_eq!(log::max_level(), Info));
+        assert_eq!(log::max_level(), Debug);
         set_verbose(0);
         assert_eq!(log::max_level(), Info);
         let unwound = std::panic::catch_unwind(|| {
