@@ -335,6 +335,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn verbose_logs_have_the_first_hundred_bytes_of_a_line() {
+        for (line, want) in [
+            ("x".repeat(100), "x".repeat(100)),
+            ("x".repeat(101), "x".repeat(100)),
+            (
+                format!("x{}", "é".repeat(60)),
+                format!("x{}?", "é".repeat(49)),
+            ),
+        ] {
+            assert_eq!(shown(&BString::from(line)), want);
+        }
+    }
+
+    #[test]
     fn long_lines_are_cut_and_an_end_of_input_is_a_lost_connection() {
         let long = [b"450 4.2.0 ".as_slice(), &[b'y'; 9000], b"\r\n"].concat();
         assert_eq!(read_from(&long).unwrap().text.len(), 64);

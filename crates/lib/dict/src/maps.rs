@@ -1,6 +1,6 @@
 //! The value of a `*_maps` parameter: several tables searched in order.
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 use postern_config::Config;
 
 use crate::registry::Opener;
@@ -66,7 +66,7 @@ impl Maps {
     }
 
     /// As [`Maps::find`], with the index of the table that answered.
-    pub fn find_with_table(&mut self, key: &BStr, partial: bool) -> Lookup<(bstr::BString, usize)> {
+    pub fn find_with_table(&mut self, key: &BStr, partial: bool) -> Lookup<(BString, usize)> {
         if key.is_empty() {
             return Ok(None);
         }
@@ -87,9 +87,10 @@ impl Maps {
                 }
                 Ok(Some(value)) => {
                     log::debug!(
-                        "maps_find: {}: {}: {key} = {value}",
+                        "maps_find: {}: {}: {key} = {}",
                         self.title,
-                        table.registered_name()
+                        table.registered_name(),
+                        shown(&self.title, &value)
                     );
                     return Ok(Some((value, index)));
                 }
@@ -102,6 +103,15 @@ impl Maps {
         }
         log::debug!("maps_find: {}: {key}: not found", self.title);
         Ok(None)
+    }
+}
+
+/// A value in verbose logs, which do not tell passwords.
+fn shown<'a>(title: &str, value: &'a BString) -> &'a BStr {
+    if title.ends_with("_sasl_password_maps") {
+        BStr::new("(hidden)")
+    } else {
+        value.as_ref()
     }
 }
 
