@@ -26,17 +26,9 @@ impl DebugPeers {
         }
     }
 
-    /// Nobody.
-    pub fn none() -> Self {
-        Self {
-            list: None,
-            level: 0,
-        }
-    }
-
     /// Makes the process more verbose for as long as the result lives, if the list has the peer. An
-    /// `address` that is no network address, such as a path, is none. A list that cannot be asked has nobody: that is logged, and no
-    /// session fails for it.
+    /// `address` that is no network address, such as a path, is none. A list that cannot be asked has
+    /// nobody: that is logged, and no session fails for it.
     pub fn watch(&mut self, name: &BStr, address: &BStr) -> Option<Verbose> {
         let list = self.list.as_mut()?;
         let is_address = |text: &&str| text.parse::<IpAddr>().is_ok();
@@ -118,10 +110,5 @@ mod tests {
             assert_eq!(got, want, "{main_cf} {list} {by} {name} {address}");
             assert_eq!(log::max_level(), Info, "{list} {name}: for ever");
         }
-        assert!(
-            DebugPeers::none()
-                .watch(BStr::new("a"), BStr::new("b"))
-                .is_none()
-        );
     }
 }

@@ -204,7 +204,7 @@ impl Session<'_> {
             "sleep" => {
                 let seconds = words.next().and_then(|text| text.parse::<u64>().ok());
                 let Some(seconds) = seconds else {
-                    log::warn!("restriction sleep requires time argument in seconds");
+                    log::warn!("restriction sleep must be followed by number");
                     return Some(self.server_error());
                 };
                 std::thread::sleep(Duration::from_secs(seconds));
