@@ -23,6 +23,7 @@ mod cidr;
 mod client_config;
 mod composite;
 pub mod dbfile;
+mod debug_peers;
 #[cfg(feature = "memcache")]
 mod digest;
 mod error;
@@ -77,6 +78,7 @@ mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};
+pub use debug_peers::DebugPeers;
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
 pub use layer::{Layer, decode_base64, fold_ascii, fold_key};
