@@ -66,13 +66,7 @@ mod table;
 mod tcp;
 mod template;
 mod texthash;
-#[cfg(any(
-    feature = "ldap",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "pgsql",
-    feature = "redis"
-))]
+#[cfg(feature = "tls")]
 mod tls;
 mod unix;
 
