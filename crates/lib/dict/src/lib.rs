@@ -120,6 +120,11 @@ pub mod fuzzing {
         }
     }
 
+    /// The verdict on certificates: the first two bytes say how long the trusted one is, the server's follows.
+    pub fn judge_certificates(bytes: &[u8]) {
+        crate::tls::fuzzing::judge(bytes);
+    }
+
     /// A connection to somebody who said `bytes` and will say no more, and the other end, which takes
     /// what is written. The bytes must fit into the system's buffers, because nobody waits there.
     fn spoken(bytes: &[u8]) -> Option<(postern_wire::Channel, UnixStream)> {

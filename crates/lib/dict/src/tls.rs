@@ -17,6 +17,8 @@ use self::certificate::Certificate;
 use self::verifier::Verifier;
 
 mod certificate;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 /// What a server's certificate has to be.
@@ -257,26 +259,39 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
         .map_err(|error| invalid(format!("{}: {error}", path.display())))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Doors for the targets of `fuzz/`.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-    #[test]
-    fn cipher_lists_of_openssl_choose_suites_of_tls_1_2() {
-        let count = |list: &str| {
-            let suites = provider(list).cipher_suites;
-            suites
-                .iter()
-                .filter(|suite| suite.tls13().is_none())
-                .count()
+    use super::{Check, Verifier};
+
+    /// Judges two certificates as each other's issuer. Two bytes say how long the first is.
+    pub(crate) fn judge(bytes: &[u8]) {
+        let Some((length, rest)) = bytes.split_first_chunk() else {
+            return;
         };
-        let all = count("");
-        assert!(all >= 4, "{all}");
-        assert_eq!(count("HIGH:!aNULL"), all);
-        assert_eq!(count("ECDHE-RSA-AES256-GCM-SHA384"), 1);
-        assert_eq!(
-            count("AES128-SHA:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256"),
-            2
-        );
+        let Some((one, other)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        else {
+            return;
+        };
+        let certificate = |bytes: &[u8]| CertificateDer::from(bytes.to_vec());
+        let provider = aws_lc_rs::default_provider();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+        for name in ["db.example.test", "127.0.0.1"] {
+            let name = ServerName::try_from(name).expect("a name");
+            for check in [Check::Chain, Check::ChainAndName, Check::ChainAndAnyName] {
+                let trusted = vec![certificate(one)];
+                let Some(verifier) = Verifier::new(check, trusted, &provider) else {
+                    continue;
+                };
+                let between = [certificate(one), certificate(other)];
+                for server in &between {
+                    let _ = verifier.verify_server_cert(server, &between, &name, b"", now);
+                }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use rustls::pki_types::{IpAddr, ServerName};
 
 /// `[0]`, the version.
 const VERSION: Tag = context(0, true);
@@ -132,6 +133,12 @@ impl<'a> Certificate<'a> {
         self.fields.last().copied().unwrap_or_default()
     }
 
+    /// What its issuer signed.
+    #[cfg(test)]
+    pub(super) fn signed(&self) -> &'a [u8] {
+        self.signed
+    }
+
     fn extension(&self, name: &[u8]) -> Option<&Extension<'a>> {
         self.extensions.iter().find(|one| one.name == name)
     }
@@ -196,21 +203,23 @@ impl<'a> Certificate<'a> {
         Ok(found.into_iter().map(AnyRef::value).collect())
     }
 
-    /// The certificate as rustls takes it from a server: of version 3, and without a word about being an
-    /// authority's. `None` when it is so already.
-    pub(super) fn adapted(&self) -> Read<Option<Adapted<'a>>> {
-        if !self.is_version_1 && !self.is_authority() {
+    /// The certificate as rustls takes it from a server: of version 3, without a word about being an
+    /// authority's, and with `name` for its only alternative name when there is one. `None` when it is so already.
+    pub(super) fn adapted(&self, name: Option<&ServerName<'_>>) -> Read<Option<Adapted<'a>>> {
+        if !self.is_version_1 && !self.is_authority() && name.is_none() {
             return Ok(None);
         }
+        let names = name.map(alternative_name).transpose()?;
+        let is_kept = |one: &&Extension<'_>| {
+            one.name != BASIC_CONSTRAINTS && (names.is_none() || one.name != ALTERNATIVE_NAMES)
+        };
+        let kept = self.extensions.iter().filter(is_kept).map(|one| one.whole);
+        let extensions: Vec<_> = kept.chain(names.as_deref()).collect();
         let mut part = wrapped(VERSION, &[VERSION_3])?;
         part.extend(self.fields.concat());
-        let kept = self.extensions.iter();
-        let kept: Vec<_> = kept
-            .filter(|one| one.name != BASIC_CONSTRAINTS)
-            .map(|one| one.whole)
-            .collect();
-        if !kept.is_empty() {
-            part.extend(wrapped(EXTENSIONS, &[&wrapped(Tag::Sequence, &kept)?])?);
+        if !extensions.is_empty() {
+            let extensions = wrapped(Tag::Sequence, &extensions)?;
+            part.extend(wrapped(EXTENSIONS, &[&extensions])?);
         }
         let signed = wrapped(Tag::Sequence, &[&part])?;
         let [algorithm, signature] = self.signature;
@@ -234,6 +243,19 @@ pub(super) struct Adapted<'a> {
 
 fn wrapped(tag: Tag, parts: &[&[u8]]) -> Read<Vec<u8>> {
     Ok(AnyRef::new(tag, &parts.concat())?.to_der()?)
+}
+
+/// The extension that says that a certificate is for `name`.
+fn alternative_name(name: &ServerName<'_>) -> Read<Vec<u8>> {
+    let name = match name {
+        ServerName::DnsName(host) => wrapped(HOST, &[host.as_ref().as_bytes()]),
+        ServerName::IpAddress(IpAddr::V4(address)) => wrapped(ADDRESS, &[address.as_ref()]),
+        ServerName::IpAddress(IpAddr::V6(address)) => wrapped(ADDRESS, &[address.as_ref()]),
+        _ => Err(MalformedCertificate),
+    }?;
+    let value = wrapped(Tag::OctetString, &[&wrapped(Tag::Sequence, &[&name])?])?;
+    let kind = wrapped(Tag::ObjectIdentifier, &[ALTERNATIVE_NAMES])?;
+    wrapped(Tag::Sequence, &[&kind, &value])
 }
 
 /// The elements of a sequence or set, each as a whole.

@@ -7,6 +7,7 @@
 //!   and effort.
 //! - The authority, which webpki takes as it is: its dates, and whether it may sign at all.
 //! - The name, where the table wants it: an alternative name, or a common name of the subject, see [`Check`].
+//!   The limits that issuers have to some names hold for both.
 //! - That the server has the certificate's key: the signature of the handshake.
 //!
 //! webpki takes certificates of servers only when they are of version 3 and not an authority's. The databases'
@@ -34,7 +35,7 @@ use rustls::{
 };
 
 use super::Check;
-use super::certificate::{Adapted, Certificate};
+use super::certificate::{Adapted, Certificate, MalformedCertificate};
 
 /// A certificate of the table's files, with its dates and whether it may sign.
 #[derive(Debug)]
@@ -124,17 +125,37 @@ impl Verifier {
         }
         let is_current = |one: &Trusted| check_dates(one.dates, now).is_ok();
         let verdict = self.check_chain(server, intermediates, now, is_current);
-        if verdict == Err(CertificateError::UnknownIssuer.into()) {
-            // The authority may be known, but out of date.
-            let outdated = |one: &Trusted| check_dates(one.dates, now).is_err();
-            if self
-                .check_chain(server, intermediates, now, outdated)
-                .is_ok()
-            {
-                return Err(CertificateError::Expired.into());
+        // The authority may be known, but out of date.
+        if verdict.is_err() {
+            for one in &self.trusted {
+                let is_this = |other: &Trusted| std::ptr::eq(one, other);
+                if let Err(why) = check_dates(one.dates, now)
+                    && self
+                        .check_chain(server, intermediates, now, is_this)
+                        .is_ok()
+                {
+                    return Err(why);
+                }
             }
         }
         verdict
+    }
+
+    /// Whether the certificate is for `name`, for a server whose issuer was checked.
+    fn check_name(
+        &self,
+        server: Server<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let verdict = server.check_alternative_names(name);
+        let beside = self.check == Check::ChainAndAnyName;
+        if !is_about_name(&verdict) || !server.has_common_name(name, beside) {
+            return verdict;
+        }
+        // webpki knows of alternative names only when issuers are limited to names.
+        self.check_issuer(&server.named(name)?, intermediates, now)
     }
 }
 
@@ -149,10 +170,21 @@ struct Server<'a> {
 
 impl<'a> Server<'a> {
     fn read(original: &'a CertificateDer<'a>) -> Result<Self, Error> {
-        let malformed =
-            |error| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))));
         let content = Certificate::read(original).map_err(malformed)?;
-        let adapted = content.adapted().map_err(malformed)?;
+        Self::adapted(original, content, None)
+    }
+
+    /// The same with `name` for its alternative name.
+    fn named(self, name: &ServerName<'_>) -> Result<Self, Error> {
+        Self::adapted(self.original, self.content, Some(name))
+    }
+
+    fn adapted(
+        original: &'a CertificateDer<'a>,
+        content: Certificate<'a>,
+        name: Option<&ServerName<'_>>,
+    ) -> Result<Self, Error> {
+        let adapted = content.adapted(name).map_err(malformed)?;
         let certificate = match &adapted {
             Some(adapted) => CertificateDer::from(adapted.certificate.clone()),
             None => CertificateDer::from(&**original),
@@ -165,22 +197,25 @@ impl<'a> Server<'a> {
         })
     }
 
-    /// Whether it was made for `name`; common names count beside alternative names or only without these.
-    fn check_name(&self, name: &ServerName<'_>, beside: bool) -> Result<(), Error> {
+    fn check_alternative_names(&self, name: &ServerName<'_>) -> Result<(), Error> {
         let parsed = ParsedCertificate::try_from(&self.certificate)?;
-        let verdict = verify_server_name(&parsed, name);
-        if !is_about_name(&verdict) {
-            return verdict;
-        }
+        verify_server_name(&parsed, name)
+    }
+
+    /// Whether a common name is `name`, and counts: `beside` alternative names, or only without those of its kind.
+    fn has_common_name(&self, name: &ServerName<'_>, beside: bool) -> bool {
         let (has_host, has_address) = self.content.has_alternative_names();
         let is_address = matches!(name, ServerName::IpAddress(_));
-        let has_this_kind = has_host || is_address && has_address;
-        let is_this = |common: &&[u8]| is_called(&name.to_str(), is_address, common);
-        if (beside || !has_this_kind) && self.content.common_names().iter().any(is_this) {
-            return Ok(());
+        if !beside && (has_host || is_address && has_address) {
+            return false;
         }
-        verdict
+        let is_this = |common: &&[u8]| is_called(&name.to_str(), is_address, common);
+        self.content.common_names().iter().any(is_this)
     }
+}
+
+fn malformed(error: MalformedCertificate) -> CertificateError {
+    CertificateError::Other(OtherError(Arc::new(error)))
 }
 
 /// Whether `common`, a common name, is `name`. An asterisk may take the place of the first label before two
@@ -231,10 +266,8 @@ impl ServerCertVerifier for Verifier {
         if self.check != Check::Nothing {
             let server = Server::read(end_entity)?;
             self.check_issuer(&server, intermediates, now)?;
-            match self.check {
-                Check::ChainAndName => server.check_name(server_name, false)?,
-                Check::ChainAndAnyName => server.check_name(server_name, true)?,
-                Check::Chain | Check::Nothing => {}
+            if self.check != Check::Chain {
+                self.check_name(server, intermediates, server_name, now)?;
             }
         }
         Ok(ServerCertVerified::assertion())
