@@ -3,6 +3,7 @@
 mod handshake;
 mod make;
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustls::client::danger::ServerCertVerifier;
@@ -12,7 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use self::make::*;
 use super::certificate::Certificate;
 use super::verifier::Verifier;
-use super::{Check, identity, provider};
+use super::{Check, SYSTEM_AUTHORITIES, certificates, identity, provider};
 
 const NAME: &str = "db.example.test";
 
@@ -330,6 +331,16 @@ fn what_says_that_it_is_no_authority_signs_nothing() {
             let want = if may { "ok" } else { "UnknownIssuer" };
             assert_eq!(verdict(&[&root], &server, &[]), want);
         }
+    }
+}
+
+#[test]
+fn the_authorities_of_the_system_are_understood() {
+    let Ok(all) = certificates(Path::new(SYSTEM_AUTHORITIES)) else {
+        return postern_testkit::skip("system's authorities", "they are not installed");
+    };
+    for one in all {
+        assert!(Certificate::read(&one).unwrap().may_sign(), "{one:?}");
     }
 }
 
