@@ -67,6 +67,10 @@ mod tcp;
 mod template;
 mod texthash;
 #[cfg(feature = "tls")]
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "mysql")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod tls;
 mod unix;
 
