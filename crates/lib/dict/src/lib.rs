@@ -86,7 +86,7 @@ pub use registry::{
     split_type_name, try_open,
 };
 pub use surrogate::Surrogate;
-pub use table::{Builder, OpenMode, Owner, Table};
+pub use table::{Answer, Builder, OpenMode, Owner, Table};
 
 /// Doors for the targets of `fuzz/`, which exist only in their builds.
 #[cfg(fuzzing)]
