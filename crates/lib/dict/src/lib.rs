@@ -67,13 +67,11 @@ mod table;
 mod tcp;
 mod template;
 mod texthash;
-#[cfg(any(
-    feature = "ldap",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "pgsql",
-    feature = "redis"
-))]
+#[cfg(feature = "tls")]
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "mysql")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod tls;
 mod unix;
 
@@ -126,6 +124,11 @@ pub mod fuzzing {
         if let Some((channel, _open)) = spoken(bytes) {
             crate::sql::pgsql::fuzzing::session(channel, is_logged_in);
         }
+    }
+
+    /// The verdict on certificates: the first two bytes say how long the trusted one is, the server's follows.
+    pub fn judge_certificates(bytes: &[u8]) {
+        crate::tls::fuzzing::judge(bytes);
     }
 
     /// A connection to somebody who said `bytes` and will say no more, and the other end, which takes
