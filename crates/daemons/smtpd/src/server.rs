@@ -3,7 +3,9 @@
 use bstr::{BStr, BString};
 use postern_config::{Config, Look, params};
 use postern_dict::search::Extensions;
-use postern_dict::{Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches};
+use postern_dict::{
+    DebugPeers, Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches,
+};
 use postern_dns::Resolver;
 use postern_ipc::probe_sender::ProbeSender;
 use postern_rewrite::{AddressService, Context as RewriteContext};
@@ -46,6 +48,8 @@ pub(crate) struct Server {
     probe_sender: Option<ProbeSender>,
     pub(crate) verifier: Verifier,
     pub(crate) dns: Resolver,
+    /// Clients whose sessions are logged.
+    pub(crate) debug_peers: DebugPeers,
     pub(crate) limits: Limits,
     pub(crate) queue_directory: PathBuf,
     pub(crate) owner_uid: u32,
@@ -129,6 +133,11 @@ impl Server {
             probe_sender: ProbeSender::new(config).ok(),
             verifier: Verifier::new(config),
             dns: Resolver::system(),
+            debug_peers: DebugPeers::open(
+                config,
+                &config.get(params::DEBUG_PEER_LIST),
+                config.get(params::DEBUG_PEER_LEVEL),
+            ),
             limits: Limits::load(config, service),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,

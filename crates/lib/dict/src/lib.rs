@@ -23,6 +23,7 @@ mod cidr;
 mod client_config;
 mod composite;
 pub mod dbfile;
+mod debug_peers;
 #[cfg(feature = "memcache")]
 mod digest;
 mod error;
@@ -66,17 +67,16 @@ mod table;
 mod tcp;
 mod template;
 mod texthash;
-#[cfg(any(
-    feature = "ldap",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "pgsql",
-    feature = "redis"
-))]
+#[cfg(feature = "tls")]
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "mysql")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};
+pub use debug_peers::DebugPeers;
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
 pub use layer::{Layer, decode_base64, fold_ascii, fold_key};
@@ -124,6 +124,11 @@ pub mod fuzzing {
         if let Some((channel, _open)) = spoken(bytes) {
             crate::sql::pgsql::fuzzing::session(channel, is_logged_in);
         }
+    }
+
+    /// The verdict on certificates: the first two bytes say how long the trusted one is, the server's follows.
+    pub fn judge_certificates(bytes: &[u8]) {
+        crate::tls::fuzzing::judge(bytes);
     }
 
     /// A connection to somebody who said `bytes` and will say no more, and the other end, which takes
