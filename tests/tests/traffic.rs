@@ -49,7 +49,7 @@ fn sink(program: PathBuf, args: &[&str], port: u16) -> Running {
         .arg("600")
         .stdout(Stdio::null());
     let running = Running(command.spawn().expect("start the sink"));
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < deadline, "the sink does not listen");
         std::thread::yield_now();
@@ -73,7 +73,7 @@ fn generate(program: PathBuf, args: &[&str], port: u16) {
 
 /// Waits until the sink has ended by itself: it has seen all messages.
 fn ended(mut sink: Running) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while sink.0.try_wait().expect("ask for the sink").is_none() {
         assert!(
             Instant::now() < deadline,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::client_config::ClientConfig;
 use crate::expansion::{DomainFilter, Template, verbatim};
+use crate::network::is_in_step;
 use crate::{LookupError, OpenError, shown};
 
 /// In place of a `timeout` of zero, which would wait for ever.
@@ -73,7 +74,7 @@ pub(crate) fn connection<E>(
     kept: &mut Option<Channel>,
     connect: impl FnOnce() -> Result<Channel, E>,
 ) -> Result<&mut Channel, E> {
-    if kept.as_ref().is_some_and(Channel::is_closed_by_peer) {
+    if !kept.as_mut().is_some_and(is_in_step) {
         *kept = None;
     }
     match kept {

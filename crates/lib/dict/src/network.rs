@@ -4,7 +4,7 @@ use postern_config::master_cf::split_inet_name;
 use postern_sys::user::service_port;
 use postern_wire::{Channel, Received, connect_tcp, connect_unix};
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -80,28 +80,17 @@ impl Server {
     }
 }
 
-/// Bytes that a server may say without being asked.
-const MOST_UNASKED: usize = 64 * 1024;
-
-/// Drops what a server said without being asked: it is no answer to the next question.
-///
-/// # Errors
-///
-/// What the connection suffered from, or the server talks on and on.
-pub(crate) fn drop_unasked(channel: &mut Channel) -> io::Result<()> {
-    let mut dropped = 0;
-    loop {
-        let pending = channel.pending();
-        channel.consume(pending);
-        dropped += pending;
-        if dropped > MOST_UNASKED {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        match channel.receive_now(MOST_UNASKED)? {
-            Received::Some | Received::Full => {}
-            Received::Nothing | Received::End => return Ok(()),
-        }
+/// Whether the server has neither closed the connection nor said anything without being asked. What it said
+/// would be taken for the answer to the next question; with the connection, it is gone for good.
+pub(crate) fn is_in_step(channel: &mut Channel) -> bool {
+    if channel.pending() > 0 {
+        return false;
     }
+    if channel.layer().is_some() {
+        // Encryption has messages of its own, which say nothing about answers.
+        return !channel.is_closed_by_peer();
+    }
+    matches!(channel.receive_now(1), Ok(Received::Nothing))
 }
 
 /// Tables are made of C strings elsewhere: a value ends at its first NUL.

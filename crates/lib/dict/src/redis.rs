@@ -177,7 +177,10 @@ impl Client {
         LookupError::retry(self.table.clone(), failure.to_string())
     }
 
-    fn unexpected(&self) -> LookupError {
+    /// A reply of another kind than the request has: whatever comes next on the connection may be out of
+    /// step, too.
+    fn unexpected(&mut self) -> LookupError {
+        self.channel = None;
         let text = "unexpected reply of the server";
         log::warn!("database {}: {text}", self.table);
         LookupError::retry(self.table.clone(), text)

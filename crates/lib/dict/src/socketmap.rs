@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::network::{Server, drop_unasked, until_nul};
+use crate::network::{Server, is_in_step, until_nul};
 use crate::simple::{not_sensitive, read_only};
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Table, io_text, shown};
 
@@ -117,10 +117,10 @@ impl Client {
 
     fn exchange(&mut self, request: &[u8], limit: usize) -> Result<Vec<u8>, ExchangeError> {
         let now = Instant::now();
-        let stale = |open: &Open| {
-            now - open.last > IDLE || now - open.since > AGE || open.channel.is_closed_by_peer()
+        let stale = |open: &mut Open| {
+            now - open.last > IDLE || now - open.since > AGE || !is_in_step(&mut open.channel)
         };
-        if self.open.as_ref().is_some_and(stale) {
+        if self.open.as_mut().is_some_and(stale) {
             self.open = None;
         }
         let open = match &mut self.open {
@@ -136,7 +136,6 @@ impl Client {
             limit: LIMIT,
             min_data_rate: 0,
         }));
-        drop_unasked(&mut open.channel)?;
         open.channel.write_all(request)?;
         open.channel.flush()?;
         read_netstring(&mut open.channel, limit)
@@ -304,10 +303,11 @@ mod tests {
         let path = dir.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
         // One connection each.
-        let connections: [&[&str]; 3] = [
+        let connections: [&[&str]; 4] = [
             &[],
             &["6:OK one,"],
-            &["6:OK two,8:OK stale,junk", "8:OK three,"],
+            &["6:OK two,8:OK stale,junk"],
+            &["8:OK three,", "7:OK four,"],
         ];
         let server = std::thread::spawn(move || {
             for replies in connections {
@@ -325,7 +325,7 @@ mod tests {
         });
         let name = format!("unix:{}:m", path.display());
         let mut table = open(&name, OpenMode::Read, Flags::NONE, 100, false).unwrap();
-        for want in ["one", "two", "three"] {
+        for want in ["one", "two", "three", "four"] {
             assert_eq!(table.lookup(BStr::new("k")), Ok(Some(BString::from(want))));
         }
         drop(table);

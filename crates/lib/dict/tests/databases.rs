@@ -401,6 +401,53 @@ fn sqlite_tables_answer_and_no_key_is_sql() {
     check(reader.join().unwrap(), &[("new", Some("n"))]);
 }
 
+/// A database with `rows` keys that begin with `name`, made by the same steps as every other one.
+fn sqlite_database(path: &Path, name: &str, rows: usize) {
+    let database = rusqlite::Connection::open(path).unwrap();
+    let mut script = "BEGIN; CREATE TABLE t (k TEXT PRIMARY KEY, v TEXT);".to_owned();
+    for number in 0..rows {
+        script += &format!("INSERT INTO t VALUES ('{name}{number}', '{name}');");
+    }
+    database.execute_batch(&(script + "COMMIT;")).unwrap();
+}
+
+#[test]
+fn a_sqlite_file_that_is_written_over_or_replaced_counts_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["a", "b", "c"] {
+        sqlite_database(&path(name), name, 300);
+    }
+    fs::copy(path("a"), path("mail.db")).unwrap();
+    let tables = Tables::new(
+        "sqlite",
+        &format!("dbpath = {}\n", path("mail.db").display()),
+    );
+    let mut table = tables.open("query = SELECT v FROM t WHERE k = '%s'");
+    table = check(
+        table,
+        &[("a1", Some("a")), ("a299", Some("a")), ("b1", None)],
+    );
+    // The counter in the file is that of the old one.
+    fs::copy(path("b"), path("mail.db")).unwrap();
+    table = check(
+        table,
+        &[("a1", None), ("b1", Some("b")), ("b299", Some("b"))],
+    );
+    // Copying begins with an empty file, in which nothing can be known.
+    fs::write(path("mail.db"), "").unwrap();
+    assert!(ask(table.as_mut(), "b1").is_err());
+    fs::copy(path("b"), path("mail.db")).unwrap();
+    table = check(table, &[("b1", Some("b"))]);
+    fs::rename(path("c"), path("mail.db")).unwrap();
+    table = check(table, &[("b1", None), ("c1", Some("c"))]);
+    // Nobody but a new process has to notice that it is gone.
+    fs::remove_file(path("mail.db")).unwrap();
+    table = check(table, &[("c2", Some("c")), ("b2", None)]);
+    fs::create_dir(path("mail.db")).unwrap();
+    check(table, &[("c3", Some("c"))]);
+}
+
 /// `ca.pem` and `other.pem`, two authorities, and `server.pem` with `server.key` for localhost, signed by the
 /// first, in a directory for anybody. `None` when openssl is not installed.
 fn certificates() -> Option<TempDir> {

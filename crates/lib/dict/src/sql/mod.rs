@@ -27,6 +27,8 @@ pub(crate) mod pgsql;
 mod pool;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+#[cfg(feature = "sqlite")]
+mod watch;
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::Config;

@@ -1,14 +1,17 @@
 //! `sqlite`: tables in SQLite databases. Manual page: sqlite_table(5).
 //!
-//! The file is opened with the table, before a daemon enters its jail, and only for reading.
+//! The file is opened with the table, before a daemon enters its jail, and only for reading. Another file of
+//! the same name takes its place, where the process may open that.
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::Config;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection, OpenFlags, Row};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::watch::{Change, Watch};
 use super::{Cell, Client, Manner, SqlTable, query_text};
 use crate::client_config::ClientConfig;
 use crate::expansion::Template;
@@ -29,6 +32,7 @@ struct Sqlite {
     /// The name without type, for messages.
     source: String,
     database: Connection,
+    watch: Watch,
 }
 
 /// Opens `sqlite:name`.
@@ -48,10 +52,12 @@ pub(crate) fn open(
             "sqlite:{name}: query >{query}< contains >{piece}< without the recommended '' quotes"
         );
     }
+    let watch = Watch::new(&path);
     let client = Sqlite {
         name: format!("sqlite:{name}"),
         source: name.to_owned(),
-        database: open_file(&path).map_err(|why| {
+        watch,
+        database: open_file(Path::new(&path)).map_err(|why| {
             OpenError(if has_new_texts {
                 format!("sqlite:{name}: open database {path}: {why}")
             } else {
@@ -70,8 +76,8 @@ pub(crate) fn open(
     Ok(Box::new(table))
 }
 
-fn open_file(path: &str) -> Result<Connection, String> {
-    if std::path::Path::new(path).is_dir() {
+fn open_file(path: &Path) -> Result<Connection, String> {
+    if path.is_dir() {
         // Opened for reading only, a directory looks like a file that cannot be read.
         return Err("unable to open database file".to_owned());
     }
@@ -168,27 +174,44 @@ impl Sqlite {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(BString::from(bytes)),
         })
     }
-}
 
-impl Client for Sqlite {
-    fn ask(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, LookupError> {
-        let Some(text) = query.fill_query(key, &quote) else {
-            return Ok(Vec::new());
-        };
-        let Ok(sql) = text.to_str() else {
-            let why = "query is not UTF-8 text";
-            return Err(LookupError::retry(self.name.clone(), why));
-        };
+    /// Makes SQLite read again what it remembers of the file.
+    fn forget(&self) {
+        if let Err(error) = self.database.execute_batch("PRAGMA shrink_memory") {
+            log::warn!("{}: {}", self.name, text(&error));
+        }
+    }
+
+    /// Takes notice of a file that is not what it was.
+    fn keep_up(&mut self) {
+        match self.watch.look() {
+            Change::None => {}
+            Change::Content => self.forget(),
+            Change::File => match open_file(self.watch.path()) {
+                Ok(database) => {
+                    self.database = database;
+                    self.watch.reopened();
+                }
+                Err(why) => {
+                    let (name, path) = (&self.name, self.watch.path().display());
+                    log::warn!("{name}: open new database {path}: {why} -- using the old one");
+                }
+            },
+        }
+    }
+
+    /// The first column of each row that the first statement of `sql` gives.
+    fn run(&self, sql: &str) -> Result<Vec<Cell>, LookupError> {
         let end = Instant::now() + QUERY_LIMIT;
         let over = move || Instant::now() >= end;
         let watched = self.database.progress_handler(STEPS, Some(over));
-        watched.map_err(|error| self.failed(sql, &self::text(&error)))?;
+        watched.map_err(|error| self.failed(sql, &text(&error)))?;
         // Only the first statement counts.
         let first = Batch::new(&self.database, sql).next();
         let mut statement = first
             .map_err(|error| self.bad_query(&error))?
             .ok_or_else(|| self.failed(sql, "not an error"))?;
-        let failed = |error: &rusqlite::Error| self.failed(sql, &self::text(error));
+        let failed = |error: &rusqlite::Error| self.failed(sql, &text(error));
         let mut rows = statement.query([]).map_err(|error| failed(&error))?;
         let (mut cells, mut room) = (Vec::new(), LARGEST_ANSWER);
         while let Some(row) = rows.next().map_err(|error| failed(&error))? {
@@ -200,6 +223,25 @@ impl Client for Sqlite {
             cells.push(cell);
         }
         Ok(cells)
+    }
+}
+
+impl Client for Sqlite {
+    fn ask(&mut self, query: &Template, key: &BStr) -> Result<Vec<Cell>, LookupError> {
+        let Some(text) = query.fill_query(key, &quote) else {
+            return Ok(Vec::new());
+        };
+        let Ok(sql) = text.to_str() else {
+            let why = "query is not UTF-8 text";
+            return Err(LookupError::retry(self.name.clone(), why));
+        };
+        self.keep_up();
+        let found = self.run(sql);
+        if found.is_err() {
+            // A file that is being written over may have looked like one without tables.
+            self.forget();
+        }
+        found
     }
 }
 

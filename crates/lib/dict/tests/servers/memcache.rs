@@ -193,6 +193,19 @@ fn a_broken_reply_is_tried_again_and_then_an_error() {
 }
 
 #[test]
+fn words_that_nobody_asked_for_are_no_answer() {
+    let folder = Folder::new();
+    let good = "VALUE k 0 1\r\nv\r\nEND\r\n";
+    let twice = "VALUE k 0 1\r\nv\r\nEND\r\nEND\r\n";
+    let port = scripted(Box::leak(vec![twice, good, twice, good].into_boxed_slice()));
+    let settings = format!("memcache = inet:127.0.0.1:{port}\n");
+    let mut table = folder.table("memcache", OpenMode::Read, &settings);
+    for _ in 0..4 {
+        assert_eq!(ask(&mut *table, "k"), "v");
+    }
+}
+
+#[test]
 fn a_silent_server_costs_no_more_than_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = listener.local_addr().unwrap();

@@ -1,7 +1,10 @@
 //! `redis` on Redis or Valkey.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::thread;
 
 use bstr::BStr;
 use postern_dict::OpenMode;
@@ -146,4 +149,42 @@ fn redis_over_tls_is_verified() {
     assert!(unknown.contains("invalid peer certificate"), "{unknown}");
     let clear = ask(&mut *open(""), "k");
     assert!(clear.starts_with("error: "), "{clear}");
+}
+
+/// A server whose reply to any `GET` depends on how many connections there were.
+fn by_connection(replies: &'static [&'static str]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (stream, reply) in listener.incoming().zip(replies) {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                // The count of words, and two lines for each of the two.
+                while lines.by_ref().take(5).filter(Result::is_ok).count() == 5 {
+                    let _ = stream.write_all(reply.as_bytes());
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_connection_that_is_out_of_step_is_not_used_again() {
+    let folder = Folder::new();
+    let port = by_connection(&[
+        // Not what GET gives.
+        ":1\r\n",
+        // More than was asked for.
+        "$3\r\ntwo\r\n$5\r\nother\r\n",
+        "$5\r\nthree\r\n$-1\r\n",
+        "$4\r\nfour\r\n",
+    ]);
+    let settings = format!("redis = inet:127.0.0.1:{port}\n");
+    let mut table = folder.table("redis", OpenMode::Read, &settings);
+    let wrong = "error: unexpected reply of the server";
+    for want in [wrong, "two", "three", "four", "four"] {
+        assert_eq!(ask(&mut *table, "k"), want);
+    }
 }
