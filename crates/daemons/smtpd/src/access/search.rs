@@ -33,7 +33,7 @@ impl Session<'_> {
         subject: &Subject,
     ) -> Option<Check> {
         let keys = host_keys(name, self.server.networks.access_parents);
-        self.find_keys(table, &keys, subject)
+        self.find_keys("check_domain_access", table, &keys, subject)
     }
 
     /// An address and its networks; `None` when no key is in the table.
@@ -43,7 +43,7 @@ impl Session<'_> {
         address: &str,
         subject: &Subject,
     ) -> Option<Check> {
-        self.find_keys(table, &address_keys(address), subject)
+        self.find_keys("check_addr_access", table, &address_keys(address), subject)
     }
 
     /// A sender or recipient, in the form that address resolution gives it.
@@ -57,7 +57,7 @@ impl Session<'_> {
         if address.is_empty() {
             let key = BString::from(self.server.set.null_access_key.as_str());
             return self
-                .find_keys(table, &[(key, Key::Whole)], &subject)
+                .find_keys("check_mail_access", table, &[(key, Key::Whole)], &subject)
                 .unwrap_or(Ok(Verdict::Dunno));
         }
         let resolved = self.resolve(address.as_ref());
@@ -70,7 +70,7 @@ impl Session<'_> {
             self.server.networks.access_parents,
         );
         let result = self
-            .find_keys(table, &keys, &subject)
+            .find_keys("check_mail_access", table, &keys, &subject)
             .unwrap_or(Ok(Verdict::Dunno));
         // A recipient that is routed through this system needs more than a match of its last domain.
         let routed =
@@ -104,12 +104,18 @@ impl Session<'_> {
         self.server_error()
     }
 
+    /// `search` is for the complaint about a table in braces, see [`super::map_spec`].
     fn find_keys(
         &mut self,
+        search: &str,
         table: &str,
         keys: &[(BString, Key)],
         subject: &Subject,
     ) -> Option<Check> {
+        if table.starts_with('{') {
+            log::warn!("{search}: unexpected dictionary: {table}");
+            return Some(self.reject_unusable(subject));
+        }
         for (key, kind) in keys {
             match self
                 .server
@@ -119,19 +125,16 @@ impl Session<'_> {
                 Ok(Some(value)) => {
                     return Some(self.apply_action(table, key.as_ref(), value.as_ref(), subject));
                 }
-                Err(_) => {
-                    let error = ErrorClass::POLICY;
-                    return Some(self.reject_subject(
-                        error,
-                        451,
-                        "4.3.5",
-                        subject,
-                        "Server configuration error",
-                    ));
-                }
+                Err(_) => return Some(self.reject_unusable(subject)),
             }
         }
         None
+    }
+
+    /// What a table that cannot be used leads to.
+    fn reject_unusable(&mut self, subject: &Subject) -> Check {
+        let text = "Server configuration error";
+        self.reject_subject(ErrorClass::POLICY, 451, "4.3.5", subject, text)
     }
 }
 
