@@ -301,6 +301,29 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_filter_that_fails_is_a_local_error() {
+        let config = postern_config::Config::default();
+        for (table, want) in [
+            ("fail:x", Err(Trouble::Data)),
+            ("regexp:{{/^220/ 554 5.7.1 no}}", Ok("554 5.7.1 no")),
+            ("inline:{other=554}", Ok("220 hello")),
+        ] {
+            let mut table = postern_dict::open(&config, table, postern_dict::Flags::NONE);
+            let mut context = ReplyContext {
+                peer: "h[a]:25".into(),
+                address: "a".into(),
+                queue_id: "Q",
+                line_limit: 64,
+                pipelining: false,
+                role: Role::Smtp,
+                filter: Some(table.as_mut()),
+            };
+            let line = filter(&mut context, "220 hello".into());
+            assert_eq!(line, want.map(BString::from));
+        }
+    }
+
+    #[test]
     fn replies_as_servers_really_send_them() {
         #[rustfmt::skip]
         let cases: &[(&[u8], u16, &str, &str)] = &[

@@ -153,3 +153,25 @@ pub(super) fn worse(earlier: Option<ErrorKind>, later: ErrorKind) -> ErrorKind {
         _ => later,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_filter_dropped_counts_more_than_failures_and_these_more_than_nothing() {
+        use ErrorKind::{Filter, Invalid, NoData, NotFound, Policy, Retry};
+        for (kinds, want) in [
+            ([NotFound, NoData, NoData], NotFound),
+            ([NoData, Invalid, NoData], Invalid),
+            ([NoData, Retry, Invalid], Retry),
+            ([Filter, NoData, Retry], Filter),
+            ([Retry, Policy, Filter], Policy),
+        ] {
+            let found = kinds
+                .into_iter()
+                .fold(None, |worst, kind| Some(worse(worst, kind)));
+            assert_eq!(found, Some(want), "{kinds:?}");
+        }
+    }
+}
