@@ -38,6 +38,13 @@ pub fn table(kind: &str, suffix: &str, content: &[u8], keys: &[&[u8]]) {
     for key in keys {
         let _ = table.lookup(BStr::new(key));
     }
+    let keys: Vec<&BStr> = keys.iter().copied().map(BStr::new).collect();
+    let mut asked = 0;
+    let result = table.lookup_all(&keys, &mut |_, _| {
+        asked += 1;
+        Ok(())
+    });
+    assert!(result.is_err() || asked == keys.len());
     list(table.as_mut());
 }
 

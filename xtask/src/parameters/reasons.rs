@@ -34,7 +34,6 @@ pub(super) const UNREAD: Reasons = &[
     ("qmgr_fudge_factor",                "oqmgr is not built yet"),
     ("non_bdb_*",                        "nothing is indexed anew: `hash:` and `btree:` files are read as they are"),
     ("berkeley_db_*",                    "the own reader of these files has no such buffer"),
-    ("debug_peer_*",                     "debug logging of single peers is not built yet"),
     ("destination_concurrency_feedback_debug", "debug logging of the scheduler is not built yet"),
     ("daemon_table_open_error_is_fatal", "a table that cannot be opened never ends a daemon"),
     ("dns_ncache_ttl_fix_enable",        "the own resolver needs no such fix"),

@@ -30,6 +30,7 @@ pub fn tcp(
         routing.bind_v6
     };
     let remote = SocketAddr::new(address, port);
+    log::debug!("smtp_connect_addr: trying: {} port {port}...", peer.short());
     if let Some(local) = local {
         match postern_wire::connect_tcp(remote, Some(SocketAddr::new(local, 0)), timeout) {
             Err(error) if is_bind_error(&error) => {
@@ -53,6 +54,7 @@ pub fn tcp(
 ///
 /// 4.4.1 with the system's words.
 pub fn unix(peer: &Peer, path: &str, timeout: Duration) -> Result<Channel, Failure> {
+    log::debug!("smtp_connect_unix: trying: {path}...");
     postern_wire::connect_unix(Path::new(path), timeout).map_err(|error| failure(peer, &error))
 }
 

@@ -4,7 +4,7 @@ mod kept;
 
 use std::net::IpAddr;
 
-use bstr::ByteSlice;
+use bstr::{BStr, ByteSlice};
 use postern_config::Config;
 use postern_dns::Resolver;
 use postern_ipc::deliver::Moment;
@@ -79,6 +79,10 @@ impl Client<'_> {
             return Ok(());
         }
         let requested = job.request.nexthop.to_str_lossy().into_owned();
+        let _verbose = self
+            .tables
+            .debug_peers
+            .watch(job.request.nexthop.as_bstr(), BStr::new(""));
         if self.settings.role == Role::Lmtp && requested.starts_with("unix:") {
             self.run_unix(job, source, &requested);
             return Ok(());
@@ -201,6 +205,7 @@ impl Client<'_> {
         inet: &Inet,
     ) -> Option<Failure> {
         job.end_session();
+        log::debug!("connecting to {} port {}", inet.host, inet.port);
         let is_smtp = self.settings.role == Role::Smtp;
         let mut finder = Finder {
             routing: &self.settings.routing,
@@ -227,6 +232,7 @@ impl Client<'_> {
                 return Some(failure);
             }
         };
+        show_targets(inet, &targets);
         hop.is_final |= found_self;
         hop.best = best;
         let mut sessions = 0;
@@ -335,11 +341,14 @@ impl Client<'_> {
         Ok((self.session(channel, peer.clone()), demand))
     }
 
-    fn session(&self, channel: Channel, peer: Peer) -> Session {
+    fn session(&mut self, channel: Channel, peer: Peer) -> Session {
+        let (host, address) = (peer.host.as_bstr(), peer.address.as_bstr());
+        let verbose = self.tables.debug_peers.watch(host, address);
         let mut session = Session::new(
             channel,
             peer,
             self.settings.notify_protocol || self.settings.notify_data,
+            verbose,
         );
         session.expires = unix_time() + self.settings.reuse_time_limit;
         session
@@ -476,4 +485,17 @@ impl Client<'_> {
         self.converse(job, source, &mut hop, session);
         self.give_up(job, None);
     }
+}
+
+/// Tells where the next hop leads, in the order in which the servers are tried.
+fn show_targets(inet: &Inet, targets: &[Target]) {
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    log::debug!("begin {} address list", inet.host);
+    for target in targets {
+        let (preference, host, address) = (target.preference, &target.host, target.address);
+        log::debug!("pref {preference:4} host {host}/{address}");
+    }
+    log::debug!("end {} address list", inet.host);
 }

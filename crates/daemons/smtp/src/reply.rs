@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_dict::Table;
+use postern_mail::printable::{Charset, mask};
 use postern_wire::{Channel, LineEnd};
 
 use crate::role::Role;
@@ -14,6 +15,8 @@ use crate::trouble::Trouble;
 const REPLY_SIZE_LIMIT: usize = 1 << 20;
 /// A reply may take this many times the time limit of one read.
 const REPLY_TIME_FACTOR: u32 = 10;
+/// Bytes of a reply line in verbose logs.
+const SHOWN_LENGTH: usize = 100;
 
 /// One complete reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +104,9 @@ pub fn read(
             return Err(Trouble::TimedOut);
         }
         read_line(channel, context, &mut raw, &mut budget, begin, patience)?;
-        let line = filter(context, printable(&raw))?;
+        let line = printable(&raw);
+        log::debug!("< {}: {}", context.peer, shown(&line));
+        let line = filter(context, line)?;
         seen(&line);
         if text.len() < context.line_limit {
             if !text.is_empty() {
@@ -230,6 +235,12 @@ fn filter(context: &mut ReplyContext<'_>, line: BString) -> Result<BString, Trou
     }
 }
 
+/// The start of a line, as much as the log shows of it.
+fn shown(line: &BString) -> BString {
+    let start = line.get(..SHOWN_LENGTH).unwrap_or(line);
+    mask(start, Charset::Utf8, b'?')
+}
+
 /// Code, text after it, and whether this is the last line; `None` for what is no reply line.
 fn split(line: &BStr) -> Option<(u16, &BStr, bool)> {
     let digits = line
@@ -351,6 +362,20 @@ pub(crate) mod tests {
                 (*code, *text)
             );
             assert_eq!(reply.status(), *status, "{text}");
+        }
+    }
+
+    #[test]
+    fn verbose_logs_have_the_first_hundred_bytes_of_a_line() {
+        for (line, want) in [
+            ("x".repeat(100), "x".repeat(100)),
+            ("x".repeat(101), "x".repeat(100)),
+            (
+                format!("x{}", "é".repeat(60)),
+                format!("x{}?", "é".repeat(49)),
+            ),
+        ] {
+            assert_eq!(shown(&BString::from(line)), want);
         }
     }
 

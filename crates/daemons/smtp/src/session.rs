@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use bstr::{BStr, BString, ByteSlice};
+use postern_maillog::Verbose;
 use postern_wire::{Channel, Deadline};
 
 use crate::failure::Failure;
@@ -80,11 +81,18 @@ pub struct Session {
     pub history: Vec<BString>,
     record_history: bool,
     output: Vec<u8>,
+    /// The peer is one of `debug_peer_list`: its whole session is logged.
+    _verbose: Option<Verbose>,
 }
 
 impl Session {
     /// A session over an open connection.
-    pub fn new(channel: Channel, peer: Peer, record_history: bool) -> Self {
+    pub fn new(
+        channel: Channel,
+        peer: Peer,
+        record_history: bool,
+        verbose: Option<Verbose>,
+    ) -> Self {
         Self {
             short: peer.short(),
             long: peer.long(),
@@ -104,6 +112,7 @@ impl Session {
             history: Vec::new(),
             record_history,
             output: Vec::new(),
+            _verbose: verbose,
         }
     }
 
@@ -136,6 +145,7 @@ impl Session {
 
     /// Adds one command to the batch.
     pub fn command(&mut self, text: &[u8]) {
+        log::debug!("> {}: {}", self.long, reply::printable(text));
         self.remember("Out: ", text);
         self.output.extend_from_slice(text);
         self.output.extend_from_slice(b"\r\n");

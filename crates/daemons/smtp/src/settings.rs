@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern_config::{Config, ConfigError, Param, params, words};
 use postern_dict::search::Extensions;
-use postern_dict::{Flags, Maps, MatchKind, MatchList, Table};
+use postern_dict::{DebugPeers, Flags, Maps, MatchKind, MatchList, Table};
 use postern_rewrite::LocalDomains;
 
 use crate::features::Keywords;
@@ -108,6 +108,8 @@ pub struct Tables {
     pub generic: Generic,
     /// `smtp_connection_cache_destinations`.
     pub cache_destinations: MatchList,
+    /// `debug_peer_list`.
+    pub debug_peers: DebugPeers,
     /// `smtp_dns_reply_filter`.
     pub dns_filter: Maps,
     /// `smtp_tls_policy_maps`.
@@ -310,6 +312,11 @@ impl Tables {
             ),
             generic,
             cache_destinations,
+            debug_peers: DebugPeers::open(
+                config,
+                &config.get(params::DEBUG_PEER_LIST),
+                config.get(params::DEBUG_PEER_LEVEL),
+            ),
             dns_filter: open(params::SMTP_DNS_REPLY_FILTER, params::LMTP_DNS_REPLY_FILTER),
             tls_policy: open(params::SMTP_TLS_POLICY_MAPS, params::LMTP_TLS_POLICY_MAPS),
             passwords: open(

@@ -467,7 +467,7 @@ proptest! {
         prop_assume!(lines.iter().all(|line| line.len() < 20 || line.len() % 19 != 1));
         let (near, far) = UnixStream::pair().unwrap();
         let peer = Peer { host: "mx".into(), address: "a".into(), port: None };
-        let mut session = Session::new(Channel::new(near.into()), peer, false);
+        let mut session = Session::new(Channel::new(near.into()), peer, false, None);
         let mut out = TextOut::new(&mut session, 20, "TEST1");
         for line in &lines {
             let (head, tail) = line.as_bytes().split_at(line.len() / 2);

@@ -46,6 +46,15 @@ pub(crate) struct Rejection {
     pub(crate) text: BString,
     /// Close the connection without any reply.
     pub(crate) hangup: bool,
+    /// The lists are left at once, without the lines about their ends.
+    pub(crate) is_abrupt: bool,
+}
+
+impl Rejection {
+    fn at_once(mut self) -> Self {
+        self.is_abrupt = true;
+        self
+    }
 }
 
 /// Result of a restriction or a list. An error ends the evaluation of the whole stage.
@@ -331,6 +340,7 @@ impl Session<'_> {
             "4.3.5",
             "Server configuration error",
         )
+        .map_err(Rejection::at_once)
     }
 
     /// A table that could not be asked.
@@ -339,6 +349,7 @@ impl Session<'_> {
         text.extend_from_slice(name);
         text.extend_from_slice(b">: Temporary lookup failure");
         self.reject(ErrorClass::DATA, 451, "4.3.0", text)
+            .map_err(Rejection::at_once)
     }
 
     /// A table that was asked and gave no answer.
@@ -420,6 +431,7 @@ impl Session<'_> {
         Rejection {
             text,
             hangup: false,
+            is_abrupt: false,
         }
     }
 

@@ -131,9 +131,17 @@ impl Session<'_> {
             allow_empty,
             strict: self.server.set.strict_rfc821,
         };
+        log::debug!("extract_addr: input: {}", self.masked(argument));
         let found = path_address(argument, rules)
             .ok()
             .filter(|address| self.is_usable(address.as_ref(), smtputf8));
+        if let Some(address) = &found {
+            log::debug!(
+                "extract_addr: in: {}, result: {}",
+                self.masked(argument),
+                self.masked(address)
+            );
+        }
         if found.is_none() {
             self.error_mask.add(ErrorClass::PROTOCOL);
             let shown = self.masked(argument);

@@ -4,7 +4,8 @@ use bstr::{BStr, BString};
 use postern_config::{Config, Look, params};
 use postern_dict::search::Extensions;
 use postern_dict::{
-    Flags, LookupError, Maps, MatchKind, MatchList, ignores_dns_record, parent_domain_matches,
+    DebugPeers, Flags, LookupError, Maps, MatchKind, MatchList, ignores_dns_record,
+    parent_domain_matches,
 };
 use postern_dns::{Answer, DnsError, Options, Resolver, Type};
 use postern_ipc::probe_sender::ProbeSender;
@@ -50,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) dns: Resolver,
     /// `smtpd_dns_reply_filter`.
     dns_filter: Maps,
+    /// Clients whose sessions are logged.
+    pub(crate) debug_peers: DebugPeers,
     pub(crate) limits: Limits,
     pub(crate) queue_directory: PathBuf,
     pub(crate) owner_uid: u32,
@@ -141,6 +144,11 @@ impl Server {
             verifier: Verifier::new(config),
             dns: Resolver::system(),
             dns_filter: Maps::open(config, "", "", Flags::NONE),
+            debug_peers: DebugPeers::open(
+                config,
+                &config.get(params::DEBUG_PEER_LIST),
+                config.get(params::DEBUG_PEER_LEVEL),
+            ),
             limits: Limits::load(config, service),
             queue_directory: config.get(params::QUEUE_DIRECTORY).into(),
             owner_uid: u32::MAX,

@@ -160,6 +160,11 @@ impl<'s> Session<'s> {
     /// Talks with the client until one of both ends it.
     pub(crate) fn run(mut self) {
         log::info!("connect from {}", self.client.namaddr);
+        let (name, address) = (&self.client.name, &self.client.address);
+        let _verbose = self
+            .server
+            .debug_peers
+            .watch(BStr::new(name), BStr::new(address));
         let end = self.converse();
         self.explain_end(end);
         self.count_disconnect();

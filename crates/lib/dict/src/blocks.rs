@@ -7,8 +7,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use postern_sys::memory::prefetch;
-
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 4096;
 /// Blocks that are remembered at first, 16 MiB. A block is remembered when it was needed, so that
@@ -72,11 +70,6 @@ impl Blocks {
         self.data.get(place * BLOCK..(place + 1) * BLOCK)
     }
 
-    /// Says that byte `at` of a block will be needed soon.
-    pub(crate) fn expect(&self, number: u32, at: usize) {
-        prefetch(&self.data, self.place(number) * BLOCK + at);
-    }
-
     /// Reads a block of which `available` bytes are in the file, up to its end if that is less than a
     /// block; the rest is zero. Blocks beside it may be read, too.
     pub(crate) fn load(&mut self, file: &File, number: u32, available: usize) -> io::Result<&[u8]> {
@@ -87,6 +80,16 @@ impl Blocks {
         if self.has_all && self.reads > SINGLE && available >= BLOCK {
             self.load_run(file, number)?;
         }
+        self.load_one(file, number, available)
+    }
+
+    /// The same, but no blocks beside it are read.
+    pub(crate) fn load_one(
+        &mut self,
+        file: &File,
+        number: u32,
+        available: usize,
+    ) -> io::Result<&[u8]> {
         let place = self.place(number);
         let outside = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let owner = self.owners.get_mut(place).ok_or_else(outside)?;

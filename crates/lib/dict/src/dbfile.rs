@@ -63,6 +63,18 @@ impl NulForms {
         (self.with != self.without).then_some(self.with)
     }
 
+    /// What the stored form of a key ends with.
+    pub fn ending(with: bool) -> &'static [u8] {
+        if with { b"\0" } else { b"" }
+    }
+
+    /// The endings to try, in order.
+    pub fn endings(self) -> impl Iterator<Item = (bool, &'static [u8])> {
+        let with = self.with.then_some((true, Self::ending(true)));
+        let without = self.without.then_some((false, Self::ending(false)));
+        with.into_iter().chain(without)
+    }
+
     /// The keys to try for `key`, in order. `scratch` keeps memory from lookup to lookup.
     pub fn keys<'a>(
         self,
@@ -74,9 +86,9 @@ impl NulForms {
             scratch.extend_from_slice(key);
             scratch.push(0);
         }
-        let with = self.with.then_some((true, BStr::new(scratch.as_slice())));
-        let without = self.without.then_some((false, key));
-        with.into_iter().chain(without)
+        let with_nul = BStr::new(scratch.as_slice());
+        self.endings()
+            .map(move |(with, _)| (with, if with { with_nul } else { key }))
     }
 
     /// The form that answered is the only one from now on.

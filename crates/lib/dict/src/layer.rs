@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bstr::{BStr, BString, ByteSlice};
 use std::borrow::Cow;
 
+use crate::table::{Answer, one_by_one};
 use crate::{Flags, Lookup, LookupError, Owner, Table, shown};
 
 /// Folds ASCII letters to lower case.
@@ -136,18 +137,19 @@ impl Layer {
             (true, false) => fold_ascii(key),
         })
     }
+}
 
-    fn check_value(&self, key: &BStr, value: &[u8]) -> Result<(), LookupError> {
-        if self.utf8_active() && !value.is_ascii() && value.to_str().is_err() {
-            let text = format!(
-                "key \"{key}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
-                shown(value)
-            );
-            log::warn!("{}: {text}", self.inner.name());
-            return Err(LookupError::config(self.inner.name(), text));
-        }
-        Ok(())
+/// Complains of a value that is not UTF-8, in a table where that matters.
+fn check_value(table: &str, key: &BStr, value: &[u8]) -> Result<(), LookupError> {
+    if value.is_ascii() || value.to_str().is_ok() {
+        return Ok(());
     }
+    let text = format!(
+        "key \"{key}\": non-UTF-8 value \"{}\": malformed UTF-8 or invalid codepoint",
+        shown(value)
+    );
+    log::warn!("{table}: {text}");
+    Err(LookupError::config(table, text))
 }
 
 /// Decodes a value that holds file contents. A value that is not base64 is logged.
@@ -178,16 +180,29 @@ impl Table for Layer {
         if !self.inner.lookup_into(folded.as_ref(), value)? {
             return Ok(false);
         }
-        self.check_value(key, value)?;
+        if self.utf8_active() {
+            check_value(self.inner.name(), key, value)?;
+        }
         if self.request.contains(Flags::SRC_RHS_IS_FILE) && !self.keeps_base64 {
             *value = decode_base64(self.inner.name(), key, value.as_bstr())?;
         }
         Ok(true)
     }
-    fn expect(&mut self, key: &BStr) {
-        if is_folded(key) {
-            self.inner.expect(key);
+    fn lookup_all(&mut self, keys: &[&BStr], answer: &mut Answer<'_>) -> Result<(), LookupError> {
+        let is_plain =
+            !self.request.contains(Flags::SRC_RHS_IS_FILE) && keys.iter().all(|key| is_folded(key));
+        if !is_plain {
+            return one_by_one(self, keys, answer);
         }
+        let (name, is_checked) = (self.inner.name().to_owned(), self.utf8_active());
+        self.inner.lookup_all(keys, &mut |key, value| {
+            if let Some(value) = value
+                && is_checked
+            {
+                check_value(&name, key, value)?;
+            }
+            answer(key, value)
+        })
     }
     fn update(&mut self, key: &BStr, value: &BStr) -> Result<(), LookupError> {
         match self.prepare(key) {

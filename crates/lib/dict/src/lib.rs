@@ -23,6 +23,7 @@ mod cidr;
 mod client_config;
 mod composite;
 pub mod dbfile;
+mod debug_peers;
 #[cfg(feature = "memcache")]
 mod digest;
 mod dns_filter;
@@ -67,17 +68,16 @@ mod table;
 mod tcp;
 mod template;
 mod texthash;
-#[cfg(any(
-    feature = "ldap",
-    feature = "mongodb",
-    feature = "mysql",
-    feature = "pgsql",
-    feature = "redis"
-))]
+#[cfg(feature = "tls")]
+#[cfg_attr(
+    not(all(feature = "ldap", feature = "mysql")),
+    allow(dead_code, reason = "each database client uses a part")
+)]
 mod tls;
 mod unix;
 
 pub use cidr::{Net, NetError};
+pub use debug_peers::DebugPeers;
 pub use dns_filter::ignores_dns_record;
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
@@ -90,7 +90,7 @@ pub use registry::{
     split_type_name, try_open,
 };
 pub use surrogate::Surrogate;
-pub use table::{Builder, OpenMode, Owner, Table};
+pub use table::{Answer, Builder, OpenMode, Owner, Table};
 
 /// Doors for the targets of `fuzz/`, which exist only in their builds.
 #[cfg(fuzzing)]
@@ -126,6 +126,11 @@ pub mod fuzzing {
         if let Some((channel, _open)) = spoken(bytes) {
             crate::sql::pgsql::fuzzing::session(channel, is_logged_in);
         }
+    }
+
+    /// The verdict on certificates: the first two bytes say how long the trusted one is, the server's follows.
+    pub fn judge_certificates(bytes: &[u8]) {
+        crate::tls::fuzzing::judge(bytes);
     }
 
     /// A connection to somebody who said `bytes` and will say no more, and the other end, which takes

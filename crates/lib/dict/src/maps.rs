@@ -1,6 +1,6 @@
 //! The value of a `*_maps` parameter: several tables searched in order.
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 use postern_config::Config;
 
 use crate::registry::Opener;
@@ -66,7 +66,7 @@ impl Maps {
     }
 
     /// As [`Maps::find`], with the index of the table that answered.
-    pub fn find_with_table(&mut self, key: &BStr, partial: bool) -> Lookup<(bstr::BString, usize)> {
+    pub fn find_with_table(&mut self, key: &BStr, partial: bool) -> Lookup<(BString, usize)> {
         if key.is_empty() {
             return Ok(None);
         }
@@ -85,14 +85,33 @@ impl Maps {
                         "empty string result",
                     ));
                 }
-                Ok(Some(value)) => return Ok(Some((value, index))),
+                Ok(Some(value)) => {
+                    log::debug!(
+                        "maps_find: {}: {}: {key} = {}",
+                        self.title,
+                        table.registered_name(),
+                        shown(&self.title, &value)
+                    );
+                    return Ok(Some((value, index)));
+                }
                 Err(error) => {
                     log::warn!("{type_name} lookup error for \"{key}\"");
+                    log::debug!("maps_find: {}: {key}: search aborted", self.title);
                     return Err(error);
                 }
             }
         }
+        log::debug!("maps_find: {}: {key}: not found", self.title);
         Ok(None)
+    }
+}
+
+/// A value in verbose logs, which do not tell passwords.
+fn shown<'a>(title: &str, value: &'a BString) -> &'a BStr {
+    if title.ends_with("_sasl_password_maps") {
+        BStr::new("(hidden)")
+    } else {
+        value.as_ref()
     }
 }
 

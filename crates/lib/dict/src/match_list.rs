@@ -244,6 +244,7 @@ impl MatchList {
             parents: self.parents,
         };
         for item in &mut self.items {
+            query.trace(self.kind, &item.pattern);
             let found = match self.kind {
                 MatchKind::Text => query.text(&mut item.pattern)?,
                 MatchKind::Domain => query.domain(&mut item.pattern)?,
@@ -254,6 +255,11 @@ impl MatchList {
             };
             if found {
                 return Ok(!item.negated);
+            }
+        }
+        for subject in [&query.name, &query.address] {
+            if !subject.is_empty() {
+                log::debug!("match_list_match: {subject}: no match");
             }
         }
         Ok(false)
@@ -290,6 +296,34 @@ struct Query<'a> {
 }
 
 impl Query<'_> {
+    /// Tells what is compared with what, to those who read along.
+    fn trace(&self, kind: MatchKind, pattern: &Pattern) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let shown = match pattern {
+            Pattern::Table { table, .. } => table.registered_name(),
+            Pattern::Literal { text, .. } => text.to_string(),
+            Pattern::Failed(why) => why.clone(),
+        };
+        let (name, address) = match kind {
+            MatchKind::Text => (Some("match_string"), false),
+            MatchKind::Domain => (Some("match_hostname"), false),
+            MatchKind::NameAddress => (Some("match_hostname"), true),
+            MatchKind::Address => (None, true),
+        };
+        if let (Some(what), false) = (name, self.name.is_empty()) {
+            log::debug!("{what}: {}: {} ~? {shown}", self.title, self.name);
+        }
+        if address && !self.address.is_empty() {
+            log::debug!(
+                "match_hostaddr: {}: {} ~? {shown}",
+                self.title,
+                self.address
+            );
+        }
+    }
+
     fn ask(&self, type_name: &str, table: &mut dyn Table, key: &BStr) -> Result<bool, LookupError> {
         table
             .lookup(key)

@@ -58,6 +58,22 @@ impl OpenMode {
     }
 }
 
+/// Looks keys up as [`Table::lookup_all`] does, each by itself.
+pub(crate) fn one_by_one<T: Table + ?Sized>(
+    table: &mut T,
+    keys: &[&BStr],
+    answer: &mut Answer<'_>,
+) -> Result<(), LookupError> {
+    let mut value = BString::default();
+    keys.iter().try_for_each(|key| {
+        let is_found = table.lookup_into(key, &mut value)?;
+        answer(key, is_found.then_some(BStr::new(&value)))
+    })
+}
+
+/// What becomes of a key and its value.
+pub type Answer<'a> = dyn FnMut(&BStr, Option<&BStr>) -> Result<(), LookupError> + 'a;
+
 /// One open lookup table.
 ///
 /// Implementations see keys as they are stored: folding, UTF-8 checks and base64 decoding are
@@ -84,9 +100,15 @@ pub trait Table: Send {
             None => Ok(false),
         }
     }
-    /// Says that `key` will be looked up soon, after one other: a table may see to it that what this needs
-    /// is at hand then.
-    fn expect(&mut self, _key: &BStr) {}
+    /// Looks `keys` up in their order and hands each with its value, if there is one, to `answer`: for programs
+    /// that have many keys at once. Nothing is asked after an error.
+    ///
+    /// # Errors
+    ///
+    /// The first of a key, as of [`Table::lookup`], or of `answer`.
+    fn lookup_all(&mut self, keys: &[&BStr], answer: &mut Answer<'_>) -> Result<(), LookupError> {
+        one_by_one(self, keys, answer)
+    }
     /// Stores a value; tables that cannot are an error.
     fn update(&mut self, _key: &BStr, _value: &BStr) -> Result<(), LookupError> {
         Err(LookupError::unsupported(self.name(), "update"))

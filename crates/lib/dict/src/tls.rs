@@ -3,20 +3,23 @@
 //! Without anything to verify against, any certificate will do, as with the databases' own libraries.
 
 use postern_wire::{Channel, Deadline, Layer, Raw};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
-    SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{ClientConfig, ClientConnection, InconsistentKeys};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+
+use self::certificate::Certificate;
+use self::verifier::Verifier;
+
+mod certificate;
+#[cfg(test)]
+mod tests;
+mod verifier;
 
 /// What a server's certificate has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +28,11 @@ pub(crate) enum Check {
     Nothing,
     /// Signed by an authority that is trusted.
     Chain,
-    /// Also made for the name of the server.
+    /// Also made for the name of the server. The subject's common names count only when there are no
+    /// alternative names of that kind (RFC 6125 §6.4.4), as with OpenSSL and libpq.
     ChainAndName,
+    /// The same, but common names count beside alternative names (RFC 4513 §3.1.3), as with OpenLDAP.
+    ChainAndAnyName,
 }
 
 /// Settings of an encrypted connection; empty texts are not set.
@@ -67,9 +73,13 @@ pub(crate) fn encrypt_and_identify(
     end: Instant,
 ) -> io::Result<Vec<u8>> {
     let config = client_config(files, check)?;
-    let name = ServerName::try_from(name.to_owned())
-        .or_else(|_| ServerName::try_from("localhost"))
-        .map_err(invalid)?;
+    let is_about_name = matches!(check, Check::ChainAndName | Check::ChainAndAnyName);
+    let name = match ServerName::try_from(name.to_owned()) {
+        // Nobody will look at it.
+        Err(_) if !is_about_name => ServerName::try_from("localhost"),
+        name => name,
+    };
+    let name = name.map_err(invalid)?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(invalid)?;
     connection.set_buffer_limit(None);
     while connection.is_handshaking() || connection.wants_write() {
@@ -156,7 +166,9 @@ fn client_config(files: &TlsFiles, check: Check) -> io::Result<ClientConfig> {
     } else {
         authorities(files)?
     };
-    let verifier = Verifier::new(check, roots, &provider)?;
+    let keys = provider.key_provider;
+    let verifier = Verifier::new(check, roots, &provider)
+        .ok_or_else(|| invalid("no trusted certificate authority"))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(invalid)?
@@ -178,7 +190,24 @@ fn client_config(files: &TlsFiles, check: Check) -> io::Result<ClientConfig> {
     let chain = certificates(Path::new(cert_file))?;
     let key = PrivateKeyDer::from_pem_slice(&std::fs::read(key_file)?)
         .map_err(|error| invalid(format!("{key_file}: {error}")))?;
-    builder.with_client_auth_cert(chain, key).map_err(invalid)
+    let identity = identity(chain, keys.load_private_key(key).map_err(invalid)?)?;
+    Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))))
+}
+
+/// The client's certificates, the first of which has to be that of `key`. rustls's own way to put them together
+/// takes version 3 only.
+fn identity(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+) -> io::Result<CertifiedKey> {
+    let first = chain
+        .first()
+        .ok_or_else(|| invalid("no client certificate"))?;
+    let own_key = Certificate::read(first).map_err(invalid)?.key();
+    if key.public_key().is_some_and(|public| *public != *own_key) {
+        return Err(invalid(rustls::Error::from(InconsistentKeys::KeyMismatch)));
+    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// rustls's cipher suites, or those of TLS 1.2 that `wanted` names. Lists that name none of them, such as
@@ -230,118 +259,39 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
         .map_err(|error| invalid(format!("{}: {error}", path.display())))
 }
 
-#[derive(Debug)]
-struct Verifier {
-    check: Check,
-    roots: Vec<CertificateDer<'static>>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    schemes: Vec<SignatureScheme>,
-}
+/// Doors for the targets of `fuzz/`.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-impl Verifier {
-    fn new(
-        check: Check,
-        roots: Vec<CertificateDer<'static>>,
-        provider: &Arc<CryptoProvider>,
-    ) -> io::Result<Self> {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(roots.iter().cloned());
-        let chain = if check == Check::Nothing {
-            None
-        } else if store.is_empty() {
-            return Err(invalid("no trusted certificate authority"));
-        } else {
-            let builder =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
-            Some(builder.build().map_err(invalid)?)
-        };
-        Ok(Self {
-            check,
-            roots,
-            chain,
-            schemes: provider
-                .signature_verification_algorithms
-                .supported_schemes(),
-        })
-    }
-}
+    use super::{Check, Verifier};
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else {
-            return Ok(ServerCertVerified::assertion());
+    /// Judges two certificates as each other's issuer. Two bytes say how long the first is.
+    pub(crate) fn judge(bytes: &[u8]) {
+        let Some((length, rest)) = bytes.split_first_chunk() else {
+            return;
         };
-        // A server's own certificate may be listed as its authority.
-        if self.roots.iter().any(|root| root == end_entity) {
-            if self.check == Check::ChainAndName {
-                let parsed = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&parsed, server_name)?;
+        let Some((one, other)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        else {
+            return;
+        };
+        let certificate = |bytes: &[u8]| CertificateDer::from(bytes.to_vec());
+        let provider = aws_lc_rs::default_provider();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
+        for name in ["db.example.test", "127.0.0.1"] {
+            let name = ServerName::try_from(name).expect("a name");
+            for check in [Check::Chain, Check::ChainAndName, Check::ChainAndAnyName] {
+                let trusted = vec![certificate(one)];
+                let Some(verifier) = Verifier::new(check, trusted, &provider) else {
+                    continue;
+                };
+                let between = [certificate(one), certificate(other)];
+                for server in &between {
+                    let _ = verifier.verify_server_cert(server, &between, &name, b"", now);
+                }
             }
-            return Ok(ServerCertVerified::assertion());
         }
-        let verdict =
-            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verdict {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.check == Check::Chain => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
-        }
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match &self.chain {
-            Some(chain) => chain.verify_tls12_signature(message, cert, dss),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        match &self.chain {
-            Some(chain) => chain.verify_tls13_signature(message, cert, dss),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cipher_lists_of_openssl_choose_suites_of_tls_1_2() {
-        let count = |list: &str| {
-            let suites = provider(list).cipher_suites;
-            suites
-                .iter()
-                .filter(|suite| suite.tls13().is_none())
-                .count()
-        };
-        let all = count("");
-        assert!(all >= 4, "{all}");
-        assert_eq!(count("HIGH:!aNULL"), all);
-        assert_eq!(count("ECDHE-RSA-AES256-GCM-SHA384"), 1);
-        assert_eq!(
-            count("AES128-SHA:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256"),
-            2
-        );
     }
 }

@@ -3,7 +3,7 @@
 use bstr::{BStr, BString};
 use postern_config::Config;
 use postern_dict::{ErrorKind, Flags, Lookup, OpenMode, Table};
-use postern_testkit::{MariaDb, PostgreSql, skip};
+use postern_testkit::{MariaDb, PostgreSql, skip, version_1_certificates};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -427,12 +427,7 @@ fn certificates() -> Option<TempDir> {
     ] {
         assert!(run(arguments), "{arguments}");
     }
-    let open =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    open(dir.path(), 0o755);
-    for entry in fs::read_dir(dir.path()).unwrap() {
-        open(&entry.unwrap().path(), 0o644);
-    }
+    open_to_all(dir.path());
     fs::create_dir(dir.path().join("authorities")).unwrap();
     fs::copy(
         dir.path().join("ca.pem"),
@@ -440,6 +435,27 @@ fn certificates() -> Option<TempDir> {
     )
     .unwrap();
     Some(dir)
+}
+
+/// As [`certificates`], of X.509 version 1 and with the first authority only.
+fn version_1() -> Option<TempDir> {
+    let dir = tempfile::tempdir().unwrap();
+    if !version_1_certificates(dir.path()) {
+        skip("certificates of version 1", "openssl is not installed");
+        return None;
+    }
+    open_to_all(dir.path());
+    Some(dir)
+}
+
+/// Servers run as other users.
+fn open_to_all(dir: &Path) {
+    let open =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(dir, 0o755);
+    for entry in fs::read_dir(dir).unwrap() {
+        open(&entry.unwrap().path(), 0o644);
+    }
 }
 
 #[test]
@@ -520,6 +536,83 @@ fn certificates_of_postgresql_servers_are_checked_as_the_uri_says() {
     }
     // A table without URI prefers TLS.
     check(tables.open(query), &[("key", Some("t"))]);
+}
+
+#[test]
+fn certificates_of_version_1_do_for_mysql_servers_and_their_clients() {
+    let Some(dir) = version_1() else {
+        return;
+    };
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
+    let options = [
+        format!("--ssl-ca={ca}"),
+        format!("--ssl-cert={cert}"),
+        format!("--ssl-key={key}"),
+        "--tls-version=TLSv1.2".to_owned(),
+    ];
+    let Some(server) = mariadb(
+        "version 1 on MariaDB",
+        &options.each_ref().map(String::as_str),
+    ) else {
+        return;
+    };
+    server.sql("CREATE USER cert@'%' IDENTIFIED BY 'secret' REQUIRE X509; GRANT ALL ON mail.* TO cert@'%';");
+    let tables = Tables::at("mysql", server.port());
+    let version = "query = SELECT variable_value FROM information_schema.session_status WHERE variable_name = ";
+    let named = format!("hosts = unix:{}\n", server.socket());
+    let other = version_1().unwrap();
+    let other = other.path().join("ca.pem").display().to_string();
+    #[rustfmt::skip]
+    let cases = [
+        (format!("tls_CAfile = {ca}"), true), (format!("tls_CAfile = {cert}"), true), (format!("tls_CAfile = {other}"), false),
+        (format!("{named}tls_CAfile = {ca}\ntls_verify_cert = yes"), true),
+        (format!("{named}tls_CAfile = {other}\ntls_verify_cert = yes"), false),
+        (format!("tls_CAfile = {ca}\ntls_verify_cert = yes"), false), ("tls_ciphers = HIGH".to_owned(), true),
+        (format!("user = cert\ntls_CAfile = {ca}\ntls_cert_file = {cert}\ntls_key_file = {key}"), true),
+        (format!("user = cert\ntls_CAfile = {ca}\ntls_cert_file = {ca}\ntls_key_file = {key}"), false),
+    ];
+    for (more, is_fine) in cases {
+        let table = tables.open(&format!("{version}'ssl_version'\n{more}"));
+        if is_fine {
+            check(table, &[("key", Some("TLSv1.2"))]);
+        } else {
+            check_fails(table, "key");
+        }
+    }
+}
+
+#[test]
+fn certificates_of_version_1_do_for_postgresql_servers() {
+    let Some(dir) = version_1() else {
+        return;
+    };
+    let Some(server) = PostgreSql::start_new(&[]) else {
+        return skip("version 1 on PostgreSQL", "PostgreSQL is not installed");
+    };
+    let read = |name| fs::read_to_string(dir.path().join(name)).unwrap();
+    server.use_certificate(&read("server.pem"), &read("server.key"));
+    let (tables, port) = (Tables::at("pgsql", server.port()), server.port());
+    let ca = dir.path().join("ca.pem").display().to_string();
+    let other = version_1().unwrap();
+    let other = other.path().join("ca.pem").display().to_string();
+    #[rustfmt::skip]
+    let cases = [
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}&channel_binding=require"), true),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}"), false),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={ca}"), true),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={other}"), false), ("localhost", "sslmode=require".to_owned(), true),
+    ];
+    let query = "query = SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    for (host, more, is_fine) in cases {
+        let uri = format!("postgresql://mail:secret@{host}:{port}/mail?{more}");
+        let table = tables.open(&format!("{query}\nhosts = {uri}"));
+        if is_fine {
+            check(table, &[("key", Some("t"))]);
+        } else {
+            check_fails(table, "key");
+        }
+    }
 }
 
 #[test]

@@ -95,6 +95,22 @@ impl ErrorKind {
     pub fn is_absent(self) -> bool {
         matches!(self, Self::NotFound | Self::NoData)
     }
+
+    /// The resolver's own words for a failure, without what was asked.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotFound => "Host not found",
+            Self::NoData => "Host found but no data record of requested type",
+            Self::Retry => "Host not found, try again",
+            Self::Fail => "Non-recoverable error",
+            Self::Invalid => "Malformed or unexpected name server reply",
+            Self::Policy => "DNS reply filter policy",
+            // The resolver itself had no error.
+            Self::Filter => "Unknown error 0",
+            Self::NullMx => "Unknown error",
+        }
+    }
 }
 
 /// Why a lookup gave no records. `Display` is Postfix's text.
@@ -114,17 +130,16 @@ impl DnsError {
     #[must_use]
     pub fn new(kind: ErrorKind, name: &str, rtype: Type) -> Self {
         let text = match kind {
-            ErrorKind::NotFound => host_text(name, rtype, "Host not found"),
-            ErrorKind::NoData => host_text(
-                name,
-                rtype,
-                "Host found but no data record of requested type",
-            ),
-            ErrorKind::Retry => host_text(name, rtype, "Host not found, try again"),
-            ErrorKind::Fail => host_text(name, rtype, "Non-recoverable error"),
+            ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Retry | ErrorKind::Fail => {
+                format!(
+                    "Host or domain name not found. Name service error for name={name} type={rtype}: {}",
+                    kind.reason()
+                )
+            }
             ErrorKind::Invalid => {
                 format!(
-                    "Name service error for name={name} type={rtype}: Malformed or unexpected name server reply"
+                    "Name service error for name={name} type={rtype}: {}",
+                    kind.reason()
                 )
             }
             ErrorKind::NullMx if rtype == Type::Srv => {
@@ -148,12 +163,6 @@ impl DnsError {
             negative_ttl: None,
         }
     }
-}
-
-fn host_text(name: &str, rtype: Type, reason: &str) -> String {
-    format!(
-        "Host or domain name not found. Name service error for name={name} type={rtype}: {reason}"
-    )
 }
 
 /// The system's resolver. Its files are read again when they change.
@@ -221,7 +230,14 @@ impl Resolver {
                     negative_ttl: None,
                 });
             }
-            let message = self.search(&conf, &current, rtype, options)?;
+            let found = self.search(&conf, &current, rtype, options);
+            log::debug!(
+                "dns_query: {current} ({rtype}): {}",
+                found
+                    .as_ref()
+                    .map_or_else(|error| error.kind.reason(), |_| "OK")
+            );
+            let message = found?;
             authenticated &= message.authenticated;
             match pick(&message, &current, rtype)? {
                 Picked::Records {

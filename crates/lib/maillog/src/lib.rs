@@ -3,18 +3,21 @@
 //! Programs log with `log::info!`, `log::warn!` (`warning: `), `log::error!` (`error: `) and end with
 //! [`fatal!`]. Lines go to syslog, to postlogd(8), to `maillog_file` itself, or to stderr
 //! (source: logging.md §1 of our specification; postlogd(8), syslog_name in postconf(5)).
-//! Verbose lines are `log::debug!` and `log::trace!`, shown after one and two `-v`.
+//! Verbose lines are `log::debug!` and `log::trace!`, shown after one and two `-v`, or while a
+//! [`Verbose`] lives.
 #![forbid(unsafe_code)]
 
 mod destination;
 mod format;
 mod state;
+mod verbose;
 
 use postern_config::{Config, ConfigError};
 use std::fmt::Arguments;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 pub use format::{Severity, mask};
+pub use verbose::{Verbose, raise_verbose, set_verbose};
 
 /// Where lines go besides the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +92,11 @@ pub fn set_tag(tag: &str) {
 }
 
 /// Logs what `work` says under `tag`: the program does another service's work itself, and its
-/// operator looks for that service's name.
+/// operator looks for that service's name. Verbose lines are left out: they are wanted from the
+/// program, not from the service.
 pub fn under_tag<T>(tag: &mut String, work: impl FnOnce() -> T) -> T {
     state::with(|state| std::mem::swap(&mut state.tag, tag));
-    let result = work();
+    let result = verbose::without_verbose(work);
     state::with(|state| std::mem::swap(&mut state.tag, tag));
     result
 }
@@ -110,15 +114,6 @@ pub fn use_tag_on_stderr() {
 /// Switches the copy to stderr on or off.
 pub fn set_echo(echo: Echo) {
     state::with(|state| state.echo = echo);
-}
-
-/// How often `-v` was given: 0 hides `debug!` lines, 2 shows `trace!` lines, too.
-pub fn set_verbose(level: u32) {
-    log::set_max_level(match level {
-        0 => log::LevelFilter::Info,
-        1 => log::LevelFilter::Debug,
-        _ => log::LevelFilter::Trace,
-    });
 }
 
 /// Connects to the log's socket and reads the time zone, so that logging works in a chroot jail.

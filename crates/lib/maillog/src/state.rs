@@ -333,11 +333,15 @@ fn variable(name: &str) -> Option<String> {
 pub(crate) struct Logger;
 
 impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
+    /// Verbose lines are for those of our own code: what a library does is not ours to tell.
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Info || metadata.target().starts_with("postern")
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let severity = match record.level() {
             log::Level::Error => Severity::Error,
             log::Level::Warn => Severity::Warning,

@@ -16,6 +16,7 @@ use crate::rewriter::{last_op, remove_trailing_dot};
 use crate::routes::{RouteError, Routes};
 use crate::syntax::DomainSyntax;
 use crate::{Context, Rewriter};
+use std::fmt;
 
 /// Removals of a local domain from one address. An SMTP command line holds at most a thousand.
 const MAX_ROUNDS: usize = 2000;
@@ -31,6 +32,37 @@ pub struct Resolved {
     pub recipient: BString,
     /// Bits of [`postern_ipc::rewrite::resolve_flag`].
     pub flags: i32,
+}
+
+impl fmt::Display for Resolved {
+    /// As verbose log lines have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FLAGS: &[(i32, &str)] = &[
+            (resolve_flag::ROUTED, "routed"),
+            (resolve_flag::ERROR, "error"),
+            (resolve_flag::FAIL, "fail"),
+        ];
+        const CLASSES: &[(i32, &str)] = &[
+            (resolve_flag::CLASS_LOCAL, "local"),
+            (resolve_flag::CLASS_ALIAS, "alias"),
+            (resolve_flag::CLASS_VIRTUAL, "virtual"),
+            (resolve_flag::CLASS_RELAY, "relay"),
+            (resolve_flag::CLASS_DEFAULT, "default"),
+        ];
+        let named = |names: &[(i32, &'static str)]| {
+            let set = names.iter().filter(|(bit, _)| self.flags & bit != 0);
+            set.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
+        };
+        write!(
+            f,
+            "transp=`{}' host=`{}' rcpt=`{}' flags={} class={}",
+            self.transport,
+            self.nexthop,
+            self.recipient,
+            named(FLAGS),
+            named(CLASSES)
+        )
+    }
 }
 
 impl Resolved {

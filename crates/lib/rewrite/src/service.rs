@@ -120,7 +120,9 @@ impl AddressService {
     ///
     /// As [`Rewriter::rewrite`].
     pub fn rewrite(&mut self, rule: Context, address: &BStr) -> Result<BString, LookupError> {
-        self.rewriter.rewrite(rule, address)
+        let standard = self.rewriter.rewrite(rule, address)?;
+        log::debug!("rewrite_clnt: {}: {address} -> {standard}", rule.as_str());
+        Ok(standard)
     }
 
     /// As [`AddressService::rewrite`], for an address in internal form.
@@ -168,6 +170,7 @@ impl AddressService {
             return known.answer.clone();
         }
         let answer = self.backend.resolve(kind, sender, address);
+        log::debug!("resolve_clnt: `{sender}' -> `{address}' -> {answer}");
         if self.cache.len() >= CACHE_SIZE {
             self.cache.remove(0);
         }

@@ -17,12 +17,10 @@ pub(crate) struct Input<R> {
     is_at_end: bool,
     /// A NUL was read at some time.
     has_nul: bool,
-    /// Length of the next line, if it is in the buffer.
-    ahead: Option<usize>,
 }
 
-/// A line, and the next.
-type Lines<'a> = (&'a BStr, Option<&'a BStr>);
+/// Lines that are handed out together at most.
+const MOST: usize = 64;
 
 impl<R: Read + AsFd> Input<R> {
     pub(crate) fn new(source: R) -> Self {
@@ -33,39 +31,35 @@ impl<R: Read + AsFd> Input<R> {
             end: 0,
             is_at_end: false,
             has_nul: false,
-            ahead: None,
         }
     }
 
-    /// The next line without its newline and without what follows its first NUL, for keys are C strings
-    /// elsewhere, if any, and the one after it, if that is there already. Before the
-    /// source has to be waited for, `pause` is called: whoever sends the keys may wait for the answers.
-    pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Option<Lines<'_>>> {
+    /// The next lines as far as they are there, one at least, or none at the end. They come without newlines
+    /// and without what follows the first NUL, for keys are C strings elsewhere. Before the source has to be
+    /// waited for, `pause` is called: whoever sends the keys may wait for the answers.
+    pub(crate) fn next(&mut self, mut pause: impl FnMut()) -> io::Result<Vec<&BStr>> {
         let mut seen = 0;
-        let length = loop {
-            if let Some(length) = self.ahead.take() {
-                break length;
-            }
+        while !self.is_at_end {
             let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
-            if let Some(at) = rest.get(seen..).and_then(|new| new.find_byte(b'\n')) {
-                break seen + at;
+            if rest.get(seen..).is_some_and(|new| new.contains(&b'\n')) {
+                break;
             }
             seen = rest.len();
-            if self.is_at_end {
-                if seen == 0 {
-                    return Ok(None);
-                }
-                break seen;
-            }
             self.fill(&mut pause)?;
-        };
-        let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
-        self.start = (self.start + length + 1).min(self.end);
-        let (line, rest) = rest.split_at_checked(length).unwrap_or_default();
-        let rest = rest.get(1..).unwrap_or_default();
-        self.ahead = rest.find_byte(b'\n');
-        let ahead = self.ahead.and_then(|length| rest.get(..length));
-        Ok(Some((self.key(line), ahead.map(|line| self.key(line)))))
+        }
+        let mut rest = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let mut lines = Vec::with_capacity(MOST);
+        while lines.len() < MOST && !rest.is_empty() {
+            let (line, others) = match rest.find_byte(b'\n') {
+                Some(at) => (rest.get(..at), rest.get(at + 1..)),
+                None if self.is_at_end => (Some(rest), None),
+                None => break,
+            };
+            lines.push(self.key(line.unwrap_or_default()));
+            rest = others.unwrap_or_default();
+        }
+        self.start = self.end - rest.len();
+        Ok(lines)
     }
 
     /// What of a line is the key.
@@ -119,6 +113,7 @@ mod tests {
             ("a\n\nb", vec!["a", "", "b"]),
             (long.as_str(), vec![long.as_str()]),
             ("\n", vec![""]),
+            ("k\n".repeat(3 * MOST).as_str(), vec!["k"; 3 * MOST]),
             ("a\0b\nc\0\0\nd", vec!["a", "c", "d"]),
         ] {
             let (source, mut sender) = UnixStream::pair().unwrap();
@@ -126,11 +121,12 @@ mod tests {
             let thread = std::thread::spawn(move || sender.write_all(text.as_bytes()));
             let mut input = Input::new(source);
             let mut lines = Vec::new();
-            let mut expected = None;
-            while let Some((line, ahead)) = input.next(|| ()).unwrap() {
-                assert!(expected.is_none_or(|expected| expected == *line));
-                lines.push(line.to_string());
-                expected = ahead.map(BStr::to_owned);
+            loop {
+                let more = input.next(|| ()).unwrap();
+                if more.is_empty() {
+                    break;
+                }
+                lines.extend(more.iter().map(ToString::to_string));
             }
             thread.join().unwrap().unwrap();
             assert_eq!(lines, want);
@@ -143,15 +139,13 @@ mod tests {
         let mut input = Input::new(source);
         sender.write_all(b"one\ntwo\n").unwrap();
         let no_pause = || panic!("nothing to wait for");
-        let (one, two) = (BStr::new("one"), BStr::new("two"));
-        assert_eq!(input.next(no_pause).unwrap(), Some((one, Some(two))));
-        assert_eq!(input.next(no_pause).unwrap(), Some((two, None)));
+        assert_eq!(input.next(no_pause).unwrap(), ["one", "two"]);
         let mut pauses = 0;
         let more = || {
             pauses += 1;
-            sender.write_all(b"three\n").unwrap();
+            sender.write_all(b"three\nfo").unwrap();
         };
-        assert_eq!(input.next(more).unwrap(), Some((BStr::new("three"), None)));
+        assert_eq!(input.next(more).unwrap(), ["three"]);
         assert_eq!(pauses, 1);
     }
 }

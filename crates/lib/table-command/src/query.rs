@@ -29,8 +29,10 @@ pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode
     }
     let mut any = false;
     let mut input = Input::new(io::stdin());
-    while let Some((key, _)) = next_line(&mut input, || flush(&mut tables)) {
-        any |= remove(&mut tables, key);
+    while let Some(keys) = next_lines(&mut input, || flush(&mut tables)) {
+        for key in keys {
+            any |= remove(&mut tables, key);
+        }
     }
     flush(&mut tables);
     found(any)
@@ -60,15 +62,17 @@ fn flush(tables: &mut [Box<dyn Table>]) {
 /// Calls `work` for each line of standard input.
 fn each_line(work: &mut dyn FnMut(&BStr)) {
     let mut input = Input::new(io::stdin());
-    while let Some((line, _)) = next_line(&mut input, || ()) {
-        work(line);
+    while let Some(lines) = next_lines(&mut input, || ()) {
+        lines.iter().for_each(|line| work(line));
     }
 }
 
-fn next_line(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<(&BStr, Option<&BStr>)> {
-    input
+/// The next lines; `None` at the end.
+fn next_lines(input: &mut Input<io::Stdin>, pause: impl FnMut()) -> Option<Vec<&BStr>> {
+    let lines = input
         .next(pause)
-        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)))
+        .unwrap_or_else(|error| fatal!("read stdin: {}", postern_sys::error_text(&error)));
+    (!lines.is_empty()).then_some(lines)
 }
 
 /// Tables that are opened when they are first needed.
@@ -76,8 +80,6 @@ struct Lazy<'a> {
     config: &'a Config,
     options: &'a Options,
     open: Vec<Box<dyn Table>>,
-    /// The value that was found last.
-    value: BString,
 }
 
 impl<'a> Lazy<'a> {
@@ -86,48 +88,75 @@ impl<'a> Lazy<'a> {
             config,
             options,
             open: Vec::new(),
-            value: BString::default(),
         }
     }
 
-    /// Tells the first table which key comes after the next.
-    fn expect(&mut self, key: &BStr) {
-        if let Some(table) = self.open.first_mut() {
-            table.expect(key);
+    /// Answers keys in their order; whether any is there.
+    fn answer_all(&mut self, keys: &[&BStr], output: &mut Output) -> bool {
+        let [operand] = self.options.operands.as_slice() else {
+            return keys
+                .iter()
+                .fold(false, |any, key| any | self.answer(key, output));
+        };
+        let mut any = false;
+        let Some(table) = self.table(0) else {
+            return false;
+        };
+        let result = table.lookup_all(keys, &mut |key, value| {
+            if let Some(value) = value {
+                if value.is_empty() {
+                    warn_empty(operand, key);
+                }
+                output.pair(key, value);
+                any = true;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            output.end();
+            give_up(table.name(), "query", &error);
         }
+        any
+    }
+
+    /// The table of an operand, which may have to be opened, as those before it were.
+    fn table(&mut self, index: usize) -> Option<&mut dyn Table> {
+        if self.open.len() <= index {
+            let operand = self.options.operands.get(index)?;
+            let table = open(self.config, operand, OpenMode::Read, self.options);
+            self.open.push(table);
+        }
+        self.open.get_mut(index).map(|table| &mut **table as _)
     }
 
     /// Writes the key and its value, if any; whether there is one.
     fn answer(&mut self, key: &BStr, output: &mut Output) -> bool {
-        let is_found = self.find(key);
-        if is_found {
-            output.pair(key, self.value.as_bstr());
+        let value = self.find(key, output);
+        if let Some(value) = &value {
+            output.pair(key, value.as_bstr());
         }
-        is_found
+        value.is_some()
     }
 
-    /// Whether a table has the key; then `value` is that of the first.
-    fn find(&mut self, key: &BStr) -> bool {
+    /// The value of the first table that has the key. What was written to `output` is shown before an error.
+    fn find(&mut self, key: &BStr, output: &mut Output) -> Option<BString> {
         for (index, operand) in self.options.operands.iter().enumerate() {
-            if self.open.len() <= index {
-                self.open
-                    .push(open(self.config, operand, OpenMode::Read, self.options));
-            }
-            let Some(table) = self.open.get_mut(index) else {
-                return false;
-            };
-            match table.lookup_into(key, &mut self.value) {
-                Ok(false) => {}
-                Ok(true) => {
-                    if self.value.is_empty() {
+            let table = self.table(index)?;
+            match table.lookup(key) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    if value.is_empty() {
                         warn_empty(operand, key);
                     }
-                    return true;
+                    return Some(value);
                 }
-                Err(error) => give_up(table.name(), "query", &error),
+                Err(error) => {
+                    output.end();
+                    give_up(table.name(), "query", &error)
+                }
             }
         }
-        false
+        None
     }
 }
 
@@ -136,12 +165,12 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     let mut tables = Lazy::new(config, options);
     let mut output = Output::new::<D>(options.json);
     if key != "-" {
-        let is_found = tables.find(key);
-        if is_found {
-            output.answer(key, tables.value.as_bstr());
+        let value = tables.find(key, &mut output);
+        if let Some(value) = &value {
+            output.answer(key, value.as_bstr());
         }
         output.end();
-        return found(is_found);
+        return found(value.is_some());
     }
     let mut any = false;
     if options.headers || options.body {
@@ -151,11 +180,8 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
         message.finish();
     } else {
         let mut input = Input::new(io::stdin());
-        while let Some((key, next)) = next_line(&mut input, || output.end()) {
-            if let Some(next) = next {
-                tables.expect(next);
-            }
-            any |= tables.answer(key, &mut output);
+        while let Some(keys) = next_lines(&mut input, || output.end()) {
+            any |= tables.answer_all(&keys, &mut output);
         }
     }
     output.end();

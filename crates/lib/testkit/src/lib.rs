@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod certificate;
 mod database;
 mod instance;
 mod layout;
@@ -20,6 +21,7 @@ mod wait;
 mod watch;
 
 pub use account::{Account, mail_account};
+pub use certificate::version_1_certificates;
 pub use database::{MariaDb, PostgreSql, TableLock};
 pub use instance::Instance;
 pub use layout::Settings;

@@ -1,7 +1,7 @@
 //! A receiving SMTP or LMTP server with scripted replies, one thread per session.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -57,7 +57,17 @@ impl Sink {
     /// When no port can be bound.
     #[must_use]
     pub fn start(script: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind a port");
+        Self::start_at(Ipv4Addr::LOCALHOST, script)
+    }
+
+    /// As [`Self::start`], at another loopback address.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be bound.
+    #[must_use]
+    pub fn start_at(address: Ipv4Addr, script: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("bind a port");
         let port = listener.local_addr().expect("an address was bound").port();
         let sink = Self::with_script(port, script);
         let state = Arc::clone(&sink.state);

@@ -1,7 +1,10 @@
 //! A scripted SMTP client.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use crate::instance::PATIENCE;
 use crate::wait_until;
@@ -29,6 +32,19 @@ impl Reply {
     }
 }
 
+fn connect_from(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let (family, kind, flags) = (
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+    );
+    let stream = socket(family, kind, flags, None)?;
+    let at = |address, port| SockaddrIn::from(SocketAddrV4::new(address, port));
+    bind(stream.as_raw_fd(), &at(source, 0))?;
+    connect(stream.as_raw_fd(), &at(Ipv4Addr::LOCALHOST, port))?;
+    Ok(stream.into())
+}
+
 /// One SMTP session.
 #[derive(Debug)]
 pub struct SmtpClient {
@@ -46,6 +62,22 @@ impl SmtpClient {
     pub fn connect(port: u16) -> Self {
         let stream = wait_until(&format!("an SMTP server at port {port}"), PATIENCE, || {
             TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        let (client, greeting) = Self::greet(stream).expect("read the greeting");
+        assert_eq!(greeting.code, 220, "{greeting:?}");
+        client
+    }
+
+    /// As [`Self::connect`], from the local address `source`.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens or the greeting is no `220`.
+    #[track_caller]
+    #[must_use]
+    pub fn connect_from(source: Ipv4Addr, port: u16) -> Self {
+        let stream = wait_until(&format!("an SMTP server at port {port}"), PATIENCE, || {
+            connect_from(source, port).ok()
         });
         let (client, greeting) = Self::greet(stream).expect("read the greeting");
         assert_eq!(greeting.code, 220, "{greeting:?}");

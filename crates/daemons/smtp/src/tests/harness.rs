@@ -199,7 +199,7 @@ impl Case {
             address: "192.0.2.1".into(),
             port: Some(25),
         };
-        let mut session = Session::new(channel, peer, false);
+        let mut session = Session::new(channel, peer, false, None);
         let request = request();
         let recipient = |address: &str| Recipient {
             recipient: address.into(),

@@ -18,6 +18,7 @@ impl Session<'_> {
         subject: &Subject,
     ) -> Check {
         let value = BStr::new(value.trim_ascii());
+        log::debug!("check_table_result: {table} {value} {key}");
         if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
             return self.permit("OK", Some(table), subject);
         }
@@ -62,6 +63,7 @@ impl Session<'_> {
                 Err(super::Rejection {
                     text: BString::default(),
                     hangup: true,
+                    is_abrupt: true,
                 })
             }
             "INFO" => self.log_only("info", text),

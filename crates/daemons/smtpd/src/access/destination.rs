@@ -7,21 +7,21 @@ use postern_ipc::rewrite::resolve_flag;
 use postern_mail::address;
 use std::net::IpAddr;
 
-use super::servers::short_reason;
 use super::{Check, DeferIf, Rejection, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
 use crate::session::Session;
 
 impl Session<'_> {
     pub(super) fn permit_auth_destination(&mut self) -> Check {
-        match self.recipient.clone() {
-            Some(recipient) if self.is_authorized(&recipient)? => self.permit(
-                "permit_auth_destination",
-                None,
-                &Subject::new(recipient, class::RECIPIENT),
-            ),
-            _ => Ok(Verdict::Dunno),
+        let Some(recipient) = self.recipient.clone() else {
+            return Ok(Verdict::Dunno);
+        };
+        self.trace_address("permit_auth_destination", &recipient);
+        if !self.is_authorized(&recipient)? {
+            return Ok(Verdict::Dunno);
         }
+        let subject = Subject::new(recipient, class::RECIPIENT);
+        self.permit("permit_auth_destination", None, &subject)
     }
 
     pub(super) fn reject_unauth_destination(&mut self) -> Check {
@@ -56,6 +56,7 @@ impl Session<'_> {
         let Some(recipient) = self.recipient.clone() else {
             return Ok(Verdict::Dunno);
         };
+        self.trace_address("permit_mx_backup", &recipient);
         let subject = Subject::new(recipient.clone(), class::RECIPIENT);
         if self.is_authorized(&recipient)? {
             return self.permit("permit_mx_backup", None, &subject);
@@ -93,7 +94,7 @@ impl Session<'_> {
             {
                 return Err(format!(
                     "Unable to look up mail exchanger information: {}",
-                    short_reason(&error)
+                    error.kind.reason()
                 ));
             }
             Err(_) => return Ok(false),
@@ -161,6 +162,8 @@ impl Session<'_> {
         let Some(recipient) = self.recipient.clone() else {
             return Ok(Verdict::Dunno);
         };
+        self.trace_address("reject_unauth_destination", &recipient);
+        self.trace_address("permit_auth_destination", &recipient);
         if self.is_authorized(&recipient)? {
             return Ok(Verdict::Dunno);
         }

@@ -28,7 +28,13 @@ impl Session<'_> {
         }
     }
 
+    /// Tells which restriction looks at an address now, to those who read along.
+    pub(super) fn trace_address(&self, what: &str, address: &BString) {
+        log::debug!("{what}: {}", self.masked(address));
+    }
+
     fn reject_non_fqdn(&mut self, subject: Subject) -> Check {
+        self.trace_address("reject_non_fqdn_address", &subject.name);
         let full = address::domain(subject.name.as_ref()).is_some_and(|domain| {
             let domain = without_trailing_dot(domain);
             let is_name = domain.contains(&b'.')
@@ -67,6 +73,7 @@ impl Session<'_> {
     }
 
     fn reject_unknown_domain(&mut self, subject: Subject) -> Check {
+        self.trace_address("reject_unknown_address", &subject.name);
         let resolved = self.resolve(subject.name.as_ref());
         if resolved.failed() {
             return self.table_error(subject.name.as_ref());
@@ -118,6 +125,7 @@ impl Session<'_> {
 
     /// Why mail cannot go to a domain: it has neither mail servers nor addresses. `None`: it can.
     fn mail_domain_failure(&mut self, domain: &BStr) -> Option<ErrorKind> {
+        log::debug!("reject_unknown_mailhost: {}", self.masked(domain));
         let name = domain.to_str().ok().and_then(to_ascii);
         let Some(name) = name else {
             return Some(ErrorKind::NotFound);

@@ -44,6 +44,10 @@ impl Session<'_> {
             );
             return self.server_error();
         }
+        let class = (!list.is_empty()).then_some(subject.class);
+        if let Some(class) = class {
+            log::debug!(">>> START {class} RESTRICTIONS <<<");
+        }
         self.access.depth += 1;
         let result = self.evaluate_words(
             &mut Words {
@@ -53,6 +57,9 @@ impl Session<'_> {
             default_command,
         );
         self.access.depth -= 1;
+        if let (Some(class), false) = (class, is_abrupt(&result)) {
+            log::debug!(">>> END {class} RESTRICTIONS <<<");
+        }
         result
     }
 
@@ -66,13 +73,23 @@ impl Session<'_> {
             if self.access.defer_if_permit.is_some() && self.access.defer_if_reject.is_some() {
                 break;
             }
+            log::debug!("generic_checks: name={word}");
             if word.eq_ignore_ascii_case("warn_if_reject") {
                 if self.access.warn_if_reject == 0 {
                     self.access.warn_if_reject = self.access.depth;
                 }
                 continue;
             }
-            let verdict = self.one_restriction(&word, words, default_command)?;
+            let result = self.one_restriction(&word, words, default_command);
+            if !is_abrupt(&result) {
+                let name = default_command.filter(|_| word.contains(':'));
+                let status = self.status_of(&result);
+                log::debug!(
+                    "generic_checks: name={} status={status}",
+                    name.unwrap_or(&word)
+                );
+            }
+            let verdict = result?;
             if self.access.warn_if_reject >= self.access.depth {
                 self.access.warn_if_reject = 0;
             }
@@ -81,6 +98,15 @@ impl Session<'_> {
             }
         }
         Ok(Verdict::Dunno)
+    }
+
+    /// The outcome of a restriction, for those who read along: 0 nothing, 1 permitted, 2 refused.
+    fn status_of(&self, result: &Check) -> u8 {
+        match result {
+            Err(_) => 2,
+            Ok(Verdict::Permit) => 1,
+            Ok(Verdict::Dunno) => u8::from(self.access.discard),
+        }
     }
 
     fn one_restriction(
@@ -112,7 +138,7 @@ impl Session<'_> {
         if let Some(result) = self.about_addresses(&name) {
             return result;
         }
-        if let Some(result) = self.about_the_login(&name) {
+        if let Some(result) = self.about_the_login(&name, words.subject) {
             return result;
         }
         if is_table_command(&name) {
@@ -178,13 +204,14 @@ impl Session<'_> {
             "sleep" => {
                 let seconds = words.next().and_then(|text| text.parse::<u64>().ok());
                 let Some(seconds) = seconds else {
-                    log::warn!("restriction sleep requires time argument in seconds");
+                    log::warn!("restriction sleep must be followed by number");
                     return Some(self.server_error());
                 };
                 std::thread::sleep(Duration::from_secs(seconds));
                 Ok(Verdict::Dunno)
             }
             "reject_plaintext_session" => {
+                self.trace_client("reject_plaintext_session");
                 let code = self.config().get(params::PLAINTEXT_REJECT_CODE);
                 self.reject(
                     ErrorClass::POLICY,
@@ -194,6 +221,7 @@ impl Session<'_> {
                 )
             }
             "reject_unauth_pipelining" => {
+                log::debug!("reject_unauth_pipelining: {}", self.stage);
                 if !self.has_pipelined() {
                     return Some(Ok(Verdict::Dunno));
                 }
@@ -353,7 +381,7 @@ impl Session<'_> {
             "check_reverse_client_hostname_access" => {
                 let name = self.client.reverse_name.clone();
                 let subject = Subject::new(name.as_str(), class::UNVERIFIED_CLIENT);
-                let result = self.check_host_access(table, &name, &subject);
+                let result = self.check_reverse_client_access(table, &subject);
                 self.forbid_permit(command, &subject, result)
             }
             "check_helo_access" => match self.helo.clone() {
@@ -386,6 +414,10 @@ impl Session<'_> {
             },
         }
     }
+}
+
+fn is_abrupt(result: &Check) -> bool {
+    matches!(result, Err(rejection) if rejection.is_abrupt)
 }
 
 fn is_table_command(name: &str) -> bool {

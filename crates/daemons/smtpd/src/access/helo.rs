@@ -24,6 +24,7 @@ impl Session<'_> {
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
+        self.trace_address("reject_invalid_hostname", &subject.name);
         let name = without_trailing_dot(subject.name.as_ref());
         if host::valid_hostname(name).is_ok() || host::valid_hostaddr(name).is_ok() {
             return Ok(Verdict::Dunno);
@@ -57,6 +58,7 @@ impl Session<'_> {
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
+        self.trace_address("reject_non_fqdn_hostname", &subject.name);
         let name = without_trailing_dot(subject.name.as_ref());
         if host::valid_hostname(name).is_ok() && name.contains(&b'.') {
             return Ok(Verdict::Dunno);
@@ -78,6 +80,7 @@ impl Session<'_> {
         if let Some(result) = self.helo_literal(&subject) {
             return result;
         }
+        self.trace_address("reject_unknown_hostname", &subject.name);
         let Some(kind) = self.helo_lookup(&subject.name) else {
             return Ok(Verdict::Dunno);
         };
@@ -124,6 +127,7 @@ impl Session<'_> {
     /// `[address]`: fine when it is one, whatever the restriction.
     fn helo_literal(&mut self, subject: &Subject) -> Option<Check> {
         let inner = subject.name.strip_prefix(b"[")?;
+        self.trace_address("reject_invalid_hostaddr", &subject.name);
         let address = inner.strip_suffix(b"]").unwrap_or(inner);
         let is_address = inner.ends_with(b"]")
             && host::literal_address(BStr::new(address), false)

@@ -5,6 +5,7 @@
 use bstr::{BString, ByteSlice};
 use postern_config::params;
 
+use super::list::split;
 use super::{Check, Subject, Verdict, class};
 use crate::reply::ErrorClass;
 use crate::session::Session;
@@ -13,13 +14,15 @@ use crate::tables::MapName;
 /// What separates the users of an address.
 const SEPARATORS: &[u8] = b", \t\r\n";
 
+/// What `reject_sender_login_mismatch` stands for.
+const BOTH: &str = "reject_authenticated_sender_login_mismatch \
+                    reject_unauthenticated_sender_login_mismatch";
+
 impl Session<'_> {
     /// `reject_*_sender_login_mismatch`; `None` when `name` is none of them.
-    pub(super) fn about_the_login(&mut self, name: &str) -> Option<Check> {
+    pub(super) fn about_the_login(&mut self, name: &str, subject: &Subject) -> Option<Check> {
         Some(match name {
-            "reject_sender_login_mismatch" => self
-                .reject_wrong_login("reject_authenticated_sender_login_mismatch", false)
-                .and_then(|_| self.reject_no_login("reject_unauthenticated_sender_login_mismatch")),
+            "reject_sender_login_mismatch" => self.evaluate(&split(BOTH), subject, None),
             "reject_authenticated_sender_login_mismatch" => self.reject_wrong_login(name, false),
             "reject_unauthenticated_sender_login_mismatch" => self.reject_no_login(name),
             "reject_known_sender_login_mismatch" if !self.has_login_support(name) => {

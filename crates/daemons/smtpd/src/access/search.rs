@@ -32,6 +32,7 @@ impl Session<'_> {
         name: &str,
         subject: &Subject,
     ) -> Option<Check> {
+        log::debug!("check_domain_access: {}", self.masked(name.as_bytes()));
         let keys = host_keys(name, self.server.networks.access_parents);
         self.find_keys("check_domain_access", table, &keys, subject)
     }
@@ -43,6 +44,7 @@ impl Session<'_> {
         address: &str,
         subject: &Subject,
     ) -> Option<Check> {
+        log::debug!("check_addr_access: {address}");
         self.find_keys("check_addr_access", table, &address_keys(address), subject)
     }
 
@@ -56,10 +58,12 @@ impl Session<'_> {
         let subject = Subject::new(address.clone(), class);
         if address.is_empty() {
             let key = BString::from(self.server.set.null_access_key.as_str());
+            log::debug!("check_access: {key}");
             return self
                 .find_keys("check_mail_access", table, &[(key, Key::Whole)], &subject)
                 .unwrap_or(Ok(Verdict::Dunno));
         }
+        self.trace_address("check_mail_access", address);
         let resolved = self.resolve(address.as_ref());
         if resolved.failed() {
             return self.table_error(address.as_ref());
@@ -125,7 +129,12 @@ impl Session<'_> {
                 Ok(Some(value)) => {
                     return Some(self.apply_action(table, key.as_ref(), value.as_ref(), subject));
                 }
-                Err(_) => return Some(self.reject_unusable(subject)),
+                Err(_) => {
+                    log::debug!(
+                        "check_table_result: {table} 451 4.3.5 Server configuration error {key}"
+                    );
+                    return Some(self.reject_unusable(subject));
+                }
             }
         }
         None

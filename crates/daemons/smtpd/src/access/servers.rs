@@ -72,8 +72,25 @@ impl Session<'_> {
         let Some((subject, domain)) = self.server_access_subject(whose) else {
             return Ok(Verdict::Dunno);
         };
+        log::debug!(
+            "check_server_access: {} {}",
+            kind.name(),
+            self.masked(self.server_access_name(whose))
+        );
         let result = self.search_servers(table, kind, &domain, &subject);
         self.forbid_permit(command, &subject, result)
+    }
+
+    /// Whose servers are looked up, as those who read along see it.
+    fn server_access_name<'a>(&'a self, whose: Whose) -> &'a [u8] {
+        let text = |text: &'a Option<BString>| text.as_ref().map_or(&[][..], |text| text);
+        match whose {
+            Whose::Client => self.client.name.as_bytes(),
+            Whose::ReverseClient => self.client.reverse_name.as_bytes(),
+            Whose::Helo => text(&self.helo),
+            Whose::Sender => text(&self.sender),
+            Whose::Recipient => text(&self.recipient),
+        }
     }
 
     fn server_access_subject(&self, whose: Whose) -> Option<(Subject, BString)> {
@@ -133,7 +150,7 @@ impl Session<'_> {
                 log::warn!(
                     "Unable to look up {} host for {shown}: {}",
                     kind.name(),
-                    short_reason(&error)
+                    error.kind.reason()
                 );
                 return Ok(Verdict::Dunno);
             }
@@ -191,6 +208,10 @@ impl Session<'_> {
         subject: &Subject,
         left: &mut usize,
     ) -> Option<Check> {
+        let shown = kind.name();
+        if kind != ServerKind::A {
+            log::debug!("check_server_access: {shown} hostname check: {server}");
+        }
         if kind != ServerKind::A
             && let Some(result) = self.find_host(table, server, subject)
         {
@@ -209,6 +230,7 @@ impl Session<'_> {
                 return None;
             }
         };
+        log::debug!("check_server_access: {shown} host address check: {server}");
         for address in addresses {
             if *left == 0 {
                 return None;
@@ -219,20 +241,5 @@ impl Session<'_> {
             }
         }
         None
-    }
-}
-
-/// The resolver's own words for a failure, without what was asked.
-pub(super) fn short_reason(error: &DnsError) -> &'static str {
-    match error.kind {
-        ErrorKind::NotFound => "Host not found",
-        ErrorKind::NoData => "Host found but no data record of requested type",
-        ErrorKind::Retry => "Host not found, try again",
-        ErrorKind::Fail => "Non-recoverable error",
-        ErrorKind::Invalid => "Malformed or unexpected name server reply",
-        ErrorKind::Policy => "DNS reply filter policy",
-        // The resolver itself had no error.
-        ErrorKind::Filter => "Unknown error 0",
-        ErrorKind::NullMx => "Unknown error",
     }
 }

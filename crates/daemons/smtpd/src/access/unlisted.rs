@@ -42,6 +42,7 @@ impl Session<'_> {
     }
 
     fn check_listed(&mut self, subject: &Subject) -> Check {
+        log::debug!(">>> CHECKING {} VALIDATION MAPS <<<", subject.class);
         let resolved = self.resolve(subject.name.as_ref());
         if resolved.failed() {
             return self.table_error(subject.name.as_ref());

@@ -105,6 +105,7 @@ impl Session<'_> {
     }
 
     fn reject_unverified(&mut self, subject: &Subject, rules: &Rules) -> Check {
+        self.trace_address("reject_unverified_address", &subject.name);
         let known = self.server.verifier.ask(subject.name.as_ref());
         let reply = match known {
             Ok(reply) if reply.status == status::OK => reply,

@@ -258,7 +258,14 @@ impl Session<'_> {
         let list = Rc::clone(&self.server.set.local_header_rewrite_clients);
         let mut words = list.iter().map(String::as_str);
         while let Some(word) = words.next() {
+            log::debug!("smtpd_check_rewrite: trying: {word}");
             let name = word.to_ascii_lowercase();
+            if matches!(
+                name.as_str(),
+                "permit_inet_interfaces" | "permit_mynetworks"
+            ) {
+                self.trace_client(&name);
+            }
             let found = match name.as_str() {
                 "permit_inet_interfaces" => Ok(self.server.is_own_address(self.client.ip)),
                 "permit_mynetworks" => self

@@ -48,8 +48,7 @@ impl Session<'_> {
                 );
                 self.skip_line(limit)?;
             }
-            LineEnd::Lf => self.note_bare_lf()?,
-            LineEnd::CrLf => {}
+            LineEnd::Lf | LineEnd::CrLf => {}
         }
         if self.bare_newline == BareNewline::Allow {
             while line.last() == Some(&b'\r') {
@@ -58,6 +57,10 @@ impl Session<'_> {
         }
         if let Some(nul) = line.find_byte(0) {
             line.truncate(nul);
+        }
+        log::debug!("< {}: {}", self.client.namaddr, self.masked(&line));
+        if end == LineEnd::Lf {
+            self.note_bare_lf()?;
         }
         Ok(line.into())
     }

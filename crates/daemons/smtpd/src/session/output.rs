@@ -41,6 +41,7 @@ impl Session<'_> {
             std::thread::sleep(self.server.set.error_sleep_time);
         }
         for line in text.split(|byte| *byte == b'\n') {
+            log::debug!("> {}: {}", self.client.namaddr, self.masked(line));
             self.io.write_all(line)?;
             self.io.write_all(b"\r\n")?;
         }

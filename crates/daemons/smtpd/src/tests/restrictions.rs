@@ -70,11 +70,21 @@ fn check_relay_domains_speaks_of_the_recipient() {
 
 #[test]
 fn a_name_that_only_its_own_zone_vouches_for_is_unverified() {
-    last_reply(
-        "smtpd_client_restrictions = check_reverse_client_hostname_access static:reject",
-        &["HELO x", "MAIL FROM:<>", "RCPT TO:<alice@example.test>"],
-        "554 5.7.1 <localhost>: Unverified Client host rejected: Access denied",
-    );
+    let refused = "554 5.7.1 <localhost>: Unverified Client host rejected: Access denied";
+    // The table is asked for the client's address, too.
+    for (table, want) in [
+        ("static:reject", refused),
+        ("inline:{localhost=reject}", refused),
+        ("inline:{127.0.0.1=reject}", refused),
+        ("inline:{127.0=reject}", refused),
+        ("inline:{192.0.2.1=reject}", "250 2.1.5 Ok"),
+    ] {
+        last_reply(
+            &format!("smtpd_client_restrictions = check_reverse_client_hostname_access {table}"),
+            &["HELO x", "MAIL FROM:<>", "RCPT TO:<alice@example.test>"],
+            want,
+        );
+    }
 }
 
 #[test]

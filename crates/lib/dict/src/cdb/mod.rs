@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use self::reader::Reader;
+use self::reader::{Data, Reader};
 use crate::dbfile::{NulForms, cut_nul, warn_if_older};
+use crate::table::{Answer, one_by_one};
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
 
 pub(crate) use build::create;
@@ -19,14 +20,37 @@ pub(crate) use build::create;
 const TABLES: usize = 256;
 const HEADER: usize = TABLES * 8;
 
+/// Of nothing.
+const HASH: u32 = 5381;
+
 fn hash(key: &[u8]) -> u32 {
-    let step = |hash: u32, byte: &u8| hash.wrapping_mul(33) ^ u32::from(*byte);
-    // By pieces whose length is known, which makes the loop half as long.
-    let (pieces, rest) = key.as_chunks::<8>();
-    let hash = pieces
-        .iter()
-        .fold(5381, |hash, piece| piece.iter().fold(hash, step));
-    rest.iter().fold(hash, step)
+    hash_more(HASH, key)
+}
+
+fn step(hash: u32, byte: u8) -> u32 {
+    hash.wrapping_mul(33) ^ u32::from(byte)
+}
+
+fn hash_more(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(hash, |hash, byte| step(hash, *byte))
+}
+
+/// The hashes of four keys. Each step of one waits for the one before it, those of four do not.
+fn hash_four(keys: [&[u8]; 4]) -> [u32; 4] {
+    let common = keys.iter().map(|key| key.len()).min().unwrap_or(0);
+    let [a, b, c, d] = keys.map(|key| key.split_at_checked(common).unwrap_or_default());
+    let mut hashes = [HASH; 4];
+    for (((a, b), c), d) in a.0.iter().zip(b.0).zip(c.0).zip(d.0) {
+        let [e, f, g, h] = hashes;
+        hashes = [step(e, *a), step(f, *b), step(g, *c), step(h, *d)];
+    }
+    let [e, f, g, h] = hashes;
+    [
+        hash_more(e, a.1),
+        hash_more(f, b.1),
+        hash_more(g, c.1),
+        hash_more(h, d.1),
+    ]
 }
 
 fn malformed() -> io::Error {
@@ -43,29 +67,8 @@ struct Cdb {
     mtime: i64,
     tables: Vec<Slots>,
     forms: NulForms,
-    scratch: Vec<u8>,
-    /// The key that comes next and the one after it.
-    expected: [Expected; 2],
     /// Offset of the next record of a walk.
     next: u64,
-}
-
-/// A key that will be looked up, in stored form, and where to look for it first.
-#[derive(Debug, Default)]
-struct Expected {
-    form: Vec<u8>,
-    /// Whether the form has a NUL at its end.
-    with_nul: bool,
-    start: Option<Start>,
-}
-
-impl Expected {
-    fn is_for(&self, key: &BStr) -> bool {
-        match self.form.split_last() {
-            Some((0, form)) if self.with_nul => form == key,
-            _ => !self.with_nul && self.form == *key,
-        }
-    }
 }
 
 /// One of the hash tables.
@@ -122,8 +125,6 @@ pub(crate) fn open(
         mtime: status.mtime(),
         tables,
         forms: NulForms::new(flags),
-        scratch: Vec::new(),
-        expected: [Expected::default(), Expected::default()],
         next: 0,
     }))
 }
@@ -136,63 +137,72 @@ impl Slots {
     }
 }
 
-/// Where to look for a key in stored form; `None` when there is nothing.
-fn start(tables: &[Slots], key: &[u8]) -> Option<Start> {
-    let hash = hash(key);
-    let table = *tables.get(usize::try_from(hash % 256).ok()?)?;
-    (hash >> 8)
-        .checked_rem(table.count)
-        .map(|first| Start { hash, table, first })
-}
-
-/// Looks a key in stored form up.
-fn find(
-    reader: &mut Reader,
-    key: &[u8],
-    start: Option<Start>,
-    value: &mut BString,
-) -> io::Result<bool> {
-    let Some(start) = start else {
-        return Ok(false);
-    };
-    let table = u64::from(start.table.offset);
-    if table + u64::from(start.table.count) * 8 > reader.length() {
-        return Err(malformed());
-    }
-    let mut slot = start.first;
-    for _ in 0..start.table.count {
-        let (stored, position) = reader.pair(table + u64::from(slot) * 8)?;
-        if position == 0 {
-            return Ok(false);
-        }
-        if stored == start.hash && reader.record(u64::from(position), key, value)? {
-            return Ok(true);
-        }
-        slot += 1;
-        if slot == start.table.count {
-            slot = 0;
-        }
-    }
-    Ok(false)
-}
+/// Keys that are looked up together.
+const BATCH: usize = 32;
 
 impl Cdb {
-    /// Both forms of a key that nobody announced.
-    fn find_forms(&mut self, key: &BStr, value: &mut BString) -> io::Result<bool> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut answer = Ok(false);
-        for (with, form) in self.forms.keys(key, &mut scratch) {
-            let start = start(&self.tables, form);
-            answer = find(&mut self.reader, form, start, value);
-            match answer {
-                Ok(true) => self.forms.settle(with),
-                Ok(false) => continue,
-                Err(_) => {}
-            }
-            break;
+    /// Where to look for a key in stored form with this hash; `None` when there is nothing.
+    fn start(&self, hash: u32) -> Option<Start> {
+        let table = *self.tables.get(usize::try_from(hash % 256).ok()?)?;
+        (hash >> 8)
+            .checked_rem(table.count)
+            .map(|first| Start { hash, table, first })
+    }
+
+    /// Looks a key up whose hash is known; `nul` follows it in stored form.
+    fn find(&mut self, key: &[u8], nul: &[u8], hash: u32) -> io::Result<Option<Data>> {
+        match self.start(hash) {
+            Some(start) => self.reader.find(key, nul, start),
+            None => Ok(None),
         }
-        self.scratch = scratch;
-        answer
+    }
+
+    /// Looks up the forms of a key that come into question.
+    fn find_forms(&mut self, key: &[u8]) -> io::Result<Option<Data>> {
+        let hash = hash(key);
+        for (with, nul) in self.forms.endings() {
+            let data = self.find(key, nul, hash_more(hash, nul))?;
+            if data.is_some() {
+                self.forms.settle(with);
+                return Ok(data);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks up at most [`BATCH`] keys, whose stored form ends with `nul`. What they need first is on its way
+    /// from memory while hashes of others are computed.
+    fn find_batch(
+        &mut self,
+        keys: &[&BStr],
+        nul: &[u8],
+        answer: &mut Answer<'_>,
+    ) -> Result<(), LookupError> {
+        let mut starts = [None; BATCH];
+        for (keys, starts) in keys.chunks(4).zip(starts.chunks_mut(4)) {
+            let key = |number: usize| keys.get(number).map_or(&b""[..], |key| key);
+            let hashes = hash_four([key(0), key(1), key(2), key(3)]);
+            for (start, hash) in starts.iter_mut().zip(hashes) {
+                *start = self.start(hash_more(hash, nul));
+                if let Some(start) = start {
+                    self.reader.expect(start);
+                }
+            }
+        }
+        for start in starts.iter().flatten() {
+            self.reader.expect_record(start);
+        }
+        for (key, start) in keys.iter().zip(starts) {
+            let data = match start {
+                Some(start) => self.reader.find(key, nul, start),
+                None => Ok(None),
+            };
+            match data.and_then(|data| self.reader.value(data)) {
+                Ok(value) => answer(key, value.as_deref().map(BStr::new))?,
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Where the records end: the first hash table.
@@ -236,34 +246,32 @@ impl Table for Cdb {
         Ok(self.lookup_into(key, &mut value)?.then_some(value))
     }
     fn lookup_into(&mut self, key: &BStr, value: &mut BString) -> Result<bool, LookupError> {
-        // An announced key has one form; both only come into question until the first was found.
-        let known = match self.forms.only() {
-            Some(_) => self.expected.iter().find(|known| known.is_for(key)),
-            None => None,
-        };
-        match known {
-            Some(known) => find(&mut self.reader, &known.form, known.start, value),
-            None => self.find_forms(key, value),
-        }
-        .map_err(|error| self.failed(&error))
+        let data = self.find_forms(key);
+        let found = data.and_then(|data| self.reader.value(data)).map(|found| {
+            value.clear();
+            found.is_some_and(|found| {
+                value.extend_from_slice(&found);
+                true
+            })
+        });
+        found.map_err(|error| self.failed(&error))
     }
-    fn expect(&mut self, key: &BStr) {
-        let Some(with_nul) = self.forms.only() else {
-            return;
+    fn lookup_all(&mut self, keys: &[&BStr], answer: &mut Answer<'_>) -> Result<(), LookupError> {
+        self.reader.announce(keys.len());
+        let mut keys = keys;
+        let nul = loop {
+            // Until a key was found, both forms come into question.
+            if let Some(with) = self.forms.only() {
+                break NulForms::ending(with);
+            }
+            let Some((key, rest)) = keys.split_first() else {
+                return Ok(());
+            };
+            one_by_one(self, &[key], answer)?;
+            keys = rest;
         };
-        self.expected.swap(0, 1);
-        let [_, next] = &mut self.expected;
-        next.form.clear();
-        next.form.extend_from_slice(key);
-        if with_nul {
-            next.form.push(0);
-        }
-        next.with_nul = with_nul;
-        next.start = start(&self.tables, &next.form);
-        if let Some(start) = next.start {
-            let slot = u64::from(start.table.offset) + u64::from(start.first) * 8;
-            self.reader.expect(slot);
-        }
+        keys.chunks(BATCH)
+            .try_for_each(|keys| self.find_batch(keys, nul, answer))
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         if restart || self.next == 0 {
@@ -306,9 +314,7 @@ mod tests {
         for flags in [Flags::NONE, Flags::TRY1NULL] {
             let source = build(dir.path(), flags, &list);
             let mut table = open(&source, OpenMode::Read, Flags::NONE, true).unwrap();
-            for (at, (key, value)) in list.iter().enumerate() {
-                // What was said to come next may come, or something else.
-                table.expect(BStr::new(list[at / 2].0));
+            for (key, value) in &list {
                 assert_eq!(
                     table.lookup(BStr::new(key)),
                     Ok(Some(BString::from(*value))),
@@ -325,6 +331,54 @@ mod tests {
             assert_eq!(walked, many);
             assert!(!dir.path().join("t.cdb.tmp").exists());
         }
+    }
+
+    #[test]
+    fn many_keys_at_once_get_the_answers_of_each() {
+        let dir = tempfile::tempdir().unwrap();
+        // Files that are read by blocks to the end, and at once; keys of all lengths, one of them in no block.
+        for (count, flags) in [
+            (10, Flags::NONE),
+            (4000, Flags::TRY0NULL),
+            (20_000, Flags::NONE),
+        ] {
+            let many: Vec<(String, String)> = (0..count)
+                .map(|n| ("k".repeat(n % 70) + &n.to_string(), format!("value{n}")))
+                .chain([("long".repeat(3000), "long".repeat(5000))])
+                .collect();
+            let list: Vec<(&str, &str)> =
+                many.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let source = build(dir.path(), flags, &list);
+            let mut table = open(&source, OpenMode::Read, flags, true).unwrap();
+            let keys: Vec<String> = (0..count * 2)
+                .map(|n| "k".repeat(n % 70) + &n.to_string())
+                .chain(["long".repeat(3000), String::new(), "long".to_owned()])
+                .collect();
+            for keys in keys.chunks(77) {
+                let keys: Vec<&BStr> = keys.iter().map(BStr::new).collect();
+                let mut asked = keys.iter();
+                table
+                    .lookup_all(&keys, &mut |key, value| {
+                        assert_eq!(asked.next(), Some(&key));
+                        let want = list.iter().find(|entry| entry.0 == *key);
+                        assert_eq!(value, want.map(|entry| BStr::new(entry.1)), "{key}");
+                        Ok(())
+                    })
+                    .unwrap();
+                assert_eq!(asked.next(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_open_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = build(dir.path(), Flags::NONE, &[("a", "1"), ("bb", "22")]);
+        let mut table = open(&source, OpenMode::Read, Flags::TRY0NULL, true).unwrap();
+        let file = File::options().write(true).open(format!("{source}.cdb"));
+        file.unwrap().set_len(2050).unwrap();
+        let error = table.lookup_all(&[BStr::new("a")], &mut |_, _| panic!("an answer"));
+        assert!(error.is_err());
     }
 
     #[test]

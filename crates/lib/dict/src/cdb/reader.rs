@@ -1,20 +1,36 @@
 //! Bytes of a constant database, which nobody changes once it has its name.
 
-use bstr::BString;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::malformed;
+use super::{Start, malformed};
 use crate::blocks::{BLOCK, Blocks};
-use crate::dbfile::before_nul;
+use crate::dbfile::{before_nul, cut_nul};
+use postern_sys::memory::{LargePages, prefetch};
+
+/// Whoever announces a key for so many bytes of the file gets it whole at once; before, single blocks only.
+const SPARSE: u64 = 128 * 1024;
+/// The largest file of which that is true.
+const MOST: u64 = 128 * 1024 * 1024;
+
+/// Where the data of a record are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Data {
+    offset: u64,
+    length: u32,
+}
 
 /// The file and what was read of it.
 pub(super) struct Reader {
     file: File,
     length: u64,
     blocks: Blocks,
+    /// All bytes of the file, if they were read at once.
+    whole: Option<LargePages>,
+    /// How many keys were announced.
+    announced: u64,
 }
 
 impl Reader {
@@ -24,15 +40,13 @@ impl Reader {
             file,
             length,
             blocks: Blocks::for_length(length),
+            whole: None,
+            announced: 0,
         }
     }
 
     pub(super) fn file(&self) -> &File {
         &self.file
-    }
-
-    pub(super) fn length(&self) -> u64 {
-        self.length
     }
 
     /// Bytes of the file; what lies beyond its end makes it malformed.
@@ -42,6 +56,11 @@ impl Reader {
             return Err(malformed());
         }
         let position = usize::try_from(offset).map_err(|_| malformed())?;
+        if self.whole.is_some() {
+            let bytes = self.whole.as_deref().unwrap_or_default();
+            let bytes = bytes.get(position..position + wanted);
+            return bytes.map(Cow::Borrowed).ok_or_else(malformed);
+        }
         let start = position % BLOCK;
         let number = u32::try_from(position / BLOCK).map_err(|_| malformed())?;
         if start + wanted <= BLOCK {
@@ -62,58 +81,111 @@ impl Reader {
         Ok(Cow::Owned(bytes))
     }
 
-    /// Whether the record at `offset` has `key`; then its data, up to the first NUL, is in `value`.
-    pub(super) fn record(
+    /// Looks for a key whose stored form ends with `nul`, from its first slot on.
+    pub(super) fn find(
         &mut self,
-        offset: u64,
         key: &[u8],
-        value: &mut BString,
-    ) -> io::Result<bool> {
-        let (key_length, data_length) = self.pair(offset)?;
-        if usize::try_from(key_length).ok() != Some(key.len()) {
-            return Ok(false);
+        nul: &[u8],
+        start: Start,
+    ) -> io::Result<Option<Data>> {
+        let table = u64::from(start.table.offset);
+        if table + u64::from(start.table.count) * 8 > self.length {
+            return Err(malformed());
         }
-        let body = offset + 8;
-        if let Some(known) = self.here(body) {
-            // Both are in a block that is remembered: nearly always.
-            let start = known.get(..key.len());
-            if start.is_some_and(|stored| stored != key) {
-                return Ok(false);
+        let mut slot = start.first;
+        for _ in 0..start.table.count {
+            let (stored, position) = self.pair(table + u64::from(slot) * 8)?;
+            if position == 0 {
+                return Ok(None);
             }
-            let end = usize::try_from(data_length).map_err(|_| malformed())?;
-            let data = known
-                .get(key.len()..)
-                .and_then(|data| data.get(..end))
-                .filter(|_| body + u64::from(key_length) + u64::from(data_length) <= self.length);
-            if let Some(data) = data {
-                value.clear();
-                value.extend_from_slice(before_nul(data));
-                return Ok(true);
+            if stored == start.hash
+                && let Some(data) = self.record(u64::from(position), key, nul)?
+            {
+                return Ok(Some(data));
+            }
+            slot += 1;
+            if slot == start.table.count {
+                slot = 0;
             }
         }
-        if *self.read(body, key_length)? != *key {
-            return Ok(false);
-        }
-        let data = self.read(body + u64::from(key_length), data_length)?;
-        value.clear();
-        value.extend_from_slice(before_nul(&data));
-        Ok(true)
+        Ok(None)
     }
 
-    /// What is remembered from `offset` to the end of its block.
+    /// Where the data of the record at `offset` are, if it has this key.
+    fn record(&mut self, offset: u64, key: &[u8], nul: &[u8]) -> io::Result<Option<Data>> {
+        let (key_length, data_length) = self.pair(offset)?;
+        let wanted = key.len() + nul.len();
+        if usize::try_from(key_length).ok() != Some(wanted) {
+            return Ok(None);
+        }
+        let body = offset + 8;
+        // Comparing nothing with nothing takes longer in the C library than comparing the key: its one load
+        // from an address that is none costs a trap in some processors.
+        let is_same =
+            |stored: &[u8]| stored.starts_with(key) && (nul.is_empty() || stored.ends_with(nul));
+        // It is in a block that is remembered, nearly always.
+        let is_key = match self.here(body).and_then(|known| known.get(..wanted)) {
+            Some(stored) => is_same(stored),
+            None => is_same(&self.read(body, key_length)?),
+        };
+        Ok(is_key.then(|| Data {
+            offset: body + u64::from(key_length),
+            length: data_length,
+        }))
+    }
+
+    /// Data of a record, up to the first NUL.
+    pub(super) fn value(&mut self, data: Option<Data>) -> io::Result<Option<Cow<'_, [u8]>>> {
+        let Some(Data { offset, length }) = data else {
+            return Ok(None);
+        };
+        Ok(Some(match self.read(offset, length)? {
+            Cow::Borrowed(stored) => Cow::Borrowed(before_nul(stored)),
+            Cow::Owned(stored) => Cow::Owned(cut_nul(stored).into()),
+        }))
+    }
+
+    /// What is remembered from `offset` to the end of its block at least.
     fn here(&self, offset: u64) -> Option<&[u8]> {
         let position = usize::try_from(offset).ok()?;
+        if let Some(whole) = &self.whole {
+            return whole.get(position..);
+        }
         let block = self.blocks.get(u32::try_from(position / BLOCK).ok()?)?;
         block.get(position % BLOCK..)
     }
 
-    /// Says that what is at `offset` will be needed soon.
-    pub(super) fn expect(&self, offset: u64) {
-        if let Ok(position) = usize::try_from(offset)
-            && let Ok(number) = u32::try_from(position / BLOCK)
-        {
-            self.blocks.expect(number, position % BLOCK);
+    /// Says that so many keys will be looked up.
+    pub(super) fn announce(&mut self, keys: usize) {
+        let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+        self.announced = self.announced.saturating_add(keys);
+    }
+
+    /// Says that a key will be looked up soon.
+    pub(super) fn expect(&self, start: &Start) {
+        if let Some((whole, slot)) = self.first_slot(start) {
+            prefetch(whole, slot);
         }
+    }
+
+    /// Says that the record of a key will be needed soon, if its first slot has it.
+    pub(super) fn expect_record(&self, start: &Start) {
+        if let Some((whole, slot)) = self.first_slot(start)
+            && let Some(slot) = whole.get(slot..).and_then(|rest| rest.first_chunk::<8>())
+            && let (hash, position) = numbers(slot)
+            && hash == start.hash
+            && let Ok(position) = usize::try_from(position)
+        {
+            // Its key may be in the next line of the cache.
+            prefetch(whole, position);
+            prefetch(whole, position + 64);
+        }
+    }
+
+    /// Where a key is looked for first, in a file that is here.
+    fn first_slot(&self, start: &Start) -> Option<(&[u8], usize)> {
+        let slot = u64::from(start.table.offset) + u64::from(start.first) * 8;
+        Some((self.whole.as_deref()?, usize::try_from(slot).ok()?))
     }
 
     /// Two numbers.
@@ -131,12 +203,32 @@ impl Reader {
     }
 
     fn block(&mut self, number: u32) -> io::Result<&[u8]> {
-        if self.blocks.get(number).is_none() {
-            let start = u64::from(number) * u64::try_from(BLOCK).unwrap_or(0);
+        let start = u64::from(number) * u64::try_from(BLOCK).unwrap_or(0);
+        if self.whole.is_none() && self.blocks.get(number).is_none() {
             let left = usize::try_from(self.length.saturating_sub(start)).unwrap_or(BLOCK);
-            return self.blocks.load(&self.file, number, left);
+            if self.announced == 0 || self.length > MOST {
+                return self.blocks.load(&self.file, number, left);
+            }
+            if self.announced * SPARSE < self.length {
+                return self.blocks.load_one(&self.file, number, left);
+            }
+            self.read_all()?;
         }
-        self.blocks.get(number).ok_or_else(malformed)
+        let Some(whole) = &self.whole else {
+            return self.blocks.get(number).ok_or_else(malformed);
+        };
+        let start = usize::try_from(start).map_err(|_| malformed())?;
+        let rest = whole.get(start..).unwrap_or_default();
+        Ok(rest.get(..BLOCK).unwrap_or(rest))
+    }
+
+    fn read_all(&mut self) -> io::Result<()> {
+        let length = usize::try_from(self.length).map_err(|_| malformed())?;
+        let mut whole = LargePages::new(length);
+        self.file.read_exact_at(&mut whole, 0)?;
+        self.whole = Some(whole);
+        self.blocks = Blocks::default();
+        Ok(())
     }
 }
 

@@ -137,7 +137,7 @@ impl Session {
         end: Instant,
     ) -> io::Result<()> {
         let check = if verify {
-            Check::ChainAndName
+            Check::ChainAndAnyName
         } else {
             Check::Nothing
         };

@@ -201,6 +201,37 @@ fn tls_is_verified_when_asked_for() {
 }
 
 #[test]
+fn certificates_of_version_1_do_for_ldap_servers() {
+    let folder = Folder::new();
+    let test = "ldap with certificates of version 1";
+    if program(test, &["slapd"]).is_none() || !folder.version_1_certificates(test) {
+        return;
+    }
+    let Some((_server, port)) = directory(test, &folder) else {
+        return;
+    };
+    let path = |name: &str| folder.path(name).display().to_string();
+    let ask = |host: &str, authority: &str| {
+        let settings = format!(
+            "server_host = {host}:{port}\n{BASE}start_tls = yes\ntls_require_cert = yes\n\
+             tls_ca_cert_file = {authority}\n"
+        );
+        ask(
+            &mut *folder.table("ldap", OpenMode::Read, &settings),
+            "ann@example.test",
+        )
+    };
+    assert_eq!(ask("localhost", &path("ca.pem")), "carol");
+    assert_eq!(ask("localhost", &path("server.pem")), "carol");
+    let wrong_name = ask("127.0.0.1", &path("ca.pem"));
+    assert!(wrong_name.contains("not valid for name"), "{wrong_name}");
+    let other = Folder::new();
+    assert!(other.version_1_certificates(test));
+    let stranger = ask("localhost", &other.path("ca.pem").display().to_string());
+    assert!(stranger.contains("invalid peer certificate"), "{stranger}");
+}
+
+#[test]
 fn a_silent_server_costs_one_timeout_and_the_next_one_answers() {
     let folder = Folder::new();
     let Some((mut server, port)) = directory("dead ldap servers", &folder) else {

@@ -114,6 +114,15 @@ impl Folder {
         &self.config
     }
 
+    /// As [`Folder::certificates`], of X.509 version 1 and for localhost only.
+    pub(crate) fn version_1_certificates(&self, test: &str) -> bool {
+        let made = postern_testkit::version_1_certificates(self.directory.path());
+        if !made {
+            skip(test, "openssl is not installed");
+        }
+        made
+    }
+
     /// `ca.pem`, and `server.pem` with `server.key` for localhost and 127.0.0.1. False when openssl is not
     /// installed.
     pub(crate) fn certificates(&self, test: &str) -> bool {
