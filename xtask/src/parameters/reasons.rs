@@ -29,7 +29,6 @@ pub(super) const UNREAD: Reasons = &[
     ("smtpd_upstream_proxy_*",           "the proxy protocol is not built yet"),
     ("default_rbl_reply",                "DNS lists are not built yet"),
     ("rbl_reply_maps",                   "DNS lists are not built yet"),
-    ("smtpd_dns_reply_filter",           "DNS lists are not built yet"),
     ("maps_rbl_*",                       "DNS lists are not built yet"),
     ("qmqpd_*",                          "qmqpd is not built yet"),
     ("qmgr_fudge_factor",                "oqmgr is not built yet"),

@@ -18,6 +18,8 @@ use crate::tables::Tables;
 
 /// How often a canonical mapping is repeated.
 const MAX_CANONICAL: usize = 10;
+/// The list that is no table, in messages.
+const MASQUERADE_EXCEPTIONS: &str = "masquerade_exceptions";
 /// Bytes of an overlong result that a warning shows.
 const SHOWN_RESULT: usize = 300;
 
@@ -95,6 +97,17 @@ impl Map {
 }
 
 impl MapProblem {
+    /// Tells it in the log.
+    pub(crate) fn log(&self, queue_id: &str) {
+        // Of the list, the failure itself was told as a warning.
+        let level = if self.title == MASQUERADE_EXCEPTIONS {
+            log::Level::Info
+        } else {
+            log::Level::Warn
+        };
+        log::log!(level, "{queue_id}: {self}");
+    }
+
     fn new(map: Map, address: &BStr) -> Self {
         Self {
             title: map.title(),
@@ -300,7 +313,7 @@ impl Cleanup {
             return Ok(false);
         };
         let problem = |_| MapProblem {
-            title: "masquerade_exceptions",
+            title: MASQUERADE_EXCEPTIONS,
             address: None,
         };
         if self

@@ -5,7 +5,7 @@ use postern_ipc::cleanup::{flag, status};
 use postern_mail::address::eq_ignore_case;
 use postern_queue_file::RecordType;
 
-use crate::map::Map;
+use crate::map::{Map, MapProblem};
 use crate::message::{Message, send_option};
 use crate::settings::class;
 
@@ -51,9 +51,9 @@ impl Message<'_> {
     }
 
     /// Logs a failed mapping; the client is told to try again.
-    pub(crate) fn note_problem(&mut self, problem: Option<impl std::fmt::Display>) {
+    pub(crate) fn note_problem(&mut self, problem: Option<MapProblem>) {
         if let Some(problem) = problem {
-            log::warn!("{}: {problem}", self.queue_id);
+            problem.log(&self.queue_id);
             self.status |= status::WRITE;
         }
     }

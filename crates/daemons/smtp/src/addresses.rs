@@ -3,8 +3,7 @@
 
 use std::net::IpAddr;
 
-use bstr::ByteSlice;
-use postern_dict::Maps;
+use postern_dict::{Maps, ignores_dns_record};
 use postern_dns::{
     Answer, Data, DnsError, ErrorKind, HostErrorKind, Options, Record, Resolver, Type,
 };
@@ -139,7 +138,7 @@ impl Finder<'_> {
                 let status = match error.kind {
                     ErrorKind::NullMx => return Err(Failure::local("5.1.0", error.text).into()),
                     ErrorKind::Policy => return Err(Failure::local("4.7.0", error.text).into()),
-                    ErrorKind::Retry => "4.4.3",
+                    ErrorKind::Retry | ErrorKind::Filter => "4.4.3",
                     ErrorKind::Fail => "5.4.3",
                     _ => "5.4.4",
                 };
@@ -385,40 +384,14 @@ impl Finder<'_> {
     }
 
     /// Drops records that `smtp_dns_reply_filter` wants ignored.
-    fn filtered(
-        &mut self,
-        mut answer: Answer,
-        name: &str,
-        rtype: Type,
-    ) -> Result<Answer, DnsError> {
+    fn filtered(&mut self, answer: Answer, name: &str, rtype: Type) -> Result<Answer, DnsError> {
         if self.filter.is_empty() {
             return Ok(answer);
         }
-        let mut kept = Vec::with_capacity(answer.records.len());
-        for record in answer.records {
-            let text = record.to_string();
-            match self.filter.find(text.as_bytes().as_bstr(), false) {
-                Ok(None) => kept.push(record),
-                Ok(Some(action)) if action.eq_ignore_ascii_case(b"IGNORE") => {
-                    log::info!("ignoring DNS RR: {text}");
-                }
-                Ok(Some(_)) | Err(_) => {
-                    let text = format!(
-                        "Error looking up name={name} type={rtype}: Invalid DNS reply filter syntax"
-                    );
-                    return Err(DnsError {
-                        kind: ErrorKind::Retry,
-                        text,
-                        negative_ttl: None,
-                    });
-                }
-            }
-        }
-        if kept.is_empty() {
-            return Err(DnsError::new(ErrorKind::Policy, name, rtype));
-        }
-        answer.records = kept;
-        Ok(answer)
+        let filter = &mut *self.filter;
+        answer.filtered(name, rtype, |record| {
+            ignores_dns_record(filter, &record.to_string())
+        })
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
@@ -447,7 +420,7 @@ fn loop_failure(domain: &str, is_best: bool) -> NoTarget {
 
 fn address_failure(error: &DnsError) -> Failure {
     let status = match error.kind {
-        ErrorKind::Retry => "4.4.3",
+        ErrorKind::Retry | ErrorKind::Filter => "4.4.3",
         ErrorKind::Fail => "5.4.3",
         ErrorKind::Policy => "4.7.0",
         ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid | ErrorKind::NullMx => "5.4.4",
@@ -461,7 +434,7 @@ fn service_failure(error: &DnsError, domain: &str) -> Failure {
         return Failure::local("5.1.0", reason);
     }
     let status = match error.kind {
-        ErrorKind::Retry => "4.4.3",
+        ErrorKind::Retry | ErrorKind::Filter => "4.4.3",
         ErrorKind::Fail => "5.4.3",
         ErrorKind::Policy => "4.7.0",
         ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::Invalid | ErrorKind::NullMx => "5.4.4",

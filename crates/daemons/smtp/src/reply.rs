@@ -4,10 +4,11 @@ use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_dict::Maps;
+use postern_dict::Table;
 use postern_mail::printable::{Charset, mask};
 use postern_wire::{Channel, LineEnd};
 
+use crate::role::Role;
 use crate::trouble::Trouble;
 
 /// Bytes of one reply, garbage and cut-off line ends included, before the server counts as hostile.
@@ -73,8 +74,10 @@ pub struct ReplyContext<'a> {
     pub line_limit: usize,
     /// Whether commands are pipelined: then garbage is dangerous.
     pub pipelining: bool,
+    /// For names in warnings.
+    pub role: Role,
     /// `smtp_reply_filter`.
-    pub filter: &'a mut Maps,
+    pub filter: Option<&'a mut (dyn Table + 'static)>,
 }
 
 /// Reads one reply.
@@ -147,14 +150,18 @@ pub fn read(
 
 fn warn_garbage(context: &ReplyContext<'_>, line: &BStr) {
     let shown: String = line.to_str_lossy().chars().take(100).collect();
+    let (protocol, parameter) = match context.role {
+        Role::Smtp => ("ESMTP", "smtp_discard_ehlo_keyword_address_maps"),
+        Role::Lmtp => ("LMTP", "lmtp_discard_lhlo_keyword_address_maps"),
+    };
     log::warn!(
-        "{}: non-ESMTP response from {}: {shown}",
+        "{}: non-{protocol} response from {}: {shown}",
         context.queue_id,
         context.peer
     );
     log::warn!(
         "to prevent loss of mail, turn off command pipelining for {} with the \
-         smtp_discard_ehlo_keyword_address_maps parameter",
+         {parameter} parameter",
         context.address
     );
 }
@@ -205,10 +212,10 @@ fn read_line(
 }
 
 fn filter(context: &mut ReplyContext<'_>, line: BString) -> Result<BString, Trouble> {
-    if context.filter.is_empty() {
+    let Some(table) = &mut context.filter else {
         return Ok(line);
-    }
-    match context.filter.find(line.as_bstr(), false) {
+    };
+    match table.lookup(line.as_bstr()) {
         Ok(None) => Ok(line),
         Ok(Some(other)) => {
             log::info!(
@@ -217,7 +224,14 @@ fn filter(context: &mut ReplyContext<'_>, line: BString) -> Result<BString, Trou
             );
             Ok(other)
         }
-        Err(_) => Err(Trouble::Data),
+        Err(_) => {
+            log::warn!(
+                "{}: table {} lookup error for {line}",
+                context.queue_id,
+                table.name()
+            );
+            Err(Trouble::Data)
+        }
     }
 }
 
@@ -275,12 +289,6 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    /// Maps without tables, as an unset parameter gives.
-    pub(crate) fn no_maps() -> Maps {
-        let config = postern_config::Config::default();
-        Maps::open(&config, "none", "", postern_dict::Flags::default())
-    }
-
     fn read_from(bytes: &[u8]) -> Result<Reply, Trouble> {
         let (near, far) = postern_sys::socket::pair().unwrap();
         let mut far = Channel::new(far);
@@ -289,18 +297,41 @@ pub(crate) mod tests {
             let _ = far.write_all(&bytes);
             let _ = far.flush();
         });
-        let mut maps = no_maps();
         let mut context = ReplyContext {
             peer: "h[a]:25".into(),
             address: "a".into(),
             queue_id: "Q",
             line_limit: 64,
             pipelining: false,
-            filter: &mut maps,
+            role: Role::Smtp,
+            filter: None,
         };
         let result = read(&mut Channel::new(near), &mut context, &mut |_| ());
         writer.join().unwrap();
         result
+    }
+
+    #[test]
+    fn a_filter_that_fails_is_a_local_error() {
+        let config = postern_config::Config::default();
+        for (table, want) in [
+            ("fail:x", Err(Trouble::Data)),
+            ("regexp:{{/^220/ 554 5.7.1 no}}", Ok("554 5.7.1 no")),
+            ("inline:{other=554}", Ok("220 hello")),
+        ] {
+            let mut table = postern_dict::open(&config, table, postern_dict::Flags::NONE);
+            let mut context = ReplyContext {
+                peer: "h[a]:25".into(),
+                address: "a".into(),
+                queue_id: "Q",
+                line_limit: 64,
+                pipelining: false,
+                role: Role::Smtp,
+                filter: Some(table.as_mut()),
+            };
+            let line = filter(&mut context, "220 hello".into());
+            assert_eq!(line, want.map(BString::from));
+        }
     }
 
     #[test]

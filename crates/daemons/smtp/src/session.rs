@@ -212,7 +212,8 @@ impl Session {
             queue_id,
             line_limit: settings.reply_line_limit,
             pipelining: self.features.offered.has(Keywords::PIPELINING),
-            filter: &mut tables.reply_filter,
+            role: settings.role,
+            filter: tables.reply_filter.as_deref_mut(),
         };
         let record = self.record_history;
         let history = &mut self.history;
@@ -283,7 +284,8 @@ impl Session {
     /// The failure of a dialogue that broke.
     pub fn broken(&mut self, trouble: &Trouble, stage: Stage) -> Failure {
         self.keep = false;
-        self.dead = true;
+        // Before there is mail, the server may be told that there will be none.
+        self.dead = *trouble != Trouble::Data || stage.has_mail();
         match trouble {
             Trouble::Lost => Failure::local(
                 "4.4.2",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern_config::{Config, ConfigError, Param, params, words};
 use postern_dict::search::Extensions;
-use postern_dict::{DebugPeers, Flags, Maps, MatchKind, MatchList};
+use postern_dict::{DebugPeers, Flags, Maps, MatchKind, MatchList, Table};
 use postern_rewrite::LocalDomains;
 
 use crate::features::Keywords;
@@ -99,7 +99,7 @@ pub struct Settings {
 /// The tables.
 pub struct Tables {
     /// `smtp_reply_filter`.
-    pub reply_filter: Maps,
+    pub reply_filter: Option<Box<dyn Table>>,
     /// `smtp_discard_ehlo_keyword_address_maps`.
     pub discard_maps: Maps,
     /// `smtp_pix_workaround_maps`.
@@ -271,15 +271,15 @@ impl Timeouts {
 impl Tables {
     /// Opens every table of the role.
     pub fn open(config: &Config, role: Role) -> Self {
+        let flags = Flags::LOCK | Flags::FOLD_FIX | Flags::UTF8_REQUEST;
         let open = |smtp: Param<String>, lmtp: Param<String>| {
             let param = if role == Role::Smtp { smtp } else { lmtp };
-            Maps::open(
-                config,
-                param.info.name,
-                &config.get(param),
-                Flags::LOCK | Flags::FOLD_FIX | Flags::UTF8_REQUEST,
-            )
+            Maps::open(config, param.info.name, &config.get(param), flags)
         };
+        // One table, not a list.
+        let reply_filter = pick!(config, role, SMTP_REPLY_FILTER, LMTP_REPLY_FILTER);
+        let reply_filter =
+            (!reply_filter.is_empty()).then(|| postern_dict::open(config, &reply_filter, flags));
         let propagate = words::words(&config.get(params::PROPAGATE_UNMATCHED_EXTENSIONS))
             .any(|word| word.eq_ignore_ascii_case("generic"));
         let generic = Generic::new(
@@ -301,7 +301,7 @@ impl Tables {
             MatchKind::Text,
         );
         Self {
-            reply_filter: open(params::SMTP_REPLY_FILTER, params::LMTP_REPLY_FILTER),
+            reply_filter,
             discard_maps: open(
                 params::SMTP_DISCARD_EHLO_KEYWORD_ADDRESS_MAPS,
                 params::LMTP_DISCARD_LHLO_KEYWORD_ADDRESS_MAPS,

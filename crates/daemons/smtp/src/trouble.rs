@@ -59,6 +59,13 @@ pub enum Stage {
     Quit,
 }
 
+impl Stage {
+    /// Whether the server knows already that there is mail.
+    pub fn has_mail(self) -> bool {
+        !matches!(self, Self::Greeting | Self::Ehlo | Self::Helo | Self::Lhlo)
+    }
+}
+
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

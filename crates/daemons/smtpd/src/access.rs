@@ -12,6 +12,7 @@ mod evaluate;
 mod helo;
 mod list;
 mod login;
+pub(crate) mod map_spec;
 mod search;
 mod servers;
 mod unlisted;

@@ -4,9 +4,10 @@ use bstr::{BStr, BString};
 use postern_config::{Config, Look, params};
 use postern_dict::search::Extensions;
 use postern_dict::{
-    DebugPeers, Flags, LookupError, Maps, MatchKind, MatchList, parent_domain_matches,
+    DebugPeers, Flags, LookupError, Maps, MatchKind, MatchList, ignores_dns_record,
+    parent_domain_matches,
 };
-use postern_dns::Resolver;
+use postern_dns::{Answer, DnsError, Options, Resolver, Type};
 use postern_ipc::probe_sender::ProbeSender;
 use postern_rewrite::{AddressService, Context as RewriteContext};
 use postern_server::{Client, ClientKind, Context, SingleServer, StartError};
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::access::{Restrictions, Verifier};
+use crate::access::{Restrictions, Verifier, map_spec};
 use crate::limits::Limits;
 use crate::session::Session;
 use crate::settings::{BareNewline, Settings};
@@ -48,6 +49,8 @@ pub(crate) struct Server {
     probe_sender: Option<ProbeSender>,
     pub(crate) verifier: Verifier,
     pub(crate) dns: Resolver,
+    /// `smtpd_dns_reply_filter`.
+    dns_filter: Maps,
     /// Clients whose sessions are logged.
     pub(crate) debug_peers: DebugPeers,
     pub(crate) limits: Limits,
@@ -72,9 +75,6 @@ impl Server {
     pub(crate) fn new(config: &Config, service: &str) -> Result<Self, StartError> {
         let set = Settings::load(config).map_err(StartError::new)?;
         let restrictions = Restrictions::load(config);
-        restrictions
-            .require_relay_control()
-            .map_err(StartError::new)?;
         let own_addresses = postern_config::own_addresses(config)?;
         let networks = Networks::load(config, &set)?;
         let (maps, addresses) = (AddressMaps::open(config), AddressService::new(config));
@@ -90,6 +90,16 @@ impl Server {
             own_addresses,
         );
         server.open_tables();
+        server
+            .restrictions
+            .require_relay_control()
+            .map_err(StartError::new)?;
+        server.dns_filter = Maps::open(
+            config,
+            params::SMTPD_DNS_REPLY_FILTER.info.name,
+            &config.get(params::SMTPD_DNS_REPLY_FILTER),
+            Flags::FOLD_FIX,
+        );
         Ok(server)
     }
 
@@ -133,6 +143,7 @@ impl Server {
             probe_sender: ProbeSender::new(config).ok(),
             verifier: Verifier::new(config),
             dns: Resolver::system(),
+            dns_filter: Maps::open(config, "", "", Flags::NONE),
             debug_peers: DebugPeers::open(
                 config,
                 &config.get(params::DEBUG_PEER_LIST),
@@ -152,6 +163,22 @@ impl Server {
             set,
             restrictions,
         }
+    }
+
+    /// Asks the DNS; what `smtpd_dns_reply_filter` wants ignored is not in the answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Resolver::lookup`] and [`Answer::filtered`].
+    pub(crate) fn lookup_dns(&mut self, name: &str, rtype: Type) -> Result<Answer, DnsError> {
+        let answer = self.dns.lookup(name, rtype, Options::default())?;
+        if self.dns_filter.is_empty() {
+            return Ok(answer);
+        }
+        let filter = &mut self.dns_filter;
+        answer.filtered(name, rtype, |record| {
+            ignores_dns_record(filter, &record.to_string())
+        })
     }
 
     /// Opens what the lists name while that is still possible.
@@ -182,7 +209,14 @@ impl Server {
             );
         }
         for name in names.iter().filter(|name| !name.is_empty()) {
-            self.table(name);
+            if !name.starts_with('{') {
+                self.table(name);
+                continue;
+            }
+            match map_spec::table(name) {
+                Ok(table) => drop(self.table(table)),
+                Err(complaint) => complaint.iter().for_each(|line| log::warn!("{line}")),
+            }
         }
     }
 

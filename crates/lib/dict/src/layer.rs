@@ -216,6 +216,12 @@ impl Table for Layer {
             Prepared::NotUtf8 => Ok(true),
         }
     }
+    fn gather(&mut self) {
+        self.inner.gather();
+    }
+    fn flush(&mut self) -> Result<(), LookupError> {
+        self.inner.flush()
+    }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         self.inner.sequence(restart)
     }

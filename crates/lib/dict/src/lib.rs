@@ -26,6 +26,7 @@ pub mod dbfile;
 mod debug_peers;
 #[cfg(feature = "memcache")]
 mod digest;
+mod dns_filter;
 mod error;
 #[cfg_attr(
     not(all(feature = "ldap", feature = "memcache")),
@@ -77,6 +78,7 @@ mod unix;
 
 pub use cidr::{Net, NetError};
 pub use debug_peers::DebugPeers;
+pub use dns_filter::ignores_dns_record;
 pub use error::{ErrorKind, Lookup, LookupError, OpenError, io_text, shown};
 pub use flags::Flags;
 pub use layer::{Layer, decode_base64, fold_ascii, fold_key};

@@ -117,6 +117,17 @@ pub trait Table: Send {
     fn delete(&mut self, _key: &BStr) -> Result<bool, LookupError> {
         Err(LookupError::unsupported(self.name(), "delete"))
     }
+    /// Says that many changes come: they may be kept back, and the file locked, until [`Table::flush`] or
+    /// the end.
+    fn gather(&mut self) {}
+    /// Writes changes that were kept back, for others to see.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Table::update`].
+    fn flush(&mut self) -> Result<(), LookupError> {
+        Ok(())
+    }
     /// First (`restart`) or next entry in storage order.
     fn sequence(&mut self, _restart: bool) -> Lookup<(BString, BString)> {
         Err(LookupError::unsupported(self.name(), "sequence"))

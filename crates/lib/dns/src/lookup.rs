@@ -40,6 +40,34 @@ pub struct Answer {
     pub authenticated: bool,
 }
 
+impl Answer {
+    /// Drops the records of which `ignores` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Policy`] when nothing is left, [`ErrorKind::Filter`] when `ignores` fails.
+    pub fn filtered<E>(
+        mut self,
+        name: &str,
+        rtype: Type,
+        mut ignores: impl FnMut(&Record) -> Result<bool, E>,
+    ) -> Result<Self, DnsError> {
+        let mut kept = Vec::with_capacity(self.records.len());
+        for record in self.records {
+            match ignores(&record) {
+                Ok(true) => log::info!("ignoring DNS RR: {record}"),
+                Ok(false) => kept.push(record),
+                Err(_) => return Err(DnsError::new(ErrorKind::Filter, name, rtype)),
+            }
+        }
+        if kept.is_empty() {
+            return Err(DnsError::new(ErrorKind::Policy, name, rtype));
+        }
+        self.records = kept;
+        Ok(self)
+    }
+}
+
 /// What kind of failure a lookup ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -57,6 +85,8 @@ pub enum ErrorKind {
     NullMx,
     /// A reply filter dropped everything.
     Policy,
+    /// It is not known what the reply filter says.
+    Filter,
 }
 
 impl ErrorKind {
@@ -75,7 +105,10 @@ impl ErrorKind {
             Self::Retry => "Host not found, try again",
             Self::Fail => "Non-recoverable error",
             Self::Invalid => "Malformed or unexpected name server reply",
-            Self::NullMx | Self::Policy => "Unknown error",
+            Self::Policy => "DNS reply filter policy",
+            // The resolver itself had no error.
+            Self::Filter => "Unknown error 0",
+            Self::NullMx => "Unknown error",
         }
     }
 }
@@ -116,6 +149,11 @@ impl DnsError {
             ErrorKind::Policy => {
                 format!(
                     "Error looking up name={name} type={rtype}: DNS reply filter drops all results"
+                )
+            }
+            ErrorKind::Filter => {
+                format!(
+                    "Error looking up name={name} type={rtype}: Invalid DNS reply filter syntax"
                 )
             }
         };

@@ -295,6 +295,20 @@ impl Env {
         check(code).inspect_err(|_| self.abort_bulk())
     }
 
+    /// Begins a job that changes the contents, unless there is one; calls until [`Env::commit_bulk`] belong
+    /// to it. Whether it was begun now.
+    ///
+    /// # Errors
+    ///
+    /// The library's error.
+    pub fn begin_changes(&mut self) -> Result<bool, Error> {
+        if self.bulk.is_some() {
+            return Ok(false);
+        }
+        self.bulk = Some(self.begin(false)?);
+        Ok(true)
+    }
+
     /// Makes the job's contents the table's.
     ///
     /// # Errors

@@ -178,7 +178,10 @@ impl Sink {
                 .and_then(|()| {
                     postern_dict::open_own(config, type_name, OpenMode::ReadWriteCreate, flags)
                 })
-                .map(Self::Old)
+                .map(|mut table| {
+                    table.gather();
+                    Self::Old(table)
+                })
         } else {
             postern_dict::create(config, type_name, options.flags | Flags::OPEN_LOCK).map(Self::New)
         };
@@ -224,7 +227,10 @@ impl Sink {
                     .finish()
                     .unwrap_or_else(|error| give_up(&name, "write", &error));
             }
-            Self::Old(table) => {
+            Self::Old(mut table) => {
+                if let Err(error) = table.flush() {
+                    give_up(table.name(), "write", &error);
+                }
                 // The entries need other flags than the handle has, whose lock must go first.
                 drop(table);
                 replace(config, options, type_name, &trailer);

@@ -21,21 +21,42 @@ pub(crate) fn delete(config: &Config, options: &Options, key: &BStr) -> ExitCode
         .iter()
         .map(|operand| open(config, operand, OpenMode::ReadWrite, options))
         .collect();
-    let mut any = false;
-    let mut remove = |key: &BStr| {
-        for table in &mut tables {
-            match table.delete(key) {
-                Ok(removed) => any |= removed,
-                Err(error) => give_up(table.name(), "delete", &error),
-            }
-        }
-    };
-    if key == "-" {
-        each_line(&mut remove);
-    } else {
-        remove(key);
+    if key != "-" {
+        return found(remove(&mut tables, key));
     }
+    for table in &mut tables {
+        table.gather();
+    }
+    let mut any = false;
+    let mut input = Input::new(io::stdin());
+    while let Some(keys) = next_lines(&mut input, || flush(&mut tables)) {
+        for key in keys {
+            any |= remove(&mut tables, key);
+        }
+    }
+    flush(&mut tables);
     found(any)
+}
+
+/// Removes a key from all tables; whether one of them had it.
+fn remove(tables: &mut [Box<dyn Table>], key: &BStr) -> bool {
+    let mut any = false;
+    for table in tables {
+        match table.delete(key) {
+            Ok(removed) => any |= removed,
+            Err(error) => give_up(table.name(), "delete", &error),
+        }
+    }
+    any
+}
+
+/// Has changes written that were kept back.
+fn flush(tables: &mut [Box<dyn Table>]) {
+    for table in tables {
+        if let Err(error) = table.flush() {
+            give_up(table.name(), "delete", &error);
+        }
+    }
 }
 
 /// Calls `work` for each line of standard input.

@@ -2,7 +2,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::params;
-use postern_dns::{Data, ErrorKind, Families, HostErrorKind, Options, Type, to_ascii};
+use postern_dns::{Data, ErrorKind, Families, HostErrorKind, Type, to_ascii};
 use postern_ipc::rewrite::resolve_flag;
 use postern_mail::address;
 use std::net::IpAddr;
@@ -84,9 +84,14 @@ impl Session<'_> {
 
     /// Whether this system is a backup mail exchanger; an error is the reason why that is not known.
     fn is_mx_backup(&mut self, domain: &str) -> Result<bool, String> {
-        let answer = match self.server.dns.lookup(domain, Type::Mx, Options::default()) {
+        let answer = match self.server.lookup_dns(domain, Type::Mx) {
             Ok(answer) => answer,
-            Err(error) if error.kind == ErrorKind::Retry || error.kind == ErrorKind::Fail => {
+            Err(error)
+                if matches!(
+                    error.kind,
+                    ErrorKind::Retry | ErrorKind::Fail | ErrorKind::Policy | ErrorKind::Filter
+                ) =>
+            {
                 return Err(format!(
                     "Unable to look up mail exchanger information: {}",
                     error.kind.reason()

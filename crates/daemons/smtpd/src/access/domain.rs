@@ -2,7 +2,7 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::params;
-use postern_dns::{ErrorKind, Options, Type, to_ascii};
+use postern_dns::{ErrorKind, Type, to_ascii};
 use postern_ipc::rewrite::resolve_flag;
 use postern_mail::{address, host};
 
@@ -101,7 +101,13 @@ impl Session<'_> {
                 };
                 self.reject_subject(ErrorClass::POLICY, code, status, &subject, text)
             }
-            ErrorKind::Retry | ErrorKind::Fail => {
+            ErrorKind::Policy => {
+                log::warn!(
+                    "{domain}: MX or address lookup error: DNS reply filter drops all results"
+                );
+                Ok(Verdict::Dunno)
+            }
+            ErrorKind::Retry | ErrorKind::Fail | ErrorKind::Filter => {
                 let text = subject_text(&subject, b"Domain not found");
                 self.tempfail(self.server.set.unknown_address_tempfail, 450, status, text)
             }
@@ -126,16 +132,54 @@ impl Session<'_> {
         };
         let mut worst = None;
         for rtype in &[Type::Mx, Type::A, Type::Aaaa] {
-            match self.server.dns.lookup(&name, *rtype, Options::default()) {
+            match self.server.lookup_dns(&name, *rtype) {
                 Ok(_) => return None,
-                Err(error) if error.kind == ErrorKind::NullMx => return Some(ErrorKind::NullMx),
-                Err(error) => {
-                    if !matches!(worst, Some(ErrorKind::Retry | ErrorKind::Fail)) {
-                        worst = Some(error.kind);
-                    }
+                Err(error)
+                    if matches!(error.kind, ErrorKind::NullMx | ErrorKind::Invalid)
+                        || (error.kind == ErrorKind::Policy && *rtype == Type::Mx) =>
+                {
+                    return Some(error.kind);
                 }
+                Err(error) => worst = Some(worse(worst, error.kind)),
             }
         }
         worst
+    }
+}
+
+/// Which of two failures of lookups of the same name counts: what a filter dropped is there, and what is not
+/// known may be.
+pub(super) fn worse(earlier: Option<ErrorKind>, later: ErrorKind) -> ErrorKind {
+    let rank = |kind| match kind {
+        ErrorKind::Policy => 3,
+        ErrorKind::Retry | ErrorKind::Fail | ErrorKind::Filter => 2,
+        ErrorKind::Invalid => 1,
+        ErrorKind::NotFound | ErrorKind::NoData | ErrorKind::NullMx => 0,
+    };
+    match earlier {
+        Some(earlier) if rank(earlier) >= rank(later) => earlier,
+        _ => later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_filter_dropped_counts_more_than_failures_and_these_more_than_nothing() {
+        use ErrorKind::{Filter, Invalid, NoData, NotFound, Policy, Retry};
+        for (kinds, want) in [
+            ([NotFound, NoData, NoData], NotFound),
+            ([NoData, Invalid, NoData], Invalid),
+            ([NoData, Retry, Invalid], Retry),
+            ([Filter, NoData, Retry], Filter),
+            ([Retry, Policy, Filter], Policy),
+        ] {
+            let found = kinds
+                .into_iter()
+                .fold(None, |worst, kind| Some(worse(worst, kind)));
+            assert_eq!(found, Some(want), "{kinds:?}");
+        }
     }
 }

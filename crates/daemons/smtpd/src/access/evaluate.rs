@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::servers::ServerKind;
-use super::{Check, DeferIf, List, Subject, Verdict, class};
+use super::{Check, DeferIf, List, Subject, Verdict, class, map_spec};
 use crate::reply::ErrorClass;
 use crate::session::Session;
 
@@ -319,10 +319,17 @@ impl Session<'_> {
     /// Restrictions that need a block list or a policy service.
     fn in_other_services(&mut self, name: &str, words: &mut Words<'_>) -> Option<Check> {
         match name {
-            "check_sasl_access" | "check_ccert_access" => {
+            "check_sasl_access" => {
                 words.next();
                 Some(Ok(Verdict::Dunno))
             }
+            "check_ccert_access" => Some(match words.next() {
+                Some(table) if table.starts_with('{') && map_spec::table(table).is_err() => {
+                    log::warn!("See earlier parsing error messages for '{table}");
+                    self.server_error()
+                }
+                _ => Ok(Verdict::Dunno),
+            }),
             "reject_rbl_client"
             | "reject_rbl"
             | "reject_rhsbl_client"

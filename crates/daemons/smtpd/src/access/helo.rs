@@ -2,9 +2,10 @@
 
 use bstr::{BStr, BString, ByteSlice};
 use postern_config::params;
-use postern_dns::{ErrorKind, Options, Type};
+use postern_dns::{ErrorKind, Type};
 use postern_mail::host;
 
+use super::domain::worse;
 use super::{Check, Subject, Verdict, class, subject_text};
 use crate::reply::ErrorClass;
 use crate::session::Session;
@@ -84,7 +85,14 @@ impl Session<'_> {
             return Ok(Verdict::Dunno);
         };
         match kind {
-            ErrorKind::Retry | ErrorKind::Fail => {
+            ErrorKind::Policy => {
+                log::warn!(
+                    "{}: address or MX lookup error: DNS reply filter drops all results",
+                    subject.name
+                );
+                Ok(Verdict::Dunno)
+            }
+            ErrorKind::Retry | ErrorKind::Fail | ErrorKind::Filter => {
                 let text = subject_text(&subject, b"Host not found");
                 self.tempfail(self.server.set.unknown_helo_tempfail, 450, "4.7.1", text)
             }
@@ -105,21 +113,15 @@ impl Session<'_> {
         let Ok(name) = name.to_str() else {
             return Some(ErrorKind::NotFound);
         };
-        let mut worst = ErrorKind::NotFound;
+        let mut worst = None;
         for rtype in &[Type::A, Type::Aaaa, Type::Mx] {
-            match self.server.dns.lookup(name, *rtype, Options::default()) {
+            match self.server.lookup_dns(name, *rtype) {
                 Ok(_) => return None,
                 Err(error) if error.kind == ErrorKind::NullMx => return None,
-                Err(error) => {
-                    if matches!(error.kind, ErrorKind::Retry | ErrorKind::Fail)
-                        || worst == ErrorKind::NotFound
-                    {
-                        worst = error.kind;
-                    }
-                }
+                Err(error) => worst = Some(worse(worst, error.kind)),
             }
         }
-        Some(worst)
+        worst
     }
 
     /// `[address]`: fine when it is one, whatever the restriction.

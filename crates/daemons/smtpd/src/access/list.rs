@@ -133,14 +133,13 @@ impl Restrictions {
     }
 }
 
-/// Words of a list that are tables: arguments `type:name`, but not those of policy services and of
-/// restrictions that name domains.
+/// Words of a list that are tables, or whatever stands in braces where tables do; but not the arguments of
+/// policy services.
 fn list_tables(list: &[String]) -> impl Iterator<Item = &str> {
     let mut previous = "";
     list.iter().filter_map(move |word| {
         let argument_of = std::mem::replace(&mut previous, word);
-        let is_table = word.contains(':')
-            && !word.starts_with('{')
+        let is_table = (word.contains(':') || word.starts_with('{'))
             && !argument_of.eq_ignore_ascii_case("check_policy_service");
         is_table.then_some(word.as_str())
     })

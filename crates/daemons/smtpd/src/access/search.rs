@@ -34,7 +34,7 @@ impl Session<'_> {
     ) -> Option<Check> {
         log::debug!("check_domain_access: {}", self.masked(name.as_bytes()));
         let keys = host_keys(name, self.server.networks.access_parents);
-        self.find_keys(table, &keys, subject)
+        self.find_keys("check_domain_access", table, &keys, subject)
     }
 
     /// An address and its networks; `None` when no key is in the table.
@@ -45,7 +45,7 @@ impl Session<'_> {
         subject: &Subject,
     ) -> Option<Check> {
         log::debug!("check_addr_access: {address}");
-        self.find_keys(table, &address_keys(address), subject)
+        self.find_keys("check_addr_access", table, &address_keys(address), subject)
     }
 
     /// A sender or recipient, in the form that address resolution gives it.
@@ -60,7 +60,7 @@ impl Session<'_> {
             let key = BString::from(self.server.set.null_access_key.as_str());
             log::debug!("check_access: {key}");
             return self
-                .find_keys(table, &[(key, Key::Whole)], &subject)
+                .find_keys("check_mail_access", table, &[(key, Key::Whole)], &subject)
                 .unwrap_or(Ok(Verdict::Dunno));
         }
         self.trace_address("check_mail_access", address);
@@ -74,7 +74,7 @@ impl Session<'_> {
             self.server.networks.access_parents,
         );
         let result = self
-            .find_keys(table, &keys, &subject)
+            .find_keys("check_mail_access", table, &keys, &subject)
             .unwrap_or(Ok(Verdict::Dunno));
         // A recipient that is routed through this system needs more than a match of its last domain.
         let routed =
@@ -108,12 +108,18 @@ impl Session<'_> {
         self.server_error()
     }
 
+    /// `search` is for the complaint about a table in braces, see [`super::map_spec`].
     fn find_keys(
         &mut self,
+        search: &str,
         table: &str,
         keys: &[(BString, Key)],
         subject: &Subject,
     ) -> Option<Check> {
+        if table.starts_with('{') {
+            log::warn!("{search}: unexpected dictionary: {table}");
+            return Some(self.reject_unusable(subject));
+        }
         for (key, kind) in keys {
             match self
                 .server
@@ -124,13 +130,20 @@ impl Session<'_> {
                     return Some(self.apply_action(table, key.as_ref(), value.as_ref(), subject));
                 }
                 Err(_) => {
-                    let (error, text) = (ErrorClass::POLICY, "Server configuration error");
-                    log::debug!("check_table_result: {table} 451 4.3.5 {text} {key}");
-                    return Some(self.reject_subject(error, 451, "4.3.5", subject, text));
+                    log::debug!(
+                        "check_table_result: {table} 451 4.3.5 Server configuration error {key}"
+                    );
+                    return Some(self.reject_unusable(subject));
                 }
             }
         }
         None
+    }
+
+    /// What a table that cannot be used leads to.
+    fn reject_unusable(&mut self, subject: &Subject) -> Check {
+        let text = "Server configuration error";
+        self.reject_subject(ErrorClass::POLICY, 451, "4.3.5", subject, text)
     }
 }
 

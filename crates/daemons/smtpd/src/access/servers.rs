@@ -3,7 +3,7 @@
 //! Source: access(5), postconf(5) `check_sender_mx_access` and its relatives.
 
 use bstr::{BStr, BString, ByteSlice};
-use postern_dns::{Answer, Data, DnsError, ErrorKind, Families, Options, Type, to_ascii};
+use postern_dns::{Answer, Data, DnsError, ErrorKind, Families, Type, to_ascii};
 use postern_mail::{address, host};
 
 use super::{Check, Subject, Verdict, class};
@@ -137,10 +137,13 @@ impl Session<'_> {
         };
         let servers = match self.server_names(kind, &name) {
             Ok(servers) => servers,
-            Err(error) if error.kind == ErrorKind::NullMx => return Ok(Verdict::Dunno),
-            Err(error) => {
-                let shown = if error.kind == ErrorKind::Retry {
-                    name
+            Err((_, error)) if error.kind == ErrorKind::NullMx => return Ok(Verdict::Dunno),
+            Err((asked, error)) => {
+                let shown = if matches!(
+                    error.kind,
+                    ErrorKind::Retry | ErrorKind::Policy | ErrorKind::Filter
+                ) {
+                    asked
                 } else {
                     self.masked(&subject.name)
                 };
@@ -161,8 +164,12 @@ impl Session<'_> {
         Ok(Verdict::Dunno)
     }
 
-    /// Names of the servers of a domain.
-    fn server_names(&self, kind: ServerKind, domain: &str) -> Result<Vec<String>, DnsError> {
+    /// Names of the servers of a domain; an error comes with the name that was asked for.
+    fn server_names(
+        &mut self,
+        kind: ServerKind,
+        domain: &str,
+    ) -> Result<Vec<String>, (String, DnsError)> {
         let names = |answer: Answer| {
             let name = |record: postern_dns::Record| match record.data {
                 Data::Mx { exchange, .. } => Some(exchange),
@@ -171,22 +178,21 @@ impl Session<'_> {
             };
             answer.records.into_iter().filter_map(name).collect()
         };
-        let dns = &self.server.dns;
         match kind {
             ServerKind::A => Ok(vec![domain.to_owned()]),
-            ServerKind::Mx => match dns.lookup(domain, Type::Mx, Options::default()) {
+            ServerKind::Mx => match self.server.lookup_dns(domain, Type::Mx) {
                 Ok(answer) => Ok(names(answer)),
                 Err(error) if error.kind.is_absent() => Ok(vec![domain.to_owned()]),
-                Err(error) => Err(error),
+                Err(error) => Err((domain.to_owned(), error)),
             },
             ServerKind::Ns => {
                 let mut zone = domain;
                 loop {
-                    match dns.lookup(zone, Type::Ns, Options::default()) {
+                    match self.server.lookup_dns(zone, Type::Ns) {
                         Ok(answer) => return Ok(names(answer)),
                         Err(error) => match zone.split_once('.') {
                             Some((_, parent)) if error.kind.is_absent() => zone = parent,
-                            _ => return Err(error),
+                            _ => return Err((zone.to_owned(), error)),
                         },
                     }
                 }
@@ -214,6 +220,7 @@ impl Session<'_> {
         let families: Families = self.server.set.families;
         let addresses = match self.server.dns.host(server, families) {
             Ok(addresses) => addresses,
+            Err(_) if kind == ServerKind::A => return None,
             Err(error) => {
                 let what = format!("{} {}", subject.class, self.masked(&subject.name));
                 log::warn!(

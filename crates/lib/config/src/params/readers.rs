@@ -686,7 +686,7 @@ pub(super) const READERS: &[(&str, &str, &str)] = &[
     ("smtpd_delay_reject", "smtpd", ""),
     ("smtpd_discard_ehlo_keyword_address_maps", "smtpd", ""),
     ("smtpd_discard_ehlo_keywords", "smtpd", ""),
-    ("smtpd_dns_reply_filter", "", "DNS lists are not built yet"),
+    ("smtpd_dns_reply_filter", "smtpd", ""),
     ("smtpd_end_of_data_restrictions", "smtpd", ""),
     ("smtpd_enforce_tls", "smtpd", "TLS is not built yet"),
     ("smtpd_error_sleep_time", "smtpd", ""),

@@ -103,18 +103,52 @@ impl Btree<'_, '_> {
         }
     }
 
-    /// Stores a pair whose key is not there.
-    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
-        let (path, leaf) = self.descend(key)?;
-        let Err(place) = self.search(&leaf, key)? else {
-            return Err(leaf.damaged("key is there already"));
-        };
-        let pair = [self.store(key)?, self.store(value)?];
-        let mut items = leaf.items()?;
-        items.splice(place..place, pair);
-        if !fits(self.0.page_size(), &items) {
-            self.drop_foreign(&path, &mut items, &leaf)?;
+    /// Stores a pair; `false` when the key was there and was not to be replaced.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], replace: bool) -> io::Result<bool> {
+        let (path, mut leaf) = self.descend(key)?;
+        let found = self.search(&leaf, key)?;
+        if found.is_ok() && !replace {
+            return Ok(false);
         }
+        let place = match found {
+            Ok(index) => {
+                // The pair stays on its leaf or goes to a new one: it is never missing in the file.
+                self.free_leaf_item(leaf.btree_item(index + 1)?)?;
+                self.0.take(&leaf);
+                leaf.remove_btree_item(index + 1)?;
+                index + 1
+            }
+            Err(place) => place,
+        };
+        let mut new = Vec::with_capacity(2);
+        if found.is_err() {
+            new.push(self.store(key)?);
+        }
+        new.push(self.store(value)?);
+        if leaf.free_space()? >= new.iter().map(|item| room(item)).sum() {
+            self.0.take(&leaf);
+            for (item, index) in new.iter().zip(place..) {
+                leaf.insert_btree_item(index, item)?;
+            }
+            self.0.write(leaf);
+            return Ok(true);
+        }
+        let mut items = leaf.items_between(0..place)?;
+        let rest = leaf.items_between(place..leaf.entries())?;
+        items.extend(new.into_iter().chain(rest));
+        self.write_or_split(path, &leaf, items, place)?;
+        Ok(true)
+    }
+
+    /// Writes a leaf with more than it had: the item at `place` and its pair are new.
+    fn write_or_split(
+        &mut self,
+        path: Vec<Step>,
+        leaf: &Page,
+        mut items: Vec<Vec<u8>>,
+        place: usize,
+    ) -> io::Result<()> {
+        self.drop_foreign(&path, &mut items, leaf)?;
         if fits(self.0.page_size(), &items) {
             let page = Page::with_items(leaf.size(), leaf.shape(), &items, ALIGN)?;
             self.0.write(page);
@@ -123,29 +157,67 @@ impl Btree<'_, '_> {
         let at_end = leaf.next() == 0 && place + 2 == items.len();
         let middle = if at_end { place } else { middle(&items, 2) };
         let separator = self.separator(&items, middle)?;
-        self.split(path, &leaf, items, middle, separator)
+        self.split(path, leaf, items, middle, separator)
     }
 
     /// Removes `key`; `false` when it was not there.
     pub(super) fn remove(&mut self, key: &[u8]) -> io::Result<bool> {
-        let (path, leaf) = self.descend(key)?;
+        let (path, mut leaf) = self.descend(key)?;
         let Ok(index) = self.search(&leaf, key)? else {
             return Ok(false);
         };
-        let mut items = leaf.items()?;
-        for item in items.drain(index..index + 2) {
-            if let Some(Item::Chain { first, .. }) = parse_leaf(&item) {
-                self.0.free_chain(first)?;
-            }
+        let is_last = leaf.entries() == 2 && leaf.number != ROOT;
+        if is_last {
+            self.tidy_before(&path, &leaf)?;
         }
-        if items.is_empty() && leaf.number != ROOT {
+        for item in index..index + 2 {
+            self.free_leaf_item(leaf.btree_item(item)?)?;
+        }
+        if is_last {
             self.unlink(&path, &leaf)?;
             self.remove_child(path)?;
         } else {
-            self.0
-                .write(Page::with_items(leaf.size(), leaf.shape(), &items, ALIGN)?);
+            self.0.take(&leaf);
+            leaf.remove_btree_item(index + 1)?;
+            leaf.remove_btree_item(index)?;
+            self.0.write(leaf);
         }
         Ok(true)
+    }
+
+    fn free_leaf_item(&mut self, item: &[u8]) -> io::Result<()> {
+        match parse_leaf(item) {
+            Some(Item::Chain { first, .. }) => self.0.free_chain(first),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prepares the removal of an empty leaf, to which `path` leads, and of the pages above it that become
+    /// empty: the pages before take over their keys, and must not bring back what they still have from
+    /// before a split.
+    fn tidy_before(&mut self, path: &[Step], leaf: &Page) -> io::Result<()> {
+        let mut page = leaf;
+        for depth in (0..=path.len()).rev() {
+            let path = path.get(..depth).unwrap_or_default();
+            if let Some(before) = self.page_before(path, page)?
+                && let Some(first) = self.first_key(path)?
+            {
+                let mut items = before.items()?;
+                self.drop_from(&first, &mut items, &before)?;
+                if items.len() < before.entries() {
+                    // This is good without what comes, but not the other way round.
+                    self.0.commit()?;
+                    let tidy = Page::with_items(before.size(), before.shape(), &items, ALIGN)?;
+                    self.0.write(tidy);
+                    self.0.commit()?;
+                }
+            }
+            match path.last() {
+                Some(step) if step.page.entries() == 1 => page = &step.page,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     /// The pairs of the first leaf that has keys greater than `after` (of all keys for `None`).
@@ -445,19 +517,11 @@ impl Btree<'_, '_> {
         }
     }
 
-    /// Takes an empty page, to which `path` leads, out of the chain of its level and frees it.
-    ///
-    /// The page before takes over its keys, and must not bring back what it still has from before a
-    /// split: it is written first.
+    /// Takes an empty page, to which `path` leads, out of the chain of its level and frees it. The page
+    /// before takes over its keys ([`Self::tidy_before`]).
     fn unlink(&mut self, path: &[Step], page: &Page) -> io::Result<()> {
-        if let Some(before) = self.page_before(path, page)? {
-            let mut items = before.items()?;
-            if let Some(first) = self.first_key(path)? {
-                self.drop_from(&first, &mut items, &before)?;
-            }
-            let mut before = Page::with_items(before.size(), before.shape(), &items, ALIGN)?;
+        if let Some(mut before) = self.page_before(path, page)? {
             before.set_next(page.next());
-            self.0.mark_fresh(before.number);
             self.0.write(before);
         }
         self.link_back(page, page.previous())?;

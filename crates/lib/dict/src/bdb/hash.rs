@@ -80,16 +80,67 @@ impl Hash<'_, '_> {
         }
     }
 
+    /// Stores a pair; `false` when the key was there and was not to be replaced.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], replace: bool) -> io::Result<bool> {
+        let Some((page, index)) = self.find(key)? else {
+            self.insert(key, value)?;
+            return Ok(true);
+        };
+        if replace {
+            self.replace(page, index, key, value)?;
+        }
+        Ok(replace)
+    }
+
+    /// Gives the key at `index` of a page another value.
+    fn replace(
+        &mut self,
+        mut page: Page,
+        index: usize,
+        key: &[u8],
+        value: &[u8],
+    ) -> io::Result<()> {
+        let old = page.hash_item(index + 1)?.to_vec();
+        let new = self.store(value)?;
+        if page.free_space()? + old.len() >= new.len() {
+            self.0.take(&page);
+            page.remove_hash_items(index + 1, 1)?;
+            page.insert_hash_item(index + 1, &new)?;
+            self.0.write(page);
+        } else {
+            self.replace_in_bucket(key, new)?;
+        }
+        self.free_item(&old)
+    }
+
+    /// Gives a key another value for which its page has no room. All pages of the bucket but the first are
+    /// replaced, so that the key is never missing or there twice in the file.
+    fn replace_in_bucket(&mut self, key: &[u8], value: Vec<u8>) -> io::Result<()> {
+        let bucket = self.bucket_of(hash(key));
+        let (mut pairs, others) = self.contents(bucket)?;
+        if let Some((_, pair)) = pairs.iter_mut().find(|(other, _)| other == key) {
+            pair.1 = value;
+        }
+        self.fill(bucket, pairs)?;
+        for page in others {
+            self.0.free(page);
+        }
+        Ok(())
+    }
+
     /// Stores a pair whose key is not there.
-    pub(super) fn insert(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+    fn insert(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         let pair = [self.store(key)?, self.store(value)?];
         let bucket = self.bucket_of(hash(key));
         let needed = pair[0].len() + pair[1].len() + SLOTS;
         let mut last = None;
         let mut walk = self.walk(bucket)?;
-        while let Some(page) = walk.next(self)? {
-            if free_space(&page)? >= needed {
-                let page = self.with_pair(&page, key, pair)?;
+        while let Some(mut page) = walk.next(self)? {
+            if page.free_space()? >= needed {
+                let place = self.place(&page, key)?;
+                self.0.take(&page);
+                page.insert_hash_item(place, &pair[0])?;
+                page.insert_hash_item(place + 1, &pair[1])?;
                 self.0.write(page);
                 return self.count(1);
             }
@@ -119,18 +170,23 @@ impl Hash<'_, '_> {
         let Some((page, index)) = self.find(key)? else {
             return Ok(false);
         };
-        let mut items = page.items()?;
-        for item in items.drain(index..index + 2) {
-            self.free_item(&item, page.number)?;
+        self.remove_at(page, index)?;
+        Ok(true)
+    }
+
+    /// Removes the pair at `index` of a page.
+    fn remove_at(&mut self, mut page: Page, index: usize) -> io::Result<()> {
+        for item in index..index + 2 {
+            self.free_item(page.hash_item(item)?)?;
         }
-        if items.is_empty() && (page.previous() != 0 || page.next() != 0) {
+        if page.entries() == 2 && (page.previous() != 0 || page.next() != 0) {
             self.drop_page(&page)?;
         } else {
-            self.0
-                .write(Page::with_items(page.size(), page.shape(), &items, 1)?);
+            self.0.take(&page);
+            page.remove_hash_items(index, 2)?;
+            self.0.write(page);
         }
-        self.count(-1)?;
-        Ok(true)
+        self.count(-1)
     }
 
     /// Buckets in use.
@@ -145,7 +201,10 @@ impl Hash<'_, '_> {
         while let Some(page) = walk.next(self)? {
             for index in pair_indices(&page) {
                 let key = self.bytes(page.hash_item(index)?, page.number)?;
-                pairs.push((key, self.bytes(page.hash_item(index + 1)?, page.number)?));
+                // A process that died may have left pairs in a bucket that was being split.
+                if self.bucket_of(hash(&key)) == bucket {
+                    pairs.push((key, self.bytes(page.hash_item(index + 1)?, page.number)?));
+                }
             }
         }
         Ok(pairs)
@@ -212,28 +271,32 @@ impl Hash<'_, '_> {
         off_page_item(first, data.len())
     }
 
-    fn free_item(&mut self, item: &[u8], page: u32) -> io::Result<()> {
-        match parse(item).ok_or_else(|| damaged(page, "unknown item type"))? {
-            Item::Here(_) => Ok(()),
-            Item::Chain { first, .. } => self.0.free_chain(first),
+    /// Frees the pages that an item has outside.
+    fn free_item(&mut self, item: &[u8]) -> io::Result<()> {
+        match parse(item) {
+            Some(Item::Chain { first, .. }) => self.0.free_chain(first),
+            _ => Ok(()),
         }
     }
 
-    /// The page with one more pair: at its place on sorted pages, at the end on others.
-    fn with_pair(&self, page: &Page, key: &[u8], pair: [Vec<u8>; 2]) -> io::Result<Page> {
-        let mut items = page.items()?;
-        let mut place = items.len();
-        if page.kind() == HASH {
-            for index in pair_indices(page) {
-                let stored = self.bytes(page.hash_item(index)?, page.number)?;
-                if stored.as_slice().cmp(key) == Ordering::Greater {
-                    place = index;
-                    break;
+    /// Where a new pair comes: at its place on sorted pages, at the end on others.
+    fn place(&self, page: &Page, key: &[u8]) -> io::Result<usize> {
+        if page.kind() != HASH {
+            return Ok(page.entries());
+        }
+        for index in pair_indices(page) {
+            let item = page.hash_item(index)?;
+            let order = match parse(item).ok_or_else(|| page.damaged("unknown item type"))? {
+                Item::Here(data) => data.cmp(key),
+                Item::Chain { first, total } => {
+                    self.0.read_chain(first, total)?.as_slice().cmp(key)
                 }
+            };
+            if order == Ordering::Greater {
+                return Ok(index);
             }
         }
-        items.splice(place..place, pair);
-        Page::with_items(page.size(), page.shape(), &items, 1)
+        Ok(page.entries())
     }
 
     /// Takes an empty page out of its bucket's chain. The first page has a fixed place, so there
@@ -312,26 +375,15 @@ impl Hash<'_, '_> {
             self.0.write(self.empty(first + (new - 1)));
         }
         let old = new & low;
+        let (pairs, others) = self.contents(old)?;
         let mut kept = Vec::new();
         let mut moved = Vec::new();
-        let mut spare_pages = Vec::new();
-        let mut walk = self.walk(old)?;
-        while let Some(page) = walk.next(self)? {
-            for index in pair_indices(&page) {
-                let key = self.bytes(page.hash_item(index)?, page.number)?;
-                let pair = (
-                    page.hash_item(index)?.to_vec(),
-                    page.hash_item(index + 1)?.to_vec(),
-                );
-                let list = if hash(&key) & high == new {
-                    &mut moved
-                } else {
-                    &mut kept
-                };
-                list.push((key, pair));
-            }
-            if page.previous() != 0 {
-                spare_pages.push(page.number);
+        for (key, pair) in pairs {
+            match hash(&key) & high {
+                bucket if bucket == new => moved.push((key, pair)),
+                bucket if bucket == old => kept.push((key, pair)),
+                // Left by a process that died while it split the bucket another time.
+                _ => {}
             }
         }
         self.0.set_meta(MAX_BUCKET, new);
@@ -342,10 +394,28 @@ impl Hash<'_, '_> {
         for (bucket, pairs) in [(old, kept), (new, moved)] {
             self.fill(bucket, pairs)?;
         }
-        for page in spare_pages {
+        for page in others {
             self.0.free(page);
         }
         Ok(())
+    }
+
+    /// All pairs of a bucket, and its pages but the first.
+    fn contents(&self, bucket: u32) -> io::Result<(Vec<KeyedPair>, Vec<u32>)> {
+        let mut pairs = Vec::new();
+        let mut others = Vec::new();
+        let mut walk = self.walk(bucket)?;
+        while let Some(page) = walk.next(self)? {
+            for index in pair_indices(&page) {
+                let (key, value) = (page.hash_item(index)?, page.hash_item(index + 1)?);
+                let pair = (key.to_vec(), value.to_vec());
+                pairs.push((self.bytes(key, page.number)?, pair));
+            }
+            if page.previous() != 0 {
+                others.push(page.number);
+            }
+        }
+        Ok((pairs, others))
     }
 
     fn empty(&self, number: u32) -> Page {
@@ -441,16 +511,6 @@ fn group_of(bucket: u32) -> u32 {
 
 fn pair_indices(page: &Page) -> impl Iterator<Item = usize> + use<> {
     (0..page.entries() / 2).map(|pair| pair * 2)
-}
-
-fn free_space(page: &Page) -> io::Result<usize> {
-    let used = match page.entries().checked_sub(1) {
-        Some(last) => page.size() - page.slot(last)?,
-        None => 0,
-    };
-    Ok(page
-        .size()
-        .saturating_sub(HEADER + 2 * page.entries() + used))
 }
 
 /// A walk along the pages of a bucket.

@@ -8,6 +8,8 @@ mod btree;
 mod build;
 mod create;
 mod hash;
+#[cfg(test)]
+mod killed;
 mod page;
 mod pager;
 mod table;

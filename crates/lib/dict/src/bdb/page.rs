@@ -3,7 +3,7 @@
 //! Everything read is checked against the page; nothing here knows files. Source: bdb-format.md §1.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 /// Bytes of a page header.
@@ -211,11 +211,7 @@ impl Page {
 
     /// Item `index` of a hash page: type byte and payload.
     pub(super) fn hash_item(&self, index: usize) -> io::Result<&[u8]> {
-        let end = match index.checked_sub(1) {
-            Some(before) => self.slot(before)?,
-            None => self.size(),
-        };
-        let start = self.slot(index)?;
+        let (start, end) = (self.slot(index)?, self.hash_end(index)?);
         self.bytes
             .get(start..end)
             .filter(|item| !item.is_empty())
@@ -238,9 +234,127 @@ impl Page {
         self.bytes.get(start..start + size).ok_or_else(bad)
     }
 
+    /// Where items start, in index order.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        let index = HEADER..HEADER + 2 * self.entries();
+        let starts = self.bytes.get(index).unwrap_or_default().as_chunks().0;
+        starts.iter().map(|&start| u16::from_le_bytes(start).into())
+    }
+
+    /// Where the first byte of an item is; the page's end without items.
+    fn lowest(&self) -> io::Result<usize> {
+        let lowest = self.starts().fold(self.size(), usize::min);
+        if lowest < HEADER + 2 * self.entries() {
+            return Err(self.damaged("bad item offset"));
+        }
+        Ok(lowest)
+    }
+
+    /// Bytes for more items and their index entries.
+    pub(super) fn free_space(&self) -> io::Result<usize> {
+        Ok(self.lowest()? - (HEADER + 2 * self.entries()))
+    }
+
+    /// Removes item `index` of a btree page.
+    pub(super) fn remove_btree_item(&mut self, index: usize) -> io::Result<()> {
+        let start = self.slot(index)?;
+        let length = self.btree_item(index)?.len().next_multiple_of(4);
+        let end = (start + length).min(self.size());
+        let is_shared = self.starts().filter(|&other| other == start).count() > 1;
+        self.remove_items(index, 1, start..if is_shared { start } else { end })
+    }
+
+    /// Removes `count` items of a hash page from `index` on.
+    pub(super) fn remove_hash_items(&mut self, index: usize, count: usize) -> io::Result<()> {
+        let end = self.hash_end(index)?;
+        let start = self.slot(index + count - 1)?;
+        if start >= end {
+            return Err(self.damaged("bad item order"));
+        }
+        self.remove_items(index, count, start..end)
+    }
+
+    /// Removes items that have these bytes; what is before the bytes moves up.
+    fn remove_items(&mut self, index: usize, count: usize, gap: Range<usize>) -> io::Result<()> {
+        let lowest = self.lowest()?;
+        let new_lowest = lowest + gap.len();
+        self.move_items(lowest..gap.start, new_lowest);
+        let (first, end) = (HEADER + 2 * index, HEADER + 2 * self.entries());
+        self.bytes.copy_within(first + 2 * count..end, first);
+        self.set_entries(self.entries() - count, new_lowest);
+        Ok(())
+    }
+
+    /// Moves the bytes of some items, with the index entries that point there.
+    fn move_items(&mut self, from: Range<usize>, to: usize) {
+        let index = HEADER..HEADER + 2 * self.entries();
+        let slots = self.bytes.get_mut(index).unwrap_or_default();
+        for slot in slots.as_chunks_mut().0 {
+            let start = usize::from(u16::from_le_bytes(*slot));
+            if from.contains(&start) {
+                let moved = u16::try_from(start + to - from.start).unwrap_or(0);
+                *slot = moved.to_le_bytes();
+            }
+        }
+        self.bytes.copy_within(from, to);
+    }
+
+    /// Adds an item of a btree page at `index`; the caller has seen to it that there is room.
+    pub(super) fn insert_btree_item(&mut self, index: usize, item: &[u8]) -> io::Result<()> {
+        let start = self.lowest_with(index, item.len().next_multiple_of(4))?;
+        self.insert_item(index, item, start, start);
+        Ok(())
+    }
+
+    /// Adds an item of a hash page at `index`, before the bytes of those behind it; the caller has seen
+    /// to it that there is room.
+    pub(super) fn insert_hash_item(&mut self, index: usize, item: &[u8]) -> io::Result<()> {
+        let lowest = self.lowest_with(index, item.len())?;
+        let end = self.hash_end(index)?;
+        self.move_items(lowest + item.len()..end, lowest);
+        self.insert_item(index, item, end - item.len(), lowest);
+        Ok(())
+    }
+
+    /// Where items will start with `length` more bytes and one more at `index`.
+    fn lowest_with(&self, index: usize, length: usize) -> io::Result<usize> {
+        let used = HEADER + 2 * (self.entries() + 1);
+        self.lowest()?
+            .checked_sub(length)
+            .filter(|&start| index <= self.entries() && start >= used)
+            .ok_or_else(|| self.damaged("items do not fit"))
+    }
+
+    fn insert_item(&mut self, index: usize, item: &[u8], start: usize, lowest: usize) {
+        let (first, end) = (HEADER + 2 * index, HEADER + 2 * self.entries());
+        self.bytes[start..start + item.len()].copy_from_slice(item);
+        self.bytes.copy_within(first..end, first + 2);
+        put_u16(&mut self.bytes, first, u16::try_from(start).unwrap_or(0));
+        self.set_entries(self.entries() + 1, lowest);
+    }
+
+    fn set_entries(&mut self, entries: usize, lowest: usize) {
+        put_u16(&mut self.bytes, 20, u16::try_from(entries).unwrap_or(0));
+        // An empty page of 65536 bytes has 0 here, like the reference.
+        put_u16(&mut self.bytes, 22, u16::try_from(lowest).unwrap_or(0));
+    }
+
+    /// Where item `index` of a hash page ends, also that of one which is to come.
+    fn hash_end(&self, index: usize) -> io::Result<usize> {
+        match index.checked_sub(1) {
+            Some(before) => self.slot(before),
+            None => Ok(self.size()),
+        }
+    }
+
     /// Copies of all items.
     pub(super) fn items(&self) -> io::Result<Vec<Vec<u8>>> {
-        (0..self.entries())
+        self.items_between(0..self.entries())
+    }
+
+    /// Copies of these items.
+    pub(super) fn items_between(&self, indices: Range<usize>) -> io::Result<Vec<Vec<u8>>> {
+        indices
             .map(|index| match self.kind() {
                 BTREE_LEAF | BTREE_INTERNAL => self.btree_item(index),
                 _ => self.hash_item(index),

@@ -1,8 +1,8 @@
 //! A file of pages: reading, changing as a unit, allocation, and chains of overflow pages.
 //!
-//! Changes collect in memory and are written by [`Pager::commit`], in an order that a process may
-//! be killed at any time: what is written points only at what is there, so that every entry but
-//! the changed one can be found. At worst pages are never used again, and an entry of a bucket or
+//! Changes, of one operation or of many, collect in memory and are written by [`Pager::commit`], in an
+//! order that a process may be killed at any time: what is written points only at what is there, so that
+//! every entry but the changed ones can be found, and these are as they were or as they should be. At worst pages are never used again, and an entry of a bucket or
 //! page that was being split shows twice in a listing. This module does not know what keys are. Source: bdb-format.md §1.
 
 use std::cell::RefCell;
@@ -14,8 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::page::{
-    Bytes, HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u16, get_u32, number, put_u16,
-    put_u32,
+    Bytes, HEADER, INVALID, OVERFLOW, Page, Shape, at, damaged, get_u32, number, put_u16, put_u32,
 };
 use super::{Kind, OpenProblem};
 use crate::dbfile::FRESH;
@@ -35,6 +34,9 @@ const MOST_CACHED_BYTES: usize = 128 << 20;
 /// fractions of seconds take them from the kernel's clock tick, others count whole or two seconds.
 const SETTLED: Duration = Duration::from_millis(30);
 const SETTLED_COARSE: Duration = Duration::from_secs(3);
+
+/// Bytes of pages that wait to be written.
+const MOST_WAITING: usize = 32 << 20;
 
 /// Pages that are remembered, and the state of the file that they are from.
 #[derive(Debug, Default)]
@@ -163,12 +165,18 @@ impl<'a> Source<'a> {
     }
 }
 
-/// One operation on a database file.
+/// One operation on a database file, or more of them that are written together.
 #[derive(Debug)]
 pub(super) struct Pager<'a> {
     file: &'a File,
     source: Source<'a>,
     size: usize,
+    state: State,
+}
+
+/// What operations know of the file, and what they are going to change.
+#[derive(Debug, Default)]
+pub(super) struct State {
     /// Whole pages in the file; also the bound for every walk along links.
     pages: u32,
     meta: Bytes,
@@ -232,21 +240,29 @@ impl<'a> Pager<'a> {
         };
         let pages =
             u32::try_from(length / u64::try_from(size).unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
-        let changed = BTreeMap::new();
-        let mut pager = Self {
+        let mut pager = Self::resume(file, size, source, State::default());
+        pager.state.pages = pages;
+        pager.state.meta = pager.load_meta()?;
+        Ok(pager)
+    }
+
+    /// Goes on with operations that are not written yet.
+    pub(super) fn resume(file: &'a File, size: usize, source: Source<'a>, state: State) -> Self {
+        Self {
             file,
             source,
             size,
-            pages,
-            meta: Bytes::default(),
-            old_meta: None,
-            grown: false,
-            changed,
-            fresh: BTreeSet::new(),
-            freed: Vec::new(),
-        };
-        pager.meta = pager.load_meta()?;
-        Ok(pager)
+            state,
+        }
+    }
+
+    /// What [`Self::resume`] needs, after an operation. If that is much, it is written first.
+    pub(super) fn pause(mut self) -> io::Result<State> {
+        let waiting = self.state.changed.len() + self.state.freed.len();
+        if waiting > MOST_WAITING / self.size {
+            self.commit()?;
+        }
+        Ok(self.state)
     }
 
     fn load_meta(&self) -> io::Result<Bytes> {
@@ -289,7 +305,7 @@ impl<'a> Pager<'a> {
         if let Some(cache) = self.source.cache() {
             let mut cache = cache.borrow_mut();
             if !matches!(self.source, Source::Own(_)) {
-                cache.count_read(self.pages, self.size);
+                cache.count_read(self.state.pages, self.size);
             }
             cache.put(page.clone());
         }
@@ -302,32 +318,38 @@ impl<'a> Pager<'a> {
 
     /// Pages in the file, those of this operation included.
     pub(super) fn pages(&self) -> u32 {
-        self.pages
+        self.state.pages
     }
 
     pub(super) fn meta(&self, offset: usize) -> u32 {
-        get_u32(&self.meta, offset).unwrap_or(0)
+        get_u32(&self.state.meta, offset).unwrap_or(0)
     }
 
     pub(super) fn set_meta(&mut self, offset: usize, value: u32) {
-        if self.old_meta.is_none() {
-            self.old_meta = Some(self.meta.clone());
+        if self.state.old_meta.is_none() {
+            self.state.old_meta = Some(self.state.meta.clone());
         }
-        put_u32(&mut self.meta, offset, value);
+        put_u32(&mut self.state.meta, offset, value);
     }
 
     pub(super) fn read(&self, page: u32) -> io::Result<Page> {
-        if let Some(changed) = self.changed.get(&page) {
+        if let Some(changed) = self.state.changed.get(&page) {
             return Ok(changed.clone());
         }
-        if page == 0 || page >= self.pages {
+        if page == 0 || page >= self.state.pages {
             return Err(damaged(page, "no such page"));
         }
         self.load(page)
     }
 
+    /// Forgets the state of a page that waits to be written, so that this one is not copied when it changes.
+    /// The caller writes it.
+    pub(super) fn take(&mut self, page: &Page) {
+        self.state.changed.remove(&page.number);
+    }
+
     pub(super) fn write(&mut self, page: Page) {
-        self.changed.insert(page.number, page);
+        self.state.changed.insert(page.number, page);
     }
 
     /// Takes a page from the free list, or `count` new ones in a row at the end.
@@ -341,45 +363,44 @@ impl<'a> Pager<'a> {
             return Err(page.damaged("page in free list is in use"));
         }
         self.set_meta(FREE_LIST, page.next());
-        self.fresh.insert(free);
+        self.state.fresh.insert(free);
         Ok(free)
     }
 
-    /// Has a page written before others: nothing in the file points at it yet, or it is good without
-    /// them.
+    /// Has a page written before others: nothing in the file points at it yet.
     pub(super) fn mark_fresh(&mut self, page: u32) {
-        self.fresh.insert(page);
+        self.state.fresh.insert(page);
     }
 
     /// Adds `count` pages at the end; returns the first.
     pub(super) fn extend(&mut self, count: u32) -> io::Result<u32> {
         let first = self.meta(LAST_PAGE).checked_add(1);
         let first = first
-            .filter(|&first| first <= self.pages)
+            .filter(|&first| first <= self.state.pages)
             .ok_or_else(|| damaged(0, "bad last page number"))?;
         let last = first
             .checked_add(count - 1)
             .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
         self.set_meta(LAST_PAGE, last);
-        self.grown |= last >= self.pages;
-        self.pages = self.pages.max(last.saturating_add(1));
+        self.state.grown |= last >= self.state.pages;
+        self.state.pages = self.state.pages.max(last.saturating_add(1));
         Ok(first)
     }
 
     /// Has a page put on the free list with the end of this operation.
     pub(super) fn free(&mut self, page: u32) {
-        self.freed.push(page);
+        self.state.freed.push(page);
     }
 
     /// Reads an overflow chain of `total` bytes.
     pub(super) fn read_chain(&self, first: u32, total: u32) -> io::Result<Vec<u8>> {
         let total = at(total);
-        if total > at(self.pages).saturating_mul(self.size) {
+        if total > at(self.state.pages).saturating_mul(self.size) {
             return Err(damaged(first, "item longer than the file"));
         }
         let mut data = Vec::with_capacity(total);
         let mut next = first;
-        for _ in 0..self.pages {
+        for _ in 0..self.state.pages {
             if data.len() >= total || next == 0 {
                 break;
             }
@@ -420,7 +441,7 @@ impl<'a> Pager<'a> {
             return Ok(());
         }
         let mut next = first;
-        for _ in 0..self.pages {
+        for _ in 0..self.state.pages {
             if next == 0 {
                 return Ok(());
             }
@@ -436,20 +457,26 @@ impl<'a> Pager<'a> {
 
     /// Writes all changes: first that new pages are in use, then these, the meta page, the pages that
     /// point at all that, and last that pages are free.
+    ///
+    /// No operation moves entries between pages that were in use before and stay so, so the order of those
+    /// does not matter in hash files. In btree files parents come first: what they do not name any more was
+    /// empty, and what they name newly is there already.
     pub(super) fn commit(&mut self) -> io::Result<()> {
-        let freed = std::mem::take(&mut self.freed);
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.retain(|number, _| !freed.contains(number));
-        let end = u64::from(self.pages) * self.offset(1);
-        if std::mem::take(&mut self.grown) && self.file.metadata()?.len() < end {
+        let freed = std::mem::take(&mut self.state.freed);
+        let mut changed = std::mem::take(&mut self.state.changed);
+        for number in &freed {
+            changed.remove(number);
+        }
+        let end = u64::from(self.state.pages) * self.offset(1);
+        if std::mem::take(&mut self.state.grown) && self.file.metadata()?.len() < end {
             self.file.set_len(end)?;
         }
-        let has_new_meta = self.old_meta.is_some();
-        let old_last = match self.old_meta.take() {
+        let has_new_meta = self.state.old_meta.is_some();
+        let old_last = match self.state.old_meta.take() {
             Some(old) => self.commit_room(old)?,
             None => self.meta(LAST_PAGE),
         };
-        let fresh = std::mem::take(&mut self.fresh);
+        let fresh = std::mem::take(&mut self.state.fresh);
         let (new, mut pointing): (Vec<Page>, Vec<Page>) = changed
             .into_values()
             .partition(|page| page.number > old_last || fresh.contains(&page.number));
@@ -457,11 +484,9 @@ impl<'a> Pager<'a> {
             self.write_at(&page.bytes, page.number)?;
         }
         if has_new_meta {
-            self.write_at(&self.meta, 0)?;
+            self.write_at(&self.state.meta, 0)?;
         }
-        if pointing.len() > 1 {
-            self.put_gains_first(&mut pointing)?;
-        }
+        pointing.sort_by_key(|page| Reverse(page.level()));
         for page in &pointing {
             self.write_at(&page.bytes, page.number)?;
         }
@@ -485,22 +510,6 @@ impl<'a> Pager<'a> {
         Ok(old_last)
     }
 
-    /// Sorts pages so that those that get entries come before those that lose some, and parents before
-    /// children.
-    fn put_gains_first(&self, pages: &mut [Page]) -> io::Result<()> {
-        let mut losing = BTreeSet::new();
-        for page in pages.iter() {
-            let mut header = [0; HEADER];
-            self.file
-                .read_exact_at(&mut header, self.offset(page.number))?;
-            if usize::from(get_u16(&header, 20).unwrap_or(0)) > page.entries() {
-                losing.insert(page.number);
-            }
-        }
-        pages.sort_by_key(|page| (losing.contains(&page.number), Reverse(page.shape().level)));
-        Ok(())
-    }
-
     /// Puts pages on the free list.
     fn commit_free(&mut self, pages: &[u32]) -> io::Result<()> {
         for &number in pages {
@@ -512,12 +521,12 @@ impl<'a> Pager<'a> {
                 kind: INVALID,
             };
             self.write_at(&Page::new(self.size, shape).bytes, number)?;
-            put_u32(&mut self.meta, FREE_LIST, number);
+            put_u32(&mut self.state.meta, FREE_LIST, number);
         }
         if pages.is_empty() {
             return Ok(());
         }
-        self.write_at(&self.meta, 0)
+        self.write_at(&self.state.meta, 0)
     }
 
     fn offset(&self, page: u32) -> u64 {

@@ -12,7 +12,7 @@ use postern_sys::lock::{LockMode, LockStyle, lock};
 use super::btree::Btree;
 use super::create::create_empty;
 use super::hash::Hash;
-use super::pager::{Cache, Pager, Source, check_meta};
+use super::pager::{Cache, Pager, Source, State, check_meta};
 use super::{Kind, OpenProblem};
 use crate::dbfile::{NulForms, cut_nul, duplicate, warn_if_older, with_nul};
 use crate::{Flags, Lookup, LookupError, OpenError, OpenMode, Owner, Table, io_text};
@@ -37,6 +37,10 @@ struct Bdb {
     cache: RefCell<Cache>,
     /// Whether something was written that may not have reached the disk.
     is_dirty: bool,
+    /// Whether changes may wait for more of them.
+    gathers: bool,
+    /// Those that wait; as long as there are some, the file is locked.
+    waiting: Option<State>,
 }
 
 /// Where a walk through all entries stands.
@@ -101,6 +105,8 @@ pub(crate) fn open(
         walk: Walk::default(),
         cache: RefCell::default(),
         is_dirty: false,
+        gathers: false,
+        waiting: None,
     }))
 }
 
@@ -156,8 +162,8 @@ fn whole_pages(file: &File, size: usize) -> Result<usize, OpenProblem> {
 }
 
 impl Bdb {
-    /// Runs `action` on the file under a lock, and writes what it changed. A reader needs no lock
-    /// while the file is the one whose pages it remembers.
+    /// Runs `action` on the file under a lock, and writes what it changed, unless that may wait. A reader
+    /// needs no lock while the file is the one whose pages it remembers.
     fn with_pager<T>(
         &mut self,
         mode: LockMode,
@@ -168,46 +174,97 @@ impl Bdb {
         {
             return Ok(answer);
         }
-        let locks = self.flags.contains(Flags::LOCK) && !self.flags.contains(Flags::OPEN_LOCK);
-        if locks {
+        let waiting = self.waiting.take();
+        if waiting.is_none() && self.locks() {
+            let mode = if self.gathers {
+                LockMode::Exclusive
+            } else {
+                mode
+            };
             self.take_lock(mode).map_err(|error| {
                 let text = format!("{}: lock dictionary: {}", self.path, io_text(&error));
                 LookupError::fatal(self.name.clone(), text)
             })?;
         }
-        let source = if self.mode == OpenMode::Read {
-            Source::Fill(&self.cache)
-        } else if self.flags.contains(Flags::OPEN_LOCK) {
-            Source::Own(&self.cache)
-        } else {
-            Source::File
-        };
-        let result = Pager::new(&self.file, self.page_size, source).and_then(|mut pager| {
-            let result = action(&mut pager, self.kind)?;
-            pager.commit()?;
-            if mode == LockMode::Exclusive && self.flags.contains(Flags::SYNC_UPDATE) {
-                self.file.sync_data()?;
-            }
-            Ok(result)
-        });
+        let result = self.run(waiting, mode, action);
         if result.is_err() {
             // Whatever was not written whole is not known.
             self.cache.take();
         }
         self.is_dirty |= mode == LockMode::Exclusive;
-        if locks {
-            let _ = lock(&self.file, LockStyle::Flock, LockMode::Unlock);
+        if self.waiting.is_none() {
+            self.release();
         }
         result.map_err(|error| {
             let what = match mode {
                 LockMode::Exclusive => "writing",
                 _ => "reading",
             };
-            LookupError::fatal(
-                self.name.clone(),
-                format!("error {what} {}: {}", self.path, io_text(&error)),
-            )
+            self.failed(what, &error)
         })
+    }
+
+    /// Runs `action` together with what waits to be written, under the lock.
+    fn run<T>(
+        &mut self,
+        waiting: Option<State>,
+        mode: LockMode,
+        action: impl Fn(&mut Pager<'_>, Kind) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let source = if self.mode == OpenMode::Read {
+            Source::Fill(&self.cache)
+        } else if self.gathers || self.flags.contains(Flags::OPEN_LOCK) {
+            Source::Own(&self.cache)
+        } else {
+            Source::File
+        };
+        let mut pager = match waiting {
+            Some(state) => Pager::resume(&self.file, self.page_size, source, state),
+            None => Pager::new(&self.file, self.page_size, source)?,
+        };
+        let result = action(&mut pager, self.kind)?;
+        if self.gathers {
+            self.waiting = Some(pager.pause()?);
+            return Ok(result);
+        }
+        pager.commit()?;
+        if mode == LockMode::Exclusive && self.flags.contains(Flags::SYNC_UPDATE) {
+            self.file.sync_data()?;
+        }
+        Ok(result)
+    }
+
+    /// Whether each operation takes the lock for itself.
+    fn locks(&self) -> bool {
+        self.flags.contains(Flags::LOCK) && !self.flags.contains(Flags::OPEN_LOCK)
+    }
+
+    /// Gives the lock back. Then others may change the file.
+    fn release(&mut self) {
+        if self.locks() {
+            let _ = lock(&self.file, LockStyle::Flock, LockMode::Unlock);
+            if self.gathers {
+                self.cache.take();
+            }
+        }
+    }
+
+    /// Writes what waits.
+    fn write_waiting(&mut self) -> io::Result<()> {
+        let Some(state) = self.waiting.take() else {
+            return Ok(());
+        };
+        let source = Source::Own(&self.cache);
+        let result = Pager::resume(&self.file, self.page_size, source, state).commit();
+        self.release();
+        result
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> LookupError {
+        LookupError::fatal(
+            self.name.clone(),
+            format!("error {what} {}: {}", self.path, io_text(error)),
+        )
     }
 
     /// A reader's answer without lock, while the file is as it was.
@@ -241,18 +298,9 @@ impl Bdb {
 
     /// Stores a pair in stored form; `Ok(false)` when the key was there and was not to be replaced.
     fn put(&mut self, key: &[u8], value: &[u8], replace: bool) -> Result<bool, LookupError> {
-        self.with_pager(LockMode::Exclusive, |pager, kind| {
-            if get(pager, kind, key)?.is_some() {
-                if !replace {
-                    return Ok(false);
-                }
-                remove(pager, kind, key)?;
-            }
-            match kind {
-                Kind::Hash => Hash(pager).insert(key, value)?,
-                Kind::Btree => Btree(pager).insert(key, value)?,
-            }
-            Ok(true)
+        self.with_pager(LockMode::Exclusive, |pager, kind| match kind {
+            Kind::Hash => Hash(pager).put(key, value, replace),
+            Kind::Btree => Btree(pager).put(key, value, replace),
         })
     }
 
@@ -299,10 +347,14 @@ fn remove(pager: &mut Pager<'_>, kind: Kind, key: &[u8]) -> io::Result<bool> {
 impl Drop for Bdb {
     /// Changes are on the disk when the table is closed.
     fn drop(&mut self) {
-        if self.is_dirty
-            && !self.flags.contains(Flags::SYNC_UPDATE)
-            && let Err(error) = self.file.sync_data()
+        let written = self.write_waiting();
+        let synced = if self.is_dirty && (self.gathers || !self.flags.contains(Flags::SYNC_UPDATE))
         {
+            self.file.sync_data()
+        } else {
+            Ok(())
+        };
+        if let Err(error) = written.and(synced) {
             log::warn!("close database {}: {}", self.path, io_text(&error));
         }
     }
@@ -355,6 +407,15 @@ impl Table for Bdb {
             }
         }
         Ok(false)
+    }
+
+    fn gather(&mut self) {
+        self.gathers = self.mode != OpenMode::Read;
+    }
+
+    fn flush(&mut self) -> Result<(), LookupError> {
+        self.write_waiting()
+            .map_err(|error| self.failed("writing", &error))
     }
 
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {

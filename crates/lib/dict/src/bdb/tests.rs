@@ -10,14 +10,18 @@ use super::{Kind, create, open};
 use crate::sorter::{Duplicate, Sorter};
 use crate::{Flags, OpenMode, Table};
 
-const KINDS: [Kind; 2] = [Kind::Hash, Kind::Btree];
-type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) const KINDS: [Kind; 2] = [Kind::Hash, Kind::Btree];
+pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn source(directory: &Path) -> String {
+pub(super) fn source(directory: &Path) -> String {
     directory.join("t").to_str().unwrap().to_owned()
 }
 
-fn build(kind: Kind, source: &str, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
+pub(super) fn build(
+    kind: Kind,
+    source: &str,
+    entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+) {
     let mut builder = create(kind, source, Flags::DUP_WARN).unwrap();
     for (key, value) in entries {
         builder.add(BStr::new(&key), BStr::new(&value)).unwrap();
@@ -25,7 +29,7 @@ fn build(kind: Kind, source: &str, entries: impl IntoIterator<Item = (Vec<u8>, V
     builder.finish().unwrap();
 }
 
-fn writable(kind: Kind, source: &str) -> Box<dyn Table> {
+pub(super) fn writable(kind: Kind, source: &str) -> Box<dyn Table> {
     writable_with(kind, source, Flags::NONE)
 }
 
@@ -34,7 +38,7 @@ fn writable_with(kind: Kind, source: &str, more: Flags) -> Box<dyn Table> {
     open(kind, source, OpenMode::ReadWriteCreate, flags).unwrap()
 }
 
-fn walk(table: &mut dyn Table) -> Entries {
+pub(super) fn walk(table: &mut dyn Table) -> Entries {
     let mut entries = Entries::new();
     let mut entry = table.sequence(true).unwrap();
     while let Some((key, value)) = entry {
@@ -48,7 +52,7 @@ fn walk(table: &mut dyn Table) -> Entries {
     entries
 }
 
-fn check(table: &mut dyn Table, want: &Entries) {
+pub(super) fn check(table: &mut dyn Table, want: &Entries) {
     assert!(walk(table) == *want, "other entries");
     for (key, value) in want {
         assert_eq!(
@@ -501,6 +505,9 @@ fn exercise(kind: Kind, source: &str, more: Flags) {
     let Ok(mut table) = open(kind, source, OpenMode::ReadWrite, flags) else {
         return;
     };
+    if more.contains(Flags::OPEN_LOCK) {
+        table.gather();
+    }
     let _ = table.lookup(BStr::new("key7"));
     let _ = table.lookup(BStr::new(&vec![b'k'; 4070]));
     let mut restart = true;
@@ -526,6 +533,7 @@ proptest! {
     fn tables_behave_like_a_map(
         hash in any::<bool>(),
         held in any::<bool>(),
+        gathers in any::<bool>(),
         steps in proptest::collection::vec((0..40_u8, 0..4_u8, 0..3000_usize), 1..200),
     ) {
         let directory = tempfile::tempdir().unwrap();
@@ -533,6 +541,9 @@ proptest! {
         let kind = if hash { Kind::Hash } else { Kind::Btree };
         let flags = if held { Flags::OPEN_LOCK } else { Flags::NONE };
         let mut table = writable_with(kind, &source, flags);
+        if gathers {
+            table.gather();
+        }
         let mut model = Entries::new();
         for (key, action, size) in steps {
             let key = [&vec![b'k'; usize::from(key % 3) * 700][..], &[b'a' + key]].concat();
@@ -612,104 +623,4 @@ fn what_killed_builds_leave_behind_goes_with_the_next_build() {
         "t.db",
     ];
     assert_eq!(names, left);
-}
-
-/// One change of a table: what happens to a key, and its value.
-type Change = (Vec<u8>, Option<Vec<u8>>);
-
-fn apply(table: &mut dyn Table, (key, value): &Change) -> Result<(), crate::LookupError> {
-    let key = BStr::new(key);
-    match value {
-        Some(value) => table.update(key, BStr::new(value)),
-        None => table.delete(key).map(|_| ()),
-    }
-}
-
-/// Every entry can be found, but for `but`, which may be as it was or as it should be.
-fn check_found(kind: Kind, source: &str, entries: &Entries, but: &Change) {
-    let mut table = open(kind, source, OpenMode::Read, Flags::NONE).unwrap();
-    let mut found = |key: &[u8]| table.lookup(BStr::new(key)).unwrap().map(Vec::from);
-    let now = found(&but.0);
-    assert!(
-        now == but.1 || now.as_ref() == entries.get(&but.0),
-        "the changed entry"
-    );
-    for (key, value) in entries.iter().filter(|(key, _)| **key != but.0) {
-        assert_eq!(found(key).as_ref(), Some(value), "{}", BStr::new(key));
-    }
-}
-
-#[test]
-fn a_process_that_dies_between_two_writes_loses_no_other_entry() {
-    for kind in KINDS {
-        let directory = tempfile::tempdir().unwrap();
-        let source = source(directory.path());
-        let file = format!("{source}.db");
-        let saved = format!("{source}.saved");
-        build(kind, &source, []);
-        let mut random = 1_u64;
-        let mut next = |below: u64| {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) % below
-        };
-        let mut entries = Entries::new();
-        let mut interrupted = 0;
-        for round in 0..400 {
-            let key = format!(
-                "key{}{}",
-                next(250),
-                "k".repeat(
-                    [1, 30, 1100][usize::from(next(20) == 0) + usize::from(round % 50 == 0)]
-                )
-            )
-            .into_bytes();
-            let length = [3, 60, 900, 1500, 9000][usize::try_from(next(9)).unwrap() % 5];
-            let value =
-                (next(4) > 0).then(|| vec![b'a' + u8::try_from(round % 26).unwrap(); length]);
-            let change = (key, value);
-            if round > 330 || round % 10 == 0 {
-                std::fs::copy(&file, &saved).unwrap();
-                for writes in 0.. {
-                    std::fs::copy(&saved, &file).unwrap();
-                    super::pager::testing::LEFT.set(writes);
-                    let done = apply(&mut *writable(kind, &source), &change);
-                    super::pager::testing::LEFT.set(usize::MAX);
-                    if done.is_ok() {
-                        break;
-                    }
-                    interrupted += 1;
-                    check_found(kind, &source, &entries, &change);
-                    if kind == Kind::Btree {
-                        let mut listed = walk(&mut *writable(kind, &source));
-                        listed.remove(&change.0);
-                        let mut others = entries.clone();
-                        others.remove(&change.0);
-                        assert!(listed == others, "a listing");
-                    }
-                    // Life goes on.
-                    let mut table = writable(kind, &source);
-                    let more = (b"more".to_vec(), Some(vec![b'm'; 5000]));
-                    apply(&mut *table, &change).unwrap();
-                    apply(&mut *table, &more).unwrap();
-                    apply(&mut *table, &(more.0, None)).unwrap();
-                    let mut entries = entries.clone();
-                    match &change.1 {
-                        Some(value) => drop(entries.insert(change.0.clone(), value.clone())),
-                        None => drop(entries.remove(&change.0)),
-                    }
-                    check_found(kind, &source, &entries, &change);
-                }
-            } else {
-                apply(&mut *writable(kind, &source), &change).unwrap();
-            }
-            match change.1 {
-                Some(value) => drop(entries.insert(change.0, value)),
-                None => drop(entries.remove(&change.0)),
-            }
-        }
-        assert!(interrupted > 200, "{interrupted}");
-        assert_eq!(walk(&mut *writable(kind, &source)), entries);
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: bdb-format.md §8 of the specification, lmdb_table(5).
 
+mod changes;
 mod reader;
 
 use bstr::{BStr, BString};
@@ -13,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use self::changes::{Change, Changes};
 use self::reader::{Access, Problem, Reader};
 use crate::dbfile::{NulForms, cut_nul, directory, duplicate, warn_if_older, with_nul};
 use crate::sorter::{Duplicate, Merge, Sorter};
@@ -28,6 +30,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 const PAGE: usize = 4096;
 /// How often one call may be repeated after the map was enlarged.
 const RETRIES: usize = 128;
+const TORN: &str = "MDB_CORRUPTED: Located page was wrong type";
 const BAD_SIZE: &str =
     "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size";
 
@@ -76,6 +79,10 @@ struct Lmdb {
     checked: Option<Instant>,
     /// Readers look up without the library.
     reader: Option<Reader>,
+    /// Whether changes may wait for more of them.
+    gathers: bool,
+    /// Those that wait; as long as there are some, the file is locked.
+    waiting: Changes,
 }
 
 /// Opens the environment with a map that holds the file.
@@ -129,6 +136,8 @@ pub(crate) fn open(
         held,
         checked: None,
         reader,
+        gathers: false,
+        waiting: Changes::default(),
     }))
 }
 
@@ -214,7 +223,8 @@ impl Lmdb {
         verb: &str,
         work: impl FnMut(&mut Env) -> Result<T, Error>,
     ) -> Result<T, LookupError> {
-        if !self.held {
+        let holds = self.held || !self.waiting.is_empty();
+        if !holds {
             self.take_lock(kind)?;
         }
         // A file cut short by someone else would kill the process at the first access.
@@ -222,12 +232,75 @@ impl Lmdb {
             with_room(&mut self.env, &mut self.limit, work)
                 .map_err(|error| self.failed(verb, &error))
         } else {
-            Err(self.failed(verb, &"MDB_CORRUPTED: Located page was wrong type"))
+            Err(self.failed(verb, &TORN))
         };
-        if !self.held {
+        if !holds {
             let _ = lock(&self.env, LockKind::None);
         }
         result
+    }
+
+    /// Makes one change of the file; whether there was something to do.
+    fn change(&mut self, verb: &str, change: Change) -> Result<bool, LookupError> {
+        if !self.gathers {
+            return self.locked(LockKind::Exclusive, verb, |env| change.apply(env));
+        }
+        if self.waiting.is_empty() && !self.held {
+            self.take_lock(LockKind::Exclusive)?;
+        }
+        let result = self.change_later(verb, &change);
+        if result.is_ok() {
+            self.waiting.add(change);
+            if self.waiting.are_enough() {
+                self.write_waiting()?;
+            }
+        } else if self.waiting.is_empty() {
+            self.env.abort_bulk();
+            self.release();
+        }
+        result
+    }
+
+    /// Makes one change together with those that wait.
+    fn change_later(&mut self, verb: &str, change: &Change) -> Result<bool, LookupError> {
+        if !self.is_whole() {
+            return Err(self.failed(verb, &TORN));
+        }
+        let waiting = &self.waiting;
+        with_room(&mut self.env, &mut self.limit, |env| {
+            waiting.resume(env)?;
+            change.apply(env)
+        })
+        .map_err(|error| self.failed(verb, &error))
+    }
+
+    /// Gives the lock back that one operation, or those that waited, had taken.
+    fn release(&self) {
+        if !self.held {
+            let _ = lock(&self.env, LockKind::None);
+        }
+    }
+
+    /// Writes what waits.
+    fn write_waiting(&mut self) -> Result<(), LookupError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let result = with_room(&mut self.env, &mut self.limit, |env| {
+            waiting.resume(env)?;
+            env.commit_bulk()
+        });
+        self.release();
+        result.map_err(|error| self.failed("updating", &error))
+    }
+}
+
+impl Drop for Lmdb {
+    fn drop(&mut self) {
+        if let Err(error) = self.write_waiting() {
+            log::warn!("{}", error.reason);
+        }
     }
 }
 
@@ -264,27 +337,29 @@ impl Table for Lmdb {
             (key.to_owned(), value.to_owned())
         };
         let replace = self.flags.contains(Flags::DUP_REPLACE);
-        if self.locked(LockKind::Exclusive, "updating", |env| {
-            env.put(&form, &content, replace)
-        })? {
+        if self.change("updating", Change::put(&form, &content, replace))? {
             return Ok(());
         }
         duplicate(self.flags, &self.name, key)
     }
     fn delete(&mut self, key: &BStr) -> Result<bool, LookupError> {
-        let forms = self.forms;
-        let removed = self.locked(LockKind::Exclusive, "deleting from", |env| {
-            for (with, form) in forms.keys(key, &mut Vec::new()) {
-                if !form.is_empty() && form.len() <= LONGEST_KEY && env.del(form)? {
-                    return Ok(Some(with));
-                }
+        let mut scratch = Vec::new();
+        for (with, form) in self.forms.keys(key, &mut scratch) {
+            if !form.is_empty()
+                && form.len() <= LONGEST_KEY
+                && self.change("deleting from", Change::remove(form))?
+            {
+                self.forms.settle(with);
+                return Ok(true);
             }
-            Ok(None)
-        })?;
-        if let Some(with) = removed {
-            self.forms.settle(with);
         }
-        Ok(removed.is_some())
+        Ok(false)
+    }
+    fn gather(&mut self) {
+        self.gathers = self.reader.is_none();
+    }
+    fn flush(&mut self) -> Result<(), LookupError> {
+        self.write_waiting()
     }
     fn sequence(&mut self, restart: bool) -> Lookup<(BString, BString)> {
         let after = if restart { None } else { self.last.take() };
@@ -519,6 +594,43 @@ mod tests {
         assert_eq!(table.delete(BStr::new("key0001")), Ok(false));
         assert_eq!(table.sequence(true).unwrap().unwrap().0, "key0000");
         assert_eq!(table.sequence(false).unwrap().unwrap().0, "key0002");
+    }
+
+    #[test]
+    fn many_changes_are_written_together_and_outgrow_the_map() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("t").to_str().unwrap().to_owned();
+        let limit = 64 * 1024;
+        let flags = Flags::LOCK | Flags::DUP_WARN;
+        let mut table = open(&source, OpenMode::ReadWriteCreate, flags, limit).unwrap();
+        let value = "v".repeat(300);
+        let key = |n: usize| format!("key{:04}", n * 7919 % 3000);
+        table.gather();
+        for n in 0..2000 {
+            table.update(BStr::new(&key(n)), BStr::new(&value)).unwrap();
+        }
+        assert_eq!(table.delete(BStr::new(&key(7))), Ok(true));
+        assert_eq!(table.delete(BStr::new(&key(7))), Ok(false));
+        // The first value stays.
+        table
+            .update(BStr::new(&key(8)), BStr::new("other"))
+            .unwrap();
+        assert!(
+            table
+                .update(BStr::new(&"k".repeat(600)), BStr::new("v"))
+                .is_err()
+        );
+        table.flush().unwrap();
+        // Nobody holds the lock now.
+        let mut reader = open(&source, OpenMode::Read, flags, limit).unwrap();
+        for n in 0..2000 {
+            let want = (n != 7).then(|| BString::from(value.as_str()));
+            assert_eq!(reader.lookup(BStr::new(&key(n))), Ok(want), "{n}");
+        }
+        assert_eq!(table.delete(BStr::new(&key(9))), Ok(true));
+        drop(table);
+        crate::dbfile::outwait_freshness();
+        assert_eq!(reader.lookup(BStr::new(&key(9))), Ok(None));
     }
 
     #[test]

@@ -12,8 +12,8 @@ pub(super) const RETRY_INTERVAL: i32 = 60;
 pub(super) const IDLE_INTERVAL: i32 = 60;
 /// A connection used this recently is taken to be there still; looking costs a system call.
 const RECENTLY: Duration = Duration::from_millis(20);
-/// Bytes of one answer.
-pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Bytes of one answer: what MariaDB's library takes at most, and what PostgreSQL has for one value.
+pub(super) const LARGEST_ANSWER: usize = 1 << 30;
 
 /// A number of seconds of the table, at least 1.
 pub(super) fn interval(

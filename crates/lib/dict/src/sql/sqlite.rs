@@ -24,7 +24,7 @@ const QUERY_LIMIT: Duration = Duration::from_secs(30);
 /// Steps of SQLite's machine between two looks at the clock.
 const STEPS: i32 = 10_000;
 /// Bytes of one answer.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+const LARGEST_ANSWER: usize = 1 << 30;
 
 struct Sqlite {
     /// `type:name`.

@@ -56,8 +56,13 @@ impl Messages {
             };
             return Err(kind.into());
         }
-        let mut body = vec![0; length];
-        self.channel.read_exact(&mut body)?;
+        // Memory is taken as the bytes come, not as they are promised.
+        let mut body = Vec::new();
+        let promised = u64::try_from(length).unwrap_or(u64::MAX);
+        (&mut self.channel).take(promised).read_to_end(&mut body)?;
+        if body.len() < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(Message { tag, body })
     }
 

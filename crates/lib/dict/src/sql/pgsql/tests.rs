@@ -111,7 +111,7 @@ fn answers_that_are_none_are_failures() {
     let cases: [(Vec<u8>, &str); 6] = [
         (message(b'D', b"\0\x01\0\0\0\x05ab"), "protocol error, host h"), (message(b'?', b""), "protocol error, host h"),
         (b"D\0\0\0\0".to_vec(), "lost synchronization with server\n"), (b"D\xff\xff\xff\xff".to_vec(), "lost synchronization with server\n"),
-        (b"D\x02\0\0\0".to_vec(), "the answer is too large\n"),
+        ([message(b'T', b"\0\0"), b"D\x40\0\0\x04".to_vec()].concat(), "the answer is too large\n"),
         ([message(b'E', b"SERROR\0Mno\0\0"), message(b'Z', b"I")].concat(), "fatal error from host h: ERROR:  no\n"),
     ];
     for (bytes, want) in cases {
