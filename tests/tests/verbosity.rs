@@ -137,6 +137,23 @@ fn a_listed_client_is_watched_until_it_leaves() {
     }
 }
 
+/// Reloads; then no server of before is left to take another client.
+fn reload_servers(instance: &Instance) {
+    let servers = || {
+        instance
+            .daemons()
+            .into_iter()
+            .filter(|daemon| daemon.name == "smtpd")
+    };
+    let before: Vec<_> = servers().map(|daemon| daemon.pid).collect();
+    instance.reload();
+    postern_testkit::wait_for("the servers of before to end", || {
+        servers()
+            .all(|daemon| !before.contains(&daemon.pid))
+            .then_some(())
+    });
+}
+
 #[test]
 fn the_list_says_who_is_watched() {
     let peers = "10.0.0.1\n!127.0.0.1\n127.0.0.0/8\n";
@@ -167,7 +184,7 @@ fn the_list_says_who_is_watched() {
         let seen = instance.log().len();
         let list = list.replace("PEERS", &path);
         instance.set_main_cf(&format!("{SERVER}debug_peer_list = {list}\n"));
-        instance.reload();
+        reload_servers(&instance);
         session(&instance, instance.port(), WATCHED);
         let log = instance.log();
         let log = &log[seen..];
