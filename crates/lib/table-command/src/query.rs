@@ -113,7 +113,6 @@ impl<'a> Lazy<'a> {
             Ok(())
         });
         if let Err(error) = result {
-            output.end();
             give_up(table.name(), "query", &error);
         }
         any
@@ -131,15 +130,15 @@ impl<'a> Lazy<'a> {
 
     /// Writes the key and its value, if any; whether there is one.
     fn answer(&mut self, key: &BStr, output: &mut Output) -> bool {
-        let value = self.find(key, output);
+        let value = self.find(key);
         if let Some(value) = &value {
             output.pair(key, value.as_bstr());
         }
         value.is_some()
     }
 
-    /// The value of the first table that has the key. What was written to `output` is shown before an error.
-    fn find(&mut self, key: &BStr, output: &mut Output) -> Option<BString> {
+    /// The value of the first table that has the key.
+    fn find(&mut self, key: &BStr) -> Option<BString> {
         for (index, operand) in self.options.operands.iter().enumerate() {
             let table = self.table(index)?;
             match table.lookup(key) {
@@ -150,10 +149,7 @@ impl<'a> Lazy<'a> {
                     }
                     return Some(value);
                 }
-                Err(error) => {
-                    output.end();
-                    give_up(table.name(), "query", &error)
-                }
+                Err(error) => give_up(table.name(), "query", &error),
             }
         }
         None
@@ -165,7 +161,7 @@ pub(crate) fn query<D: Dialect>(config: &Config, options: &Options, key: &BStr) 
     let mut tables = Lazy::new(config, options);
     let mut output = Output::new::<D>(options.json);
     if key != "-" {
-        let value = tables.find(key, &mut output);
+        let value = tables.find(key);
         if let Some(value) = &value {
             output.answer(key, value.as_bstr());
         }
