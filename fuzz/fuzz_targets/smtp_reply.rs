@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bstr::BStr;
 use libfuzzer_sys::fuzz_target;
-use postern_dict::{Flags, Maps};
 use postern_mail::reply::{ReplyParser, reply_code, split_reply};
 use postern_smtp::reply::{ReplyContext, read};
+use postern_smtp::role::Role;
 use postern_wire::Channel;
 
 fuzz_target!(|input: &[u8]| {
@@ -28,14 +28,14 @@ fuzz_target!(|input: &[u8]| {
     drop(server);
     let mut channel = Channel::new(OwnedFd::from(client));
     channel.set_timeout(Duration::from_secs(5));
-    let mut filter = Maps::open(postern_fuzz::config(), "smtp_reply_filter", "", Flags::NONE);
     let mut context = ReplyContext {
         peer: BStr::new("mx[192.0.2.1]:25"),
         address: BStr::new("192.0.2.1"),
         queue_id: "4BC0xc1Qxrz1",
         line_limit: 2048,
         pipelining: input.first().is_some_and(|byte| byte & 1 == 0),
-        filter: &mut filter,
+        role: Role::Smtp,
+        filter: None,
     };
     for _ in 0..100 {
         match read(&mut channel, &mut context, &mut |_| ()) {
