@@ -289,6 +289,18 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
+    fn context<'a>(filter: Option<&'a mut (dyn Table + 'static)>) -> ReplyContext<'a> {
+        ReplyContext {
+            peer: "h[a]:25".into(),
+            address: "a".into(),
+            queue_id: "Q",
+            line_limit: 64,
+            pipelining: false,
+            role: Role::Smtp,
+            filter,
+        }
+    }
+
     fn read_from(bytes: &[u8]) -> Result<Reply, Trouble> {
         let (near, far) = postern_sys::socket::pair().unwrap();
         let mut far = Channel::new(far);
@@ -297,15 +309,7 @@ pub(crate) mod tests {
             let _ = far.write_all(&bytes);
             let _ = far.flush();
         });
-        let mut context = ReplyContext {
-            peer: "h[a]:25".into(),
-            address: "a".into(),
-            queue_id: "Q",
-            line_limit: 64,
-            pipelining: false,
-            role: Role::Smtp,
-            filter: None,
-        };
+        let mut context = context(None);
         let result = read(&mut Channel::new(near), &mut context, &mut |_| ());
         writer.join().unwrap();
         result
@@ -320,15 +324,7 @@ pub(crate) mod tests {
             ("inline:{other=554}", Ok("220 hello")),
         ] {
             let mut table = postern_dict::open(&config, table, postern_dict::Flags::NONE);
-            let mut context = ReplyContext {
-                peer: "h[a]:25".into(),
-                address: "a".into(),
-                queue_id: "Q",
-                line_limit: 64,
-                pipelining: false,
-                role: Role::Smtp,
-                filter: Some(table.as_mut()),
-            };
+            let mut context = context(Some(table.as_mut()));
             let line = filter(&mut context, "220 hello".into());
             assert_eq!(line, want.map(BString::from));
         }

@@ -31,14 +31,19 @@ fn check_found(kind: Kind, source: &str, entries: &Entries, but: &Change) {
     }
 }
 
+/// An empty table, its file, and where that can be saved.
+fn empty(kind: Kind, directory: &std::path::Path) -> (String, [String; 2]) {
+    let source = source(directory);
+    build(kind, &source, []);
+    let files = ["db", "saved"].map(|suffix| format!("{source}.{suffix}"));
+    (source, files)
+}
+
 #[test]
 fn a_process_that_dies_between_two_writes_loses_no_other_entry() {
     for kind in KINDS {
         let directory = tempfile::tempdir().unwrap();
-        let source = source(directory.path());
-        let file = format!("{source}.db");
-        let saved = format!("{source}.saved");
-        build(kind, &source, []);
+        let (source, [file, saved]) = empty(kind, directory.path());
         let mut next = random();
         let mut entries = Entries::new();
         let mut interrupted = 0;
@@ -153,10 +158,7 @@ fn check_between(kind: Kind, source: &str, before: &Entries, changes: &[Change])
 fn a_process_that_dies_amid_many_changes_leaves_each_entry_old_or_new() {
     for kind in KINDS {
         let directory = tempfile::tempdir().unwrap();
-        let source = source(directory.path());
-        let file = format!("{source}.db");
-        let saved = format!("{source}.saved");
-        build(kind, &source, []);
+        let (source, [file, saved]) = empty(kind, directory.path());
         let mut next = random();
         let mut entries = Entries::new();
         let mut interrupted = 0;
