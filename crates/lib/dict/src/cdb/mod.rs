@@ -149,19 +149,12 @@ impl Cdb {
             .map(|first| Start { hash, table, first })
     }
 
-    /// Looks a key up whose hash is known; `nul` follows it in stored form.
-    fn find(&mut self, key: &[u8], nul: &[u8], hash: u32) -> io::Result<Option<Data>> {
-        match self.start(hash) {
-            Some(start) => self.reader.find(key, nul, start),
-            None => Ok(None),
-        }
-    }
-
     /// Looks up the forms of a key that come into question.
     fn find_forms(&mut self, key: &[u8]) -> io::Result<Option<Data>> {
         let hash = hash(key);
         for (with, nul) in self.forms.endings() {
-            let data = self.find(key, nul, hash_more(hash, nul))?;
+            let start = self.start(hash_more(hash, nul));
+            let data = self.reader.find(key, nul, start)?;
             if data.is_some() {
                 self.forms.settle(with);
                 return Ok(data);
@@ -193,10 +186,7 @@ impl Cdb {
             self.reader.expect_record(start);
         }
         for (key, start) in keys.iter().zip(starts) {
-            let data = match start {
-                Some(start) => self.reader.find(key, nul, start),
-                None => Ok(None),
-            };
+            let data = self.reader.find(key, nul, start);
             match data.and_then(|data| self.reader.value(data)) {
                 Ok(value) => answer(key, value.as_deref().map(BStr::new))?,
                 Err(error) => return Err(self.failed(&error)),

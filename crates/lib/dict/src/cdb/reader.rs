@@ -86,8 +86,11 @@ impl Reader {
         &mut self,
         key: &[u8],
         nul: &[u8],
-        start: Start,
+        start: Option<Start>,
     ) -> io::Result<Option<Data>> {
+        let Some(start) = start else {
+            return Ok(None);
+        };
         let table = u64::from(start.table.offset);
         if table + u64::from(start.table.count) * 8 > self.length {
             return Err(malformed());
